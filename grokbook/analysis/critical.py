@@ -1,0 +1,85 @@
+"""Critical training size: how many pairs a network of a given size needs to generalise (Huang et al. 2024, Fig 3)."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.special import expit
+
+from grokbook.analysis.events import final
+from grokbook.analysis.statistics import LEVEL
+
+N_BOOTSTRAP = 1000
+"""Resamples of the seeds behind an interval."""
+
+DIMS = ("d_h", "D_train", "seed", "step")
+
+
+def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
+    """D_train at which mean final validation accuracy crosses one half, by a logistic curve fitted a d_h.
+
+    `runs` has the dimensions d_h, D_train, seed, step. Returns one row a d_h with columns `d_h`, `D_crit`, `lo`, `hi`
+    (95 % over resampled seeds; an infinite end lies outside the sizes measured; NaN with fewer than two seeds), `n`
+    (seeds) and `censored`: empty where D_crit was measured, else why it is NaN: `below` or `above` the sizes measured,
+    `falling` (accuracy is over a half at the smallest size and under it at the largest), `no data`.
+
+    Raises:
+        ValueError: other dimensions than these.
+    """
+    if set(runs.dims) != set(DIMS):
+        raise ValueError(f"runs vary over {', '.join(map(str, runs.dims))}; valid: {', '.join(DIMS)}, "
+                         "with one value selected of anything else")
+    accuracy = final(runs, metric).transpose("d_h", "seed", "D_train")
+    sizes = runs["D_train"].values.astype(float)
+    rows = [{"d_h": int(d_h), **_critical(sizes, accuracy.sel(d_h=d_h).values)} for d_h in runs["d_h"].values]
+    return pd.DataFrame(rows, columns=["d_h", "D_crit", "lo", "hi", "n", "censored"])
+
+
+def _critical(sizes: np.ndarray, accuracy: np.ndarray) -> dict:
+    """One row of the table from the accuracies (seed, D_train) of one d_h; NaN where there is no run."""
+    there = ~np.isnan(accuracy)
+    sizes, accuracy = sizes[there.any(axis=0)], accuracy[np.ix_(there.any(axis=1), there.any(axis=0))]
+    row = {"D_crit": np.nan, "lo": np.nan, "hi": np.nan, "n": len(accuracy), "censored": _censored(accuracy)}
+    if row["censored"]:
+        return row
+    fitted = _fit(sizes, accuracy[None])[0]
+    if np.isinf(fitted):
+        return row | {"censored": "above" if fitted > 0 else "below"}
+    return row | {"D_crit": fitted} | _resampled(sizes, accuracy)
+
+
+def _censored(accuracy: np.ndarray) -> str:
+    """Why accuracies (seed, D_train) do not rise through one half; empty if they do."""
+    if not accuracy.size:
+        return "no data"
+    smallest, largest = np.nanmean(accuracy[:, 0]), np.nanmean(accuracy[:, -1])
+    if smallest >= 0.5:
+        return "below" if largest >= 0.5 else "falling"
+    return "" if largest >= 0.5 else "above"
+
+
+def _resampled(sizes: np.ndarray, accuracy: np.ndarray) -> dict:
+    """The percentile interval of D_crit over seeds drawn with replacement; the same numbers at every call."""
+    n = len(accuracy)
+    if n == 1:
+        return {}
+    draws = np.random.default_rng(0).integers(n, size=(N_BOOTSTRAP, n))
+    # An order statistic is never a blend of a finite value and an infinite one.
+    lo, hi = np.quantile(_fit(sizes, accuracy[draws]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
+    return {"lo": lo, "hi": hi}
+
+
+def _fit(sizes: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
+    """Where a rising logistic curve, fitted by least squares to each sample (sample, seed, D_train), crosses one half.
+
+    A search over a grid of centres (1/400 of the range apart, far below the spread over seeds) and widths: it cannot
+    stop at a local minimum, and all samples are one matrix product. A fit at the edge of the grid is returned as an
+    infinity: the crossing lies outside.
+    """
+    n = (~np.isnan(accuracy)).sum(axis=1).astype(float)
+    total = np.nansum(accuracy, axis=1)
+    centres = np.linspace(sizes[0], sizes[-1], 401)
+    widths = np.ptp(sizes) * np.geomspace(0.005, 0.5, 20)
+    curves = expit((sizes - centres[:, None, None]) / widths[:, None]).reshape(-1, len(sizes))
+    error = n @ (curves**2).T - 2 * total @ curves.T
+    best = centres[error.argmin(axis=1) // len(widths)]
+    return np.select([best == sizes[0], best == sizes[-1]], [-np.inf, np.inf], best)

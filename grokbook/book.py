@@ -1,0 +1,274 @@
+"""Chapters as notebooks: find, read, execute with papermill, clean and stamp.
+
+A chapter is a pair in `notebooks/`: `NN_title.py` in percent format, which is what people edit and review, and
+`NN_title.ipynb`, the same cells executed, which is what they read. Only the first is a source; the second is always
+made from it, and its stamp says from which text, with which parameters.
+"""
+
+import ast
+import hashlib
+import io
+import itertools
+import logging
+import os
+import re
+import sys
+import sysconfig
+import tempfile
+import tokenize
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jupytext
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+import grokbook
+from grokbook.config import typed
+
+logging.getLogger("papermill").setLevel(logging.ERROR)  # its remarks on parameters; `checked` refuses what is wrong
+
+ROOT = Path(grokbook.__file__).parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+
+KERNELSPEC = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+LANGUAGE = {"name": "python", "pygments_lexer": "ipython3", "file_extension": ".py"}
+"""Written to every notebook, so that none names the kernel or the Python of the machine it was made on."""
+
+KINDS = {"bool": bool, "float": float, "int": int, "str": str}
+QUIET = "--IPKernelApp.log_level=CRITICAL"
+"""The kernel's own remarks, about its transport and its shutdown, are nothing a reader can act on."""
+
+PARTIAL = ".partial.ipynb"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class ChapterError(Exception):
+    """A chapter stopped. The message is one sentence: chapter, cell, reason, and where the part that ran is kept."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a chapter's parameters cell, `name: kind = default  # help`."""
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+
+    def parse(self, text: str) -> Any:
+        """The value that `text` means, such as "4000" or "1e-3". Raises TypeError where it is not of the kind."""
+        if self.kind is str:
+            return text
+        try:
+            value = ast.literal_eval(text.capitalize() if self.kind is bool else text)
+        except (ValueError, SyntaxError):
+            value = text
+        return typed(self.name, self.kind, value)
+
+
+def chapters() -> list[Path]:
+    """The sources of the book's chapters, in order. Raises ValueError where there are none."""
+    sources = sorted(NOTEBOOKS.glob("[0-9]*.py"))
+    if not sources:
+        raise ValueError(f"there are no chapters in {NOTEBOOKS}; run grokbook from a checkout of its repository")
+    return sources
+
+
+def stored(source: Path) -> Path:
+    """The executed notebook beside a source. Raises ValueError where it is missing."""
+    notebook = source.with_suffix(".ipynb")
+    if not notebook.is_file():
+        raise ValueError(f"chapter {source.stem} has no notebook yet; make it with: grokbook build {source.stem}")
+    return notebook
+
+
+def finished(folder: Path) -> list[Path]:
+    """The notebooks in a folder that ran to their end, in order."""
+    return sorted(path for path in folder.glob("*.ipynb") if not path.name.endswith(PARTIAL))
+
+
+def find(chapter: str) -> Path:
+    """The source of a chapter given as `01`, as `01_grokking` or as a path to either file of its pair.
+
+    Raises ValueError where there is no such chapter or more than one.
+    """
+    path = Path(chapter).with_suffix(".py")
+    if path.is_file():
+        return path.resolve()
+    found = [source for source in chapters() if chapter in (source.stem, source.stem.split("_")[0])]
+    if len(found) != 1:
+        names = ", ".join(source.stem for source in found or chapters())
+        raise ValueError(f"{'more than one' if found else 'no'} chapter is called {chapter!r}; there are: {names}")
+    return found[0]
+
+
+def read(source: Path) -> NotebookNode:
+    """The chapter as a notebook that has not run. Cell ids follow from position and text, so they never drift."""
+    notebook = jupytext.read(source, fmt="py:percent")
+    notebook.metadata = NotebookNode(kernelspec=KERNELSPEC, language_info=LANGUAGE)
+    for position, cell in enumerate(notebook.cells):
+        cell.id = f"{position:03d}-{_digest(cell.source)[:8]}"
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def parameters(source: Path) -> dict[str, Parameter]:
+    """What a chapter can be run with, by name; empty where no cell is tagged `parameters`.
+
+    Raises ValueError where a line of that cell is not of the form `name: kind = default  # help`.
+    """
+    cells = [cell for cell in read(source).cells if "parameters" in cell.metadata.get("tags", [])]
+    text = cells[0].source if cells else ""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    comments = {token.start[0]: token.string.strip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    lines = [_parameter(line, comments.get(line.end_lineno or 0, "")) for line in ast.parse(text).body]
+    return {parameter.name: parameter for parameter in lines}
+
+
+def checked(source: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The chapter's parameters, defaults replaced by `values`.
+
+    Raises ValueError for a name that the chapter does not have, TypeError for a value of the wrong type.
+    """
+    known = _known(source, values)
+    return {name: typed(name, p.kind, values.get(name, p.default)) for name, p in known.items()}
+
+
+def grid(source: Path, texts: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Every combination of values, given as text for some parameters, by a name for its notebook that tells them.
+
+    >>> grid(find("01"), {"d_h": ["32", "64"]})  # doctest: +SKIP
+    {'01_grokking_d_h=32': {'d_h': 32}, '01_grokking_d_h=64': {'d_h': 64}}
+
+    Raises ValueError and TypeError as `checked` does.
+    """
+    known = _known(source, texts)
+    choices = [[known[name].parse(text) for text in texts[name]] for name in texts]
+    combinations = [dict(zip(texts, choice, strict=True)) for choice in itertools.product(*choices)]
+    return {_name(source, values): values for values in combinations}
+
+
+def execute(source: Path, out: Path, values: Mapping[str, Any] = NOTHING, timeout: int | None = None) -> Path:
+    """Run a chapter in this environment's Python, write the executed notebook to `out` and return `out`.
+
+    `values` replace parameters and are checked before anything runs (see `checked`). `timeout` is in seconds a cell,
+    None for no limit. While it runs, and if it fails, what there is stands beside `out` as `<name>.partial.ipynb`, so
+    `out` is never half a notebook. Raises ChapterError if the chapter stops.
+    """
+    every_value = checked(source, values)
+    partial = out.with_suffix(PARTIAL)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(read(source), partial)
+    with _own_kernel():
+        _run(source, partial, values, timeout)
+    notebook = clean(nbformat.read(partial, as_version=4))
+    notebook.metadata["grokbook"] = stamp(source, every_value)
+    nbformat.write(notebook, partial)
+    return partial.replace(out)
+
+
+def build(source: Path) -> Path:
+    """Make a chapter's notebook anew from its source, beside it. Raises ChapterError as `execute` does."""
+    return execute(source, source.with_suffix(".ipynb"))
+
+
+def stamp(source: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Where an executed notebook comes from: the digest of its source, its parameters, this package's version."""
+    return {"source_sha256": _digest(source.read_text("utf-8")), "parameters": dict(values),
+            "version": grokbook.__version__}
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """The notebook without what changes from run to run or tells of a machine, in place.
+
+    That is timings, the state of widgets (a page without a kernel shows their pictures instead) and absolute paths.
+    """
+    notebook.metadata = NotebookNode(kernelspec=KERNELSPEC, language_info=LANGUAGE)
+    for cell in notebook.cells:
+        cell.metadata = NotebookNode(tags=tags) if (tags := cell.metadata.get("tags")) else NotebookNode()
+        for output in cell.get("outputs", []):
+            _clean_output(output)
+    return notebook
+
+
+def _known(source: Path, names: Iterable[str]) -> dict[str, Parameter]:
+    """The chapter's parameters, having refused names that are not among them."""
+    known = parameters(source)
+    for name in names:
+        if name not in known:
+            valid = ", ".join(f"{p.name} ({p.help})" for p in known.values()) or "none"
+            raise ValueError(f"{name} is not a parameter of chapter {source.stem}; valid: {valid}")
+    return known
+
+
+def _name(source: Path, values: Mapping[str, Any]) -> str:
+    told = "_".join([source.stem, *(f"{name}={value}" for name, value in values.items())])
+    return re.sub(r"[^\w.=+-]", "-", told)
+
+
+def _clean_output(output: NotebookNode) -> None:
+    if "text" in output:
+        output.text = _without_paths(output.text)
+    data = output.get("data", {})
+    data.pop(WIDGET, None)
+    for kind, value in data.items():
+        if kind.startswith("text/"):
+            data[kind] = _without_paths(value)
+
+
+def _without_paths(text: str) -> str:
+    text = re.sub(r"\S*/ipykernel_\d+/\d+\.py", "cell", text)
+    for folder, name in ((sysconfig.get_path("purelib"), "site-packages"), (sys.prefix, "env"), (ROOT, "."),
+                         (Path.home(), "~"), (tempfile.gettempdir(), "tmp")):
+        text = text.replace(f"{folder}/", f"{name}/")
+    return text
+
+
+def _run(source: Path, partial: Path, values: Mapping[str, Any], timeout: int | None) -> None:
+    try:
+        papermill.execute_notebook(
+            partial, partial, dict(values), kernel_name=KERNELSPEC["name"], cwd=source.parent, progress_bar=False,
+            execution_timeout=timeout, store_widget_state=False, coalesce_streams=True, extra_arguments=[QUIET])
+    except papermill.PapermillExecutionError as error:
+        reason = f"{error.ename}: {error.evalue}".splitlines()[0]
+        raise ChapterError(f"chapter {source.stem} stopped in cell [{error.exec_count}] with {reason}; "
+                           f"what ran is in {partial}") from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        reason = f"a cell took more than {timeout} s" if isinstance(error, CellTimeoutError) else "its kernel died"
+        raise ChapterError(f"chapter {source.stem} stopped: {reason}; what ran is in {partial}") from None
+
+
+def _parameter(line: ast.stmt, help: str) -> Parameter:
+    match line:
+        case ast.AnnAssign(target=ast.Name(name), annotation=ast.Name(kind), value=ast.expr() as value) if help:
+            if kind in KINDS:
+                return Parameter(name, KINDS[kind], typed(name, KINDS[kind], ast.literal_eval(value)), help)
+    raise ValueError(f"{ast.unparse(line)!r} cannot stand in a parameters cell; valid: `name: kind = value  # meaning` "
+                     f"with one of the kinds {', '.join(KINDS)}")
+
+
+@contextmanager
+def _own_kernel() -> Iterator[None]:
+    """Let `python3` mean this interpreter, whatever kernels the reader has installed elsewhere."""
+    before = os.environ.get("JUPYTER_PATH")
+    here = str(Path(sys.prefix) / "share" / "jupyter")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (here, before)))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["JUPYTER_PATH"]
+        else:
+            os.environ["JUPYTER_PATH"] = before
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,129 @@
+"""The command line. Commands import what they need when they run, so help is quick and training needs no Jupyter."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import click
+
+import grokbook
+
+_out = partial(click.option, "--out", show_default=True, type=click.Path(path_type=Path, file_okay=False),
+               help="Folder to write to.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(grokbook.__version__)
+def main() -> None:
+    """grokbook: grokking, double descent and emergence, measured on networks that are trained here.
+
+    A CHAPTER is named by its number (01), its name (01_grokking) or its path.
+    """
+
+
+@main.command()
+@click.argument("chapters", metavar="[CHAPTER]...", nargs=-1)
+def build(chapters: tuple[str, ...]) -> None:
+    """Make the notebooks of chapters (all, if none is named) anew from their sources, in place."""
+    from grokbook import book
+
+    with _plainly():
+        sources = [book.find(chapter) for chapter in chapters] or book.chapters()
+    _, failures = _run_all({source.stem: partial(book.build, source) for source in sources})
+    _report(failures)
+
+
+@main.command()
+@click.argument("chapter")
+@click.option("--set", "settings", multiple=True, metavar="NAME=V1,V2...", help="Values for a parameter; repeatable.")
+@click.option("--timeout", type=click.IntRange(1), help="Seconds that a cell may take; without it, no limit.")
+@_out(default="_reruns")
+def rerun(chapter: str, settings: tuple[str, ...], timeout: int | None, out: Path) -> None:
+    """Run a chapter with other parameters: a notebook for every combination of the values, and an index.html."""
+    from grokbook import book, pages
+
+    with _plainly():
+        source = book.find(chapter)
+        grid = book.grid(source, _by_name(settings))
+    _, failures = _run_all({name: partial(book.execute, source, out / f"{name}.ipynb", values, timeout)
+                            for name, values in grid.items()})
+    click.echo(f"wrote {pages.write(book.finished(out), out, 'Reruns')}")
+    _report(failures)
+
+
+@main.command()
+@click.option("--execute", is_flag=True, help="Run every chapter first, rather than show the notebooks as stored.")
+@_out(default="_book")
+def html(execute: bool, out: Path) -> None:
+    """Write the book as HTML pages that need no network; index.html is the first."""
+    from grokbook import book, pages
+
+    failures: list[str] = []
+    with _plainly():
+        if execute:
+            notebooks, failures = _run_all({source.stem: partial(book.execute, source, out / f"{source.stem}.ipynb")
+                                            for source in book.chapters()})
+        else:
+            notebooks = [book.stored(source) for source in book.chapters()]
+    click.echo(f"wrote {pages.write(notebooks, out, 'grokbook')}")
+    _report(failures)
+
+
+@main.command()
+def doctor() -> None:
+    """Look for what would keep the book from running here, and say how to mend it."""
+    from grokbook.doctor import examine
+
+    findings = list(examine())
+    for finding in findings:
+        click.echo(f"problem: {finding.seen}\n    fix: {finding.fix}" if finding.fix else f"     ok: {finding.seen}")
+    if any(finding.fix for finding in findings):
+        raise SystemExit(1)
+
+
+def _run_all(jobs: Mapping[str, Callable[[], Path]]) -> tuple[list[Path], list[str]]:
+    """Run jobs one after another, saying how each went; returns the files of those that worked, what stopped others."""
+    from grokbook.book import ChapterError
+
+    files, failures = [], []
+    for number, (name, job) in enumerate(jobs.items(), 1):
+        click.echo(f"[{number}/{len(jobs)}] {name} … ", nl=False)
+        start = time.monotonic()
+        try:
+            files.append(job())
+            click.echo(f"{time.monotonic() - start:.0f} s")
+        except ChapterError as error:
+            failures.append(str(error))
+            click.echo("failed")
+    return files, failures
+
+
+def _report(failures: Sequence[str]) -> None:
+    if failures:
+        raise click.ClickException("\n".join([f"{len(failures)} failed", *failures]))
+
+
+def _by_name(settings: Sequence[str]) -> dict[str, list[str]]:
+    """`["d_h=8,16"]` as `{"d_h": ["8", "16"]}`. Raises ValueError for other forms."""
+    values: dict[str, list[str]] = {}
+    for setting in settings:
+        name, equals, texts = setting.partition("=")
+        if not equals:
+            raise ValueError(f"--set {setting} sets nothing; valid: --set NAME=VALUE or --set NAME=VALUE,VALUE")
+        values.setdefault(name.strip(), []).extend(text.strip() for text in texts.split(","))
+    return values
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Turn complaints about what the user typed into one sentence without a traceback."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Whether this environment can run the book, and for every problem the command that ends it."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from jupyter_core.paths import jupyter_path
+
+from grokbook.store import Store
+
+PIP = f"{sys.executable} -m pip install"
+EXTENSIONS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets", "anywidget": "anywidget"}
+"""JupyterLab extensions without which no slider and no live figure is drawn, and the packages that bring them."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at and seen; `fix` is the command that ends the problem, empty where all is well."""
+
+    seen: str
+    fix: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, in the order in which a reader meets the problems."""
+    yield _torch()
+    yield _kernel()
+    for extension, package in EXTENSIONS.items():
+        yield _extension(extension, package)
+    yield from _store(Store())
+
+
+def _torch() -> Finding:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return Finding(f"PyTorch cannot be loaded ({error})", f"{PIP} -c constraints.txt torch")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device, so training uses the CPU"
+    return Finding(f"PyTorch {torch.__version__}, {device}")
+
+
+def _kernel() -> Finding:
+    """Whether the kernel that notebooks ask for, python3, is the Python that runs this."""
+    install = f"{sys.executable} -m ipykernel install --sys-prefix"
+    try:
+        spec = KernelSpecManager().get_kernel_spec("python3")
+    except NoSuchKernel:
+        return Finding("no Jupyter kernel is called python3", install)
+    program = spec.argv[0]
+    if program in ("python", "python3", sys.executable):  # Jupyter takes the bare names for its own interpreter
+        return Finding(f"kernel python3 is {sys.executable}")
+    return Finding(f"kernel python3 is another Python, {program}, as {spec.resource_dir} says",
+                   f"jupyter kernelspec remove -f python3 && {install}")
+
+
+def _extension(extension: str, package: str) -> Finding:
+    for folder in jupyter_path("labextensions"):
+        if (Path(folder) / extension / "package.json").is_file():
+            return Finding(f"JupyterLab has {extension}")
+    return Finding(f"JupyterLab lacks {extension}", f"{PIP} -c constraints.txt --force-reinstall --no-deps {package}")
+
+
+def _store(store: Store) -> Iterator[Finding]:
+    for complaint in store.check():
+        yield Finding(complaint, f"git restore {store.path}")
+    runs = len(store.frame()) if store.path.is_dir() else 0
+    if runs:
+        yield Finding(f"{runs} trained runs in {store.path}")
+    else:
+        yield Finding(f"there are no trained runs in {store.path}", f"git restore {store.path}")

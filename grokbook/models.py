@@ -1,0 +1,112 @@
+"""One network in plain PyTorch: the specification that every engine is held against.
+
+The decoder-only transformer of Huang et al. 2024 (§2.1, "simplified"): token and learned position embeddings, causal
+attention, a ReLU feed-forward layer of four times the hidden size, no LayerNorm, no biases, an untied unembedding over
+the same vocabulary. The residual stream x of an example is changed by each layer as
+
+    x ← x + Σ_heads softmax(x W_Q (x W_K)ᵀ / √d_head) x W_V W_O
+    x ← x + relu(x W_in) W_out
+
+and the logits are x[last] W_U. Only the last position is read, so the last layer computes only that one.
+Weights start as N(0, 1/d_h), W_U as N(0, 1/p) (variances), times `init_scale`; layer norm and biases the paper leaves
+unstated, and this shape has exactly the 1570.36 : 1 parameter ratio that its Figure 8 names.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from grokbook.config import RunConfig
+from grokbook.tasks import rng
+
+
+def weight_shapes(config: RunConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all weights, in the order of the flat vector that engines train."""
+    d, heads, head, mlp = config.d_h, config.n_heads, config.d_head, config.d_mlp
+    shapes: dict[str, tuple[int, ...]] = {"W_E": (config.d_vocab, d), "W_pos": (config.n_ctx, d)}
+    for layer in range(config.n_layers):
+        shapes |= {f"layers.{layer}.{name}": shape for name, shape in (
+            ("W_Q", (heads, d, head)), ("W_K", (heads, d, head)), ("W_V", (heads, d, head)),
+            ("W_O", (heads, head, d)), ("W_in", (d, mlp)), ("W_out", (mlp, d)))}
+    return shapes | {"W_U": (d, config.d_vocab)}
+
+
+def initial_weights(config: RunConfig) -> dict[str, np.ndarray]:
+    """Fresh float64 weights from the run's seed alone: the same whatever D_train, cohort, engine or device."""
+    generator = rng(config.seed, "weights")
+    weights = {}
+    for name, shape in weight_shapes(config).items():
+        scale = config.init_scale / math.sqrt(config.p if name == "W_U" else config.d_h)
+        weights[name] = generator.standard_normal(shape) * scale
+    return weights
+
+
+def flatten(weights: dict[str, np.ndarray]) -> np.ndarray:
+    """All weights as one vector, in the order of `weight_shapes`. (n_params,) float64."""
+    return np.concatenate([w.ravel() for w in weights.values()])
+
+
+def unflatten(vector: np.ndarray, config: RunConfig) -> dict[str, np.ndarray]:
+    """The named weights as views of one vector."""
+    weights, start = {}, 0
+    for name, shape in weight_shapes(config).items():
+        weights[name] = vector[start : start + math.prod(shape)].reshape(shape)
+        start += math.prod(shape)
+    return weights
+
+
+class Layer(nn.Module):
+    """Attention and feed-forward of one layer. Weights multiply from the right: `x @ W`."""
+
+    def __init__(self, config: RunConfig):
+        super().__init__()
+        d, heads, head, mlp = config.d_h, config.n_heads, config.d_head, config.d_mlp
+        self.W_Q = nn.Parameter(torch.empty(heads, d, head))
+        self.W_K = nn.Parameter(torch.empty(heads, d, head))
+        self.W_V = nn.Parameter(torch.empty(heads, d, head))
+        self.W_O = nn.Parameter(torch.empty(heads, head, d))
+        self.W_in = nn.Parameter(torch.empty(d, mlp))
+        self.W_out = nn.Parameter(torch.empty(mlp, d))
+
+    def forward(self, x: Tensor, n_read: int) -> Tensor:
+        """Residual stream (batch, n_ctx, d_h) to that of its last `n_read` positions (batch, n_read, d_h)."""
+        n_ctx, d_head = x.shape[1], self.W_Q.shape[2]
+        q = torch.einsum("bqd,hde->bhqe", x[:, n_ctx - n_read :], self.W_Q)
+        k = torch.einsum("bkd,hde->bhke", x, self.W_K)
+        v = torch.einsum("bkd,hde->bhke", x, self.W_V)
+        hidden = torch.ones(n_ctx, n_ctx, dtype=torch.bool, device=x.device).triu(1)[n_ctx - n_read :]
+        scores = (q @ k.transpose(2, 3) / math.sqrt(d_head)).masked_fill(hidden, -math.inf)
+        x = x[:, n_ctx - n_read :] + torch.einsum("bhqe,hed->bqd", scores.softmax(-1) @ v, self.W_O)
+        return x + (x @ self.W_in).relu() @ self.W_out
+
+
+class Transformer(nn.Module):
+    """The network of a config, with its initial weights or the given ones.
+
+    Calling it maps tokens (batch, n_ctx) to the logits after the last position (batch, d_vocab).
+    """
+
+    def __init__(self, config: RunConfig, weights: dict[str, np.ndarray] | None = None,
+                 dtype: torch.dtype = torch.float32):
+        super().__init__()
+        self.W_E = nn.Parameter(torch.empty(config.d_vocab, config.d_h))
+        self.W_pos = nn.Parameter(torch.empty(config.n_ctx, config.d_h))
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
+        self.W_U = nn.Parameter(torch.empty(config.d_h, config.d_vocab))
+        self.to(dtype)
+        weights = weights or initial_weights(config)
+        self.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(w)) for name, w in weights.items()})
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.W_E[tokens] + self.W_pos
+        for i, layer in enumerate(self.layers):
+            x = layer(x, n_read=1 if i == len(self.layers) - 1 else tokens.shape[1])
+        return x[:, -1] @ self.W_U
+
+
+def build(config: RunConfig, weights: dict[str, np.ndarray] | None = None,
+          dtype: torch.dtype = torch.float32) -> nn.Module:
+    """The network that `config.architecture` names, with its initial weights or the given ones."""
+    return Transformer(config, weights, dtype)

@@ -1,0 +1,85 @@
+"""Executed notebooks as pages that work from a file, without a kernel and without a network.
+
+Figures stay interactive: their plotly JSON, which the notebook stores, is drawn by one plotly.js beside the pages.
+Formulas are set by one MathJax beside them. A page asks nothing of any server.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Collection, Sequence
+from importlib.metadata import distribution
+from pathlib import Path
+
+import nbformat
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from traitlets.config import Config
+
+TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
+           "django-static-mathjax": "mathjax/static/mathjax/es5/tex-svg-full.js"}
+"""The two scripts that pages use, each by the installed distribution that ships it."""
+
+PLOTLY = "application/vnd.plotly.v1+json"
+SHOWN_FIRST = ["text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain"]
+
+
+def write(notebooks: Sequence[Path], folder: Path, title: str) -> Path:
+    """Write a page for each executed notebook, and `index.html` that links them; returns the latter.
+
+    `folder` is made where it is missing and gets the scripts as well. Pages are named after their notebooks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, script in SCRIPTS.items():
+        shutil.copy(str(distribution(name).locate_file(script)), folder)
+    exporter = _exporter()
+    entries = []
+    for path in notebooks:
+        notebook = nbformat.read(path, as_version=4)
+        page = folder / f"{path.stem}.html"
+        shown = _drawn(notebook, {other.stem for other in notebooks})
+        page.write_text(exporter.from_notebook_node(shown, {"metadata": {"name": path.stem}})[0], "utf-8")
+        entries.append(_entry(notebook, page))
+    index = folder / "index.html"
+    contents = exporter.environment.get_template("contents.html.j2")
+    index.write_text(contents.render(title=title, entries=entries), "utf-8")
+    return index
+
+
+def _exporter() -> HTMLExporter:
+    first = Config(NbConvertBase=Config(display_data_priority=SHOWN_FIRST))
+    return HTMLExporter(config=first, template_name="offline", extra_template_basedirs=[str(TEMPLATES)])
+
+
+def _drawn(notebook: NotebookNode, pages: Collection[str]) -> NotebookNode:
+    """The notebook with its figures as HTML that plotly.js draws, and its links to notebooks as links to `pages`."""
+    def link(found: re.Match[str]) -> str:
+        text, name, anchor = found.groups(default="")
+        return f"[{text}]({name}.html{anchor})" if name in pages else text
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\[([^]]*)\]\(([\w.=+-]+)\.(?:ipynb|py)(#[^)]*)?\)", link, cell.source)
+        for position, output in enumerate(cell.get("outputs", [])):
+            if PLOTLY in output.get("data", {}):
+                output.data["text/html"] = _figure(f"figure-{cell.id}-{position}", output.data[PLOTLY])
+    return notebook
+
+
+def _figure(name: str, figure: dict) -> str:
+    figure = figure | {"config": figure.get("config", {}) | {"responsive": True}}
+    spec = json.dumps(figure).replace("<", r"\u003c")  # a title with "</script>" must not end the script
+    height = figure.get("layout", {}).get("height", 450)
+    return (f'<div id="{name}" style="height: {height}px"></div>\n'
+            f'<script>Plotly.newPlot("{name}", {spec});</script>')
+
+
+def _entry(notebook: NotebookNode, page: Path) -> dict[str, str]:
+    """What the contents say of a notebook: its heading, the first sentence after it, and what papermill changed."""
+    text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
+    heading, _, rest = text.strip().partition("\n")
+    paragraph = " ".join(rest.strip().partition("\n\n")[0].split())
+    changed = [line for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", [])
+               for line in cell.source.splitlines() if not line.startswith("#")]
+    return {"page": page.name, "title": heading.lstrip("# ") or page.stem,
+            "opening": re.split(r"(?<=[.!?])\s", paragraph)[0], "changed": ", ".join(changed)}

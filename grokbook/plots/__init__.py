@@ -1,0 +1,15 @@
+"""Numbers to plotly figures: data first, everything else by keyword, and always a `go.Figure` back.
+
+A figure says under it how many runs it shows and what it does not show. Importing this makes the book's template
+plotly's default.
+"""
+
+from grokbook.plots.accuracy import final_accuracy
+from grokbook.plots.captions import caption, frame
+from grokbook.plots.curves import grokking_panels, learning_curves, loss_and_norm
+from grokbook.plots.picture import show
+from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, d_h_color, step_axis
+from grokbook.plots.traces import find
+
+__all__ = ["METRIC_COLORS", "ZONE_COLORS", "caption", "d_h_color", "final_accuracy", "find", "frame", "grokking_panels",
+           "learning_curves", "loss_and_norm", "show", "step_axis"]

@@ -1,0 +1,80 @@
+"""What stands around a plot: title and legend above, and below how many runs, how far, with which of our settings."""
+
+import textwrap
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+OURS = {"lr": "learning rate", "weight_decay": "weight decay", "n_warmup": "warm-up steps",
+        "init_scale": "initial scale", "loss": "cross entropy"}
+"""Settings that Huang et al. 2024 do not state, so that the book had to choose them."""
+
+WIDTH = 78
+"""Characters in a line of a caption: plotly does not wrap, and a narrow page (500 pixels) has room for so many."""
+
+TITLE, LEGEND_LINE, AXIS, CAPTION_LINE = 40, 22, 56, 16
+"""Pixels that a title, a line of the legend, the labels of an axis and a line of the caption take."""
+
+
+def caption(runs: xr.Dataset, *notes: str) -> str:
+    """n, seeds, how far the runs were followed, the `notes` of the figure, and the settings that are ours.
+
+    `runs` holds what the figure shows and nothing else; a cell is one value of every dimension but `seed`.
+    """
+    return " ".join(part for part in (_count(runs), _reach(runs), *notes, _ours(runs)) if part)
+
+
+def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: int = 0) -> go.Figure:
+    """Put title and legend above and a caption below a plot of `plot_height` pixels, so that nothing overlaps.
+
+    `above` is the number of pixels that the plot itself needs above, for the titles of its columns. The caption
+    also stands in `fig.layout.meta["caption"]`, without line breaks.
+    """
+    lines = textwrap.wrap(caption, WIDTH, break_on_hyphens=False)
+    top, bottom = TITLE + 2 * LEGEND_LINE + above, AXIS + CAPTION_LINE * len(lines) + 8
+    height = top + plot_height + bottom
+    fig.add_annotation(name="caption", text="<br>".join(lines), showarrow=False, align="left",
+                       font={"size": 12, "color": "#595959"}, xref="paper", x=0, xanchor="left", xshift=-48,
+                       yref="paper", y=0, yanchor="top", yshift=-AXIS)
+    return fig.update_layout(title_text=title, height=height, margin={"t": top, "b": bottom},
+                             legend_y=1 - TITLE / height, meta={"caption": caption})
+
+
+def _count(runs: xr.Dataset) -> str:
+    there = runs["last_step"] >= 0
+    n = there.sum("seed").values.ravel()
+    n, total = n[n > 0], int(there.sum())
+    if not total:
+        return "n = 0: none of these runs was trained."
+    seeds = _ranges(runs["seed"].values[there.any([dim for dim in there.dims if dim != "seed"]).values])
+    if len(n) == 1:
+        return f"n = {total} {'run' if total == 1 else 'runs'} (seed{'' if total == 1 else 's'} {seeds})."
+    each = f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
+    return f"n = {each} {'run' if n.max() == 1 else 'runs'} a cell (seeds {seeds}), {total:,} in all."
+
+
+def _reach(runs: xr.Dataset) -> str:
+    there = runs["last_step"].values >= 0
+    if not there.any():
+        return ""
+    last, n_settled = runs["last_step"].values[there], int(runs["settled"].values[there].sum())
+    steps = f"{last.min():,}" if last.min() == last.max() else f"{last.min():,} to {last.max():,}"
+    stopped = f"; {n_settled:,} of {len(last):,} stopped early, every accuracy settled at 1" if n_settled else ""
+    return f"Followed for {steps} steps{stopped}."
+
+
+def _ours(runs: xr.Dataset) -> str:
+    fixed = runs.attrs | {str(name): value.item() for name, value in runs.coords.items() if value.ndim == 0}
+    named = [f"{words} {_plain(fixed[name])}" for name, words in OURS.items() if name in fixed]
+    return f"Our settings, not stated in the paper: {', '.join(named)}." if named else ""
+
+
+def _plain(value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _ranges(values: np.ndarray) -> str:
+    """Ascending integers as ranges: 0–4, 7."""
+    groups = np.split(values, np.flatnonzero(np.diff(values) != 1) + 1)
+    return ", ".join(f"{group[0]}" if len(group) == 1 else f"{group[0]}–{group[-1]}" for group in groups)

@@ -1,0 +1,77 @@
+"""The runs of one cell, one value of everything but the seed, and the cells that nobody trained."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from grokbook.run import Run
+from grokbook.store.cube import CUBE_COLUMNS, cube
+from grokbook.store.shards import to_table
+
+Runs = xr.Dataset | Sequence[Run]
+"""What a figure takes: runs as the store loads them, or a list of them as training returns it."""
+
+
+def as_dataset(runs: Runs) -> xr.Dataset:
+    """Runs as the Dataset that the store loads, whichever form they come in."""
+    return runs if isinstance(runs, xr.Dataset) else cube(to_table(runs).select(CUBE_COLUMNS), {})
+
+
+def choose(runs: xr.Dataset, **wanted: int | None) -> xr.Dataset:
+    """The runs at those values (`d_h=64, D_train=4000`), in which nothing but the seed varies.
+
+    None takes the only value there is. Cells on the grid that were not trained are returned too, without any run.
+
+    Raises:
+        ValueError: a value that is not there, or a field of several values of which none was chosen.
+    """
+    chosen = runs
+    for name in [dim for dim in runs.dims if dim not in ("seed", "step")]:
+        values, value = runs[name].values, wanted.get(str(name))
+        if value is None and len(values) > 1:
+            raise ValueError(f"the runs have {len(values)} values of {name}; choose one of {_listed(values)}")
+        if value is not None and value not in values:
+            raise ValueError(f"{name}={value} is not among the runs; valid: {_listed(values)}")
+        chosen = chosen.sel({name: values[0] if value is None else value})
+    return chosen
+
+
+def cells_at(runs: xr.Dataset, wanted: Sequence[tuple[int, int]]) -> list[xr.Dataset]:
+    """The cells at those (d_h, D_train), in which nothing but the seed varies; without any run where none is there.
+
+    Raises:
+        ValueError: the runs vary over another field too.
+    """
+    return [choose(runs, d_h=d_h, D_train=D_train) if _on_grid(runs, d_h, D_train) else _empty(runs, d_h, D_train)
+            for d_h, D_train in wanted]
+
+
+def trained(cell: xr.Dataset) -> xr.Dataset:
+    """The seeds of a cell that were trained, perhaps none."""
+    return cell.isel(seed=np.flatnonzero(cell["last_step"].values >= 0))
+
+
+def name_of(cell: xr.Dataset) -> str:
+    """A cell as titles and hover texts call it."""
+    return f"d_h {int(cell['d_h'])}, D_train {int(cell['D_train'])}"
+
+
+def not_trained(there: xr.DataArray) -> str:
+    """A sentence that names the cells (d_h, D_train) where `there` is False; empty if there are none."""
+    absent = {int(d_h): there["D_train"].values[~there.sel(d_h=d_h).values] for d_h in there["d_h"].values}
+    named = [f"d_h {d_h} at D_train {_listed(missing)}" for d_h, missing in absent.items() if len(missing)]
+    return f"Not trained: {'; '.join(named)}." if named else ""
+
+
+def _on_grid(runs: xr.Dataset, d_h: int, D_train: int) -> bool:
+    return d_h in runs["d_h"].values and D_train in runs["D_train"].values
+
+
+def _empty(runs: xr.Dataset, d_h: int, D_train: int) -> xr.Dataset:
+    cell = choose(runs.isel(d_h=0, D_train=0)).assign_coords(d_h=d_h, D_train=D_train)
+    return cell.assign(last_step=xr.full_like(cell["last_step"], -1), settled=xr.zeros_like(cell["settled"]))
+
+
+def _listed(values) -> str:
+    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in np.asarray(values).tolist())

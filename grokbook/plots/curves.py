@@ -1,0 +1,172 @@
+"""Curves of single cells against the step: accuracy, loss and norm, every seed or the mean with its interval."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+from plotly.subplots import make_subplots
+
+from grokbook.analysis import GENERALISED, MEMORISED, SUSTAINED, events, typical_seed
+from grokbook.plots.captions import caption, frame
+from grokbook.plots.cells import Runs, as_dataset, cells_at, choose, name_of, trained
+from grokbook.plots.template import step_axis
+from grokbook.plots.traces import NAMES, event_traces, line_traces, mean_traces
+from grokbook.run import ACCURACIES
+
+ROWS = {"accuracy": ACCURACIES, "loss": ("train_loss", "val_loss"), "norm": ("param_norm",)}
+"""Metrics that share a panel."""
+
+TITLES = {"accuracy": "accuracy", "loss": "loss (nats)", "norm": "weight norm"}
+
+Y_AXES = {"accuracy": {"tickvals": [0, 0.25, 0.5, 0.75, 1]},
+          "loss": {"type": "log", "exponentformat": "power", "nticks": 6, "tickfont": {"size": 11}},
+          "norm": {"nticks": 6}}
+
+SPREADS = ("lines", "band")
+
+HEIGHT = {1: 300, 2: 380, 3: 520}
+"""Pixels that so many rows of panels share."""
+
+
+def learning_curves(runs: Runs, *, d_h: int | None = None, D_train: int | None = None, metric: str = "accuracy",
+                    seed: int | None = None, spread: str = "lines") -> go.Figure:
+    """Train, validation and twin-free validation curves of one cell against the logarithmic step.
+
+    `metric` is "accuracy", "loss" or "norm". With `spread="lines"` every seed is a thin line and `seed` a thick one
+    (if not given, the run in the middle by when it generalised); with "band" the mean and its 95 % interval over seeds
+    (of losses the geometric mean). Circles mark when runs memorised, diamonds when they generalised.
+
+    Raises:
+        ValueError: a value that the runs do not have, or one that must be chosen and was not.
+    """
+    _check("metric", metric, ROWS)
+    cell = choose(as_dataset(runs), d_h=d_h, D_train=D_train)
+    return _panels([cell], [metric], seed, spread, name_of(cell))
+
+
+def loss_and_norm(runs: Runs, *, d_h: int | None = None, D_train: int | None = None, seed: int | None = None,
+                  spread: str = "lines") -> go.Figure:
+    """Losses of one cell above its weight norm (Huang et al. 2024, Fig 9). Options and errors as `learning_curves`."""
+    cell = choose(as_dataset(runs), d_h=d_h, D_train=D_train)
+    return _panels([cell], ["loss", "norm"], seed, spread, name_of(cell))
+
+
+def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000), (64, 3000), (64, 2000)),
+                    seed: int | None = None, spread: str = "lines") -> go.Figure:
+    """Accuracy above loss above weight norm, one column a cell (d_h, D_train), on shared axes.
+
+    A cell that was not trained keeps its column and says so. Options and errors as `learning_curves`.
+    """
+    return _panels(cells_at(as_dataset(runs), cells), list(ROWS), seed, spread, "Accuracy, loss and weight norm")
+
+
+def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, spread: str, title: str) -> go.Figure:
+    """One column a cell, one row a group of metrics."""
+    _check("spread", spread, SPREADS)
+    shown = [trained(cell) for cell in cells]
+    thick = [_thick(cell, seed) if spread == "lines" else None for cell in shown]
+    fig = make_subplots(rows=len(rows), cols=len(cells), shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.04,
+                        horizontal_spacing=0.03, column_titles=[name_of(c) for c in cells] if len(cells) > 1 else None)
+    for column, (cell, bold) in enumerate(zip(shown, thick, strict=True), 1):
+        for row, name in enumerate(rows, 1):
+            fig.add_traces(_traces(cell, name, bold), rows=row, cols=column)
+        if not len(cell["seed"]):
+            _say_missing(fig, cell, column)
+    _lay_out(fig, cells, rows)
+    every = xr.concat(cells, "cell", join="exact", combine_attrs="override")
+    return frame(fig, title=title, caption=caption(every, *_notes(shown, thick, seed)),
+                 plot_height=HEIGHT[len(rows)], above=20 if len(cells) > 1 else 0)
+
+
+def _thick(cell: xr.Dataset, seed: int | None) -> int | None:
+    if not len(cell["seed"]):
+        return None
+    if seed is not None:
+        _check("seed", seed, cell["seed"].values.tolist())
+    return typical_seed(cell) if seed is None else seed
+
+
+def _traces(cell: xr.Dataset, name: str, bold: int | None) -> list[go.Scatter]:
+    if not len(cell["seed"]):
+        return [go.Scatter(x=[None], y=[None], meta={"role": "missing"}, showlegend=False)]
+    curves = [line_traces(cell, metric, bold) if bold is not None else mean_traces(cell, metric)
+              for metric in ROWS[name]]
+    marks = [event_traces(cell, metric, bold) for metric in ROWS[name]]
+    return [trace for group in curves + marks for trace in group]
+
+
+def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
+    """Shared axes, and what names them."""
+    last_step = max(int(cell["last_step"].max()) for cell in cells)
+    fig.update_xaxes(step_axis(last_step, sparse=len(cells) > 1), matches="x")
+    fig.update_xaxes(title_text="step", row=len(rows))
+    for row, name in enumerate(rows, 1):
+        fig.update_yaxes(Y_AXES[name], range=_y_range(cells, name), row=row)
+        fig.update_yaxes(title_text=TITLES[name], row=row, col=1)
+    fig.update_annotations(font_size=13)
+    _name_once(fig)
+
+
+def _name_once(fig: go.Figure) -> None:
+    """One legend entry for all traces of a name; none for the norm, whose axis names it."""
+    named = {NAMES["param_norm"]}
+
+    def name(trace) -> None:
+        trace.showlegend = trace.name not in named
+        named.add(trace.name)
+
+    fig.for_each_trace(name, selector=lambda trace: trace.showlegend is None)
+
+
+def _say_missing(fig: go.Figure, cell: xr.Dataset, column: int) -> None:
+    """Write into the uppermost panel of a column that its cell was not trained."""
+    axis = "" if column == 1 else str(column)
+    fig.add_annotation(name="missing", text=f"not trained:<br>{name_of(cell)}", showarrow=False, x=0.5, y=0.5,
+                       xref=f"x{axis} domain", yref=f"y{axis} domain")
+
+
+def _y_range(cells: list[xr.Dataset], name: str) -> list[float] | None:
+    """The range of a row of panels. Left to itself plotly.js 4 forgets the data of axes that match across columns."""
+    if name == "accuracy":
+        return [-0.04, 1.06]
+    values = np.concatenate([cell[metric].values.ravel() for cell in cells for metric in ROWS[name]])
+    values = np.log10(values[values > 0]) if name == "loss" else values[~np.isnan(values)]
+    if not len(values):
+        return None
+    pad = 0.06 * np.ptp(values) or 0.5
+    return [float(values.min() - pad), float(values.max() + pad)]
+
+
+def _notes(cells: list[xr.Dataset], thick: list[int | None], seed: int | None) -> list[str]:
+    """Sentences on what lines and marks mean, on what did not happen, and on what is missing."""
+    several = any(len(cell["seed"]) > 1 for cell in cells)
+    bold = [str(one) for one in thick if one is not None]
+    notes = [_MARKS]
+    if several and bold:
+        middle = ", in the middle by when it generalised" if seed is None else ""
+        notes.insert(0, f"Thin: every seed; thick: seed {', '.join(bold)}{middle}.")
+    elif several:
+        notes.insert(0, "Line: mean over seeds; band: its 95 % interval.")
+    absent = [name_of(cell) for cell in cells if not len(cell["seed"])]
+    return [*notes, _unfinished(cells), f"Not trained: {'; '.join(absent)}." if absent else ""]
+
+
+_MARKS = (f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row; diamond: "
+          f"generalised, validation accuracy at least {GENERALISED:g}.")
+
+
+def _unfinished(cells: list[xr.Dataset]) -> str:
+    """How many runs ended without an event: what the marks cannot show."""
+    parts = []
+    for event, metric, words in (("t_mem", "train_acc", "memorised"), ("t_gen", "val_acc", "generalised")):
+        measured = [cell[metric].notnull().any("step") for cell in cells]
+        absent = [events(cell)[event].isnull() & there for cell, there in zip(cells, measured, strict=True)]
+        n, total = sum(int(one.sum()) for one in absent), sum(int(one.sum()) for one in measured)
+        parts += [f"{n} of {total} had not {words}"] if n else []
+    return f"{' and '.join(parts)} by the end." if parts else ""
+
+
+def _check(name: str, value, valid: Collection) -> None:
+    if value not in valid:
+        raise ValueError(f"{name}={value!r} is not valid; valid: {', '.join(map(str, valid))}")

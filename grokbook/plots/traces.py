@@ -1,0 +1,146 @@
+"""The traces of one cell's curves, each with a `meta` that says what it draws so that tests and widgets can find it.
+
+`meta` holds `metric`, `role` (seeds, line, mean, band or event), `d_h` and `D_train`; an event also its name.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from grokbook.analysis import carried, events, interval
+from grokbook.plots.cells import name_of
+from grokbook.plots.template import METRIC_COLORS, faded, shown_steps
+from grokbook.run import ACCURACIES
+
+NAMES = {"train_acc": "train", "val_acc": "validation", "twin_free_val_acc": "twin-free validation",
+         "train_loss": "train", "val_loss": "validation", "param_norm": "weight norm"}
+"""Metrics as legends call them."""
+
+EVENTS = {"t_mem": ("memorised", "circle", ("train_acc", "train_loss", "param_norm")),
+          "t_gen": ("generalised", "diamond", ("val_acc", "val_loss", "param_norm"))}
+"""Events as legends call them, their symbols, and the curves they are marked on."""
+
+LOSSES = ("train_loss", "val_loss")
+
+THIN_TOLERANCE = 0.004
+"""How far a thin line may pass by a measured point, as a share of its range: a pixel or two. It halves a figure."""
+
+TINY = np.finfo(np.float32).tiny
+"""What a loss of exactly 0 counts as where its logarithm is averaged."""
+
+
+def find(fig: go.Figure, **meta) -> list:
+    """The traces of a figure whose `meta` has these values: `find(fig, metric="val_acc", role="line")`."""
+    return list(fig.select_traces(lambda trace: meta.items() <= (trace.meta or {}).items()))
+
+
+def line_traces(cell: xr.Dataset, metric: str, seed: int) -> Iterator[go.Scatter]:
+    """Every seed of a trained cell as a thin line, all in one trace, and `seed` as a thick one."""
+    color = METRIC_COLORS[metric]
+    thin = {"color": faded(color, 0.35), "width": 1}
+    yield _curve(cell, metric, "seeds", thin, tolerance=THIN_TOLERANCE).update(showlegend=False)
+    yield _curve(cell.sel(seed=[seed]), metric, "line", {"color": color, "width": 2.5})
+
+
+def mean_traces(cell: xr.Dataset, metric: str) -> Iterator[go.Scatter]:
+    """The mean over the seeds of a trained cell, and behind it its 95 % interval where there are several seeds.
+
+    Drawn at steps that every run was followed to; accuracies of runs that settled go on. Losses are averaged as
+    logarithms.
+    """
+    mean = _mean(cell, metric)
+    color, x = METRIC_COLORS[metric], shown_steps(mean["step"])
+    if len(cell["seed"]) > 1:
+        yield band(x, mean["lo"].values, mean["hi"].values, color, meta=_meta(cell, metric, "band"),
+                   legendgroup=NAMES[metric])
+    yield go.Scatter(
+        x=x, y=_float32(mean["mean"]), mode="lines", name=NAMES[metric], legendgroup=NAMES[metric],
+        line={"color": color, "width": 2.5}, meta=_meta(cell, metric, "mean"),
+        hovertemplate=f"{_place(cell, metric)}, mean of {len(cell['seed'])} seeds<br>"
+                      "step %{x:,.0f}: %{y:.4g}<extra></extra>")
+
+
+def event_traces(cell: xr.Dataset, metric: str, seed: int | None) -> Iterator[go.Scatter]:
+    """Marks on a metric's curves where the runs memorised and generalised, large for `seed`."""
+    when = events(cell)
+    for event, (name, symbol, metrics) in EVENTS.items():
+        happened = when[event].dropna("seed")
+        if metric in metrics and len(happened):
+            seeds = happened["seed"].values
+            yield go.Scatter(
+                x=shown_steps(happened), y=_float32(cell[metric].sel(seed=happened["seed"], step=happened)),
+                mode="markers", name=name, legendgroup=name, meta=_meta(cell, metric, "event") | {"event": event},
+                marker={"symbol": symbol, "color": METRIC_COLORS[metric], "line": {"color": "white", "width": 1},
+                        "size": np.where(seeds == seed, 11, 7).tolist(), "opacity": 1},
+                customdata=seeds.astype(np.int32),
+                hovertemplate=f"{name}<br>{_place(cell, metric)}, seed %{{customdata}}<br>"
+                              "step %{x:,.0f}<extra></extra>")
+
+
+def band(x: np.ndarray, lo: np.ndarray, hi: np.ndarray, color: str, **settings) -> go.Scatter:
+    """A shaded interval lo…hi over ascending x, open wherever an end is NaN. `settings` are the trace's."""
+    known = ~(np.isnan(lo) | np.isnan(hi))
+    pieces = np.split(np.arange(len(x)), np.flatnonzero(np.diff(known)) + 1)
+    pieces = [piece for piece in pieces if known[piece].any()]
+    return go.Scatter(x=_joined([np.concatenate([x[piece], x[piece][::-1]]) for piece in pieces]),
+                      y=_joined([np.concatenate([hi[piece], lo[piece][::-1]]) for piece in pieces]),
+                      mode="lines", line={"width": 0}, fill="toself", fillcolor=faded(color, 0.2), hoverinfo="skip",
+                      showlegend=False, **settings)
+
+
+def _curve(cell: xr.Dataset, metric: str, role: str, line: dict, tolerance: float | None = None) -> go.Scatter:
+    """All seeds' curves as one line, with a gap between seeds; with a tolerance only their corners."""
+    x, seeds, curves = shown_steps(cell["step"]), cell["seed"].values, cell[metric].transpose("seed", "step").values
+    drawn = np.log10(np.maximum(curves, TINY)) if metric in LOSSES else curves
+    kept = [np.flatnonzero(~np.isnan(y)) if tolerance is None else _corners(np.log10(x), y, tolerance) for y in drawn]
+    return go.Scatter(
+        x=_joined([x[k] for k in kept]), y=_joined([y[k] for y, k in zip(curves, kept, strict=True)]),
+        customdata=np.repeat(seeds, [len(k) + 1 for k in kept]).astype(np.int32), mode="lines", name=NAMES[metric],
+        legendgroup=NAMES[metric], meta=_meta(cell, metric, role), line=line,
+        hovertemplate=f"{_place(cell, metric)}, seed %{{customdata}}<br>step %{{x:,.0f}}: %{{y:.4g}}<extra></extra>")
+
+
+def _corners(x: np.ndarray, y: np.ndarray, tolerance: float) -> np.ndarray:
+    """Where `y` is known, the places between which straight lines stay within `tolerance` times the range of `y`."""
+    seen = np.flatnonzero(~np.isnan(y))
+    if len(seen) < 3:
+        return seen
+    x, y = x[seen], y[seen]
+    kept, pieces = {0, len(seen) - 1}, [(0, len(seen) - 1)]
+    while pieces:
+        a, b = pieces.pop()
+        gap = np.abs(y[a:b + 1] - np.interp(x[a:b + 1], [x[a], x[b]], [y[a], y[b]]))
+        if gap.max() > tolerance * np.ptp(y):
+            worst = a + int(gap.argmax())
+            kept.add(worst)
+            pieces += [(a, worst), (worst, b)]
+    return seen[sorted(kept)]
+
+
+def _mean(cell: xr.Dataset, metric: str) -> xr.Dataset:
+    values = carried(cell, metric) if metric in ACCURACIES else cell[metric]
+    if metric in LOSSES:
+        values = xr.apply_ufunc(np.log10, values.clip(TINY))
+    stats = interval(values, within=(0, 1) if metric in ACCURACIES else (-np.inf, np.inf))
+    stats = stats.sel(step=stats["n"].values == len(cell["seed"]))
+    return 10**stats if metric in LOSSES else stats
+
+
+def _meta(cell: xr.Dataset, metric: str, role: str) -> dict:
+    return {"metric": metric, "role": role, "d_h": int(cell["d_h"]), "D_train": int(cell["D_train"])}
+
+
+def _place(cell: xr.Dataset, metric: str) -> str:
+    kind = {"acc": " accuracy", "loss": " loss"}.get(metric.rpartition("_")[2], "")
+    return f"{NAMES[metric]}{kind}<br>{name_of(cell)}"
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """Pieces of a line as one float32 array, with a NaN behind each, where plotly lifts the pen."""
+    return np.concatenate([np.append(part, np.nan) for part in parts] or [[]]).astype(np.float32)
+
+
+def _float32(values: xr.DataArray) -> np.ndarray:
+    return values.values.astype(np.float32)

@@ -1,0 +1,73 @@
+"""What training gives: curves of six metrics on a fixed grid of steps, with their provenance.
+
+The grid is logarithmic and the same for every run, whatever its budget, so runs of different lengths share their steps
+and a shorter budget can be read off a longer run.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from grokbook.config import RunConfig
+
+METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "twin_free_val_acc", "param_norm")
+"""Losses in nats, means over pairs; accuracies as fractions; the norm is the Euclidean norm of all weights.
+
+`val_acc` is over every pair that was not trained on, as in the papers. `twin_free_val_acc` leaves out those whose
+mirror (b, a) was trained on, which a network that merely treats a and b alike would get right."""
+
+ACCURACIES = ("train_acc", "val_acc", "twin_free_val_acc")
+
+PER_DECADE = 50
+"""Evaluations in a factor of ten of steps: neighbours lie 4.7 % apart, 206 evaluations in 100,000 steps."""
+
+SETTLED = 5
+"""A run stops early once all its accuracies were 1 at this many evaluations in a row, a quarter more steps."""
+
+
+def evaluation_steps(n_steps: int) -> np.ndarray:
+    """Steps at which a run of that budget is evaluated: 0, the logarithmic grid, and the last one. int64, ascending."""
+    decades = math.log10(max(n_steps, 1))
+    grid = np.round(10 ** (np.arange(int(decades * PER_DECADE) + 1) / PER_DECADE)).astype(np.int64)
+    return np.unique(np.concatenate([[0, n_steps], grid[grid <= n_steps]]))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained run.
+
+    `curves` maps `step` (int64) and each of `METRICS` (float32; NaN where a metric has no pairs to be measured on) to
+    arrays of one length. `settled` says that it was stopped by the early-stop rule rather than by its budget.
+    `provenance` says what trained it: engine, device, versions, seconds. `weights` are the final ones by name.
+    """
+
+    config: RunConfig
+    curves: dict[str, np.ndarray]
+    settled: bool = False
+    provenance: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def last_step(self) -> int:
+        """The step to which the curves reach."""
+        return int(self.curves["step"][-1])
+
+    def answers(self, wish: RunConfig) -> bool:
+        """Whether these curves are what `wish` asks for: the same run, followed at least as far."""
+        return self.config.run_id == wish.run_id and reaches(wish, self.last_step, self.settled)
+
+
+def reaches(wish: RunConfig, last_step: int, settled: bool) -> bool:
+    """Whether a run followed to `last_step` is followed as far as `wish` asks."""
+    return last_step >= wish.n_steps or (settled and wish.stop_early)
+
+
+def has_settled(accuracies: np.ndarray) -> bool:
+    """The early-stop rule: every accuracy that exists was exactly 1 at the last `SETTLED` evaluations.
+
+    `accuracies`: (evaluation, accuracy), NaN where there is nothing to measure.
+    """
+    last = accuracies[-SETTLED:]
+    return len(last) == SETTLED and bool(np.all((last == 1) | np.isnan(last))) and not np.isnan(last).all()

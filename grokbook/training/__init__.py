@@ -1,0 +1,127 @@
+"""The training core: one loop, and engines behind it that all compute the same thing.
+
+    vmapped   the plain network lifted with torch.func: any architecture, CPU or CUDA; the reference
+    fused     the one-layer transformer in one compiled pass, one network a thread: CPU
+"""
+
+import platform
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from grokbook import models
+from grokbook.config import RunConfig
+from grokbook.run import Run
+from grokbook.training.fused import Fused
+from grokbook.training.loop import Evaluation, Training
+from grokbook.training.vmapped import Vmapped
+
+__all__ = ["ENGINES", "Evaluation", "Training", "cohorts", "train", "train_all"]
+
+ENGINES = {"vmapped": Vmapped, "fused": Fused}
+SHAPE = ("architecture", "task", "p", "d_h", "n_heads", "n_layers", "loss")
+"""Fields that the members of a cohort share."""
+
+Weights = Mapping[str, np.ndarray]
+
+
+def cohorts(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
+    """The configs in groups that can train together, each in the order given."""
+    groups: dict[tuple, list[RunConfig]] = {}
+    for c in configs:
+        groups.setdefault(tuple(getattr(c, name) for name in SHAPE), []).append(c)
+    return list(groups.values())
+
+
+def train(configs: Sequence[RunConfig], *, device: str = "auto", engine: str = "auto", dtype: str = "float32",
+          parents: Mapping[str, Weights] | None = None) -> Training:
+    """Train a cohort: networks of one shape, each with its own D_train, seed, learning rate and weight decay.
+
+    A member's curves do not depend on the others. Iterate over the result to train; see `Training`.
+
+    Args:
+        configs: the runs; those fields named in `SHAPE` must agree (`cohorts` groups any list so that they do).
+        device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
+        engine: `auto`, or one of `ENGINES`.
+        dtype: `float32`, or `float64` for checks.
+        parents: weights for configs that name a `parent`, by that name.
+
+    Raises:
+        ValueError: no configs, configs of several shapes, an unknown engine or device, or a parent without weights.
+    """
+    configs = list(configs)
+    _check_cohort(configs)
+    where = _device(device)
+    kind = ENGINES[_engine(engine, configs[0], where)]
+    start = np.stack([models.flatten(_start(c, parents or {})) for c in configs])
+    trainer = kind(configs, start, where, dtype)
+    return Training(configs, trainer, _provenance(trainer.name, where))
+
+
+def train_all(configs: Sequence[RunConfig], **options) -> list[Run]:
+    """Train configs of any shapes, cohort by cohort, and return the runs in the order given.
+
+    ^C ends it and keeps what was trained: the runs come back as far as they were followed. Options as for `train`.
+    """
+    runs: dict[str, Run] = {}
+    for cohort in cohorts(configs):
+        training = train(cohort, **options)
+        try:
+            for _ in training:
+                pass
+        except KeyboardInterrupt:
+            runs |= {run.config.run_id: run for run in training.runs()}
+            break
+        runs |= {run.config.run_id: run for run in training.runs()}
+    return [runs[c.run_id] for c in configs if c.run_id in runs]
+
+
+def _check_cohort(configs: list[RunConfig]) -> None:
+    if not configs:
+        raise ValueError("there is nothing to train; give at least one RunConfig")
+    for name in SHAPE:
+        values = {getattr(c, name) for c in configs}
+        if len(values) > 1:
+            raise ValueError(f"a cohort has one {name}, not {sorted(values)}; train_all takes any mixture")
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device={name!r} is unknown; valid: auto, cpu, cuda, cuda:0, …") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={name!r} is not there: PyTorch sees no CUDA device; valid here: cpu")
+    return device
+
+
+def able(config: RunConfig, device: torch.device) -> list[str]:
+    """Engines that can train this config on this device, the fastest first."""
+    one_layer = config.architecture == "transformer" and config.n_layers == 1
+    return ["fused", "vmapped"] if one_layer and device.type == "cpu" else ["vmapped"]
+
+
+def _engine(name: str, config: RunConfig, device: torch.device) -> str:
+    choices = able(config, device)
+    if name not in ("auto", *ENGINES):
+        raise ValueError(f"engine={name!r} is unknown; valid: auto, {', '.join(ENGINES)}")
+    if name not in ("auto", *choices):
+        raise ValueError(f"engine={name!r} cannot train {config.architecture} with n_layers={config.n_layers} on "
+                         f"{device.type}; valid here: {', '.join(choices)}")
+    return choices[0] if name == "auto" else name
+
+
+def _start(config: RunConfig, parents: Mapping[str, Weights]) -> Weights:
+    if not config.parent:
+        return models.initial_weights(config)
+    if config.parent not in parents:
+        raise ValueError(f"parent={config.parent!r} has no weights here; pass parents={{{config.parent!r}: weights}}")
+    return parents[config.parent]
+
+
+def _provenance(engine: str, device: torch.device) -> dict[str, str]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {"engine": engine, "device": f"{device.type} ({name})", "torch": torch.__version__}

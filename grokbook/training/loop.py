@@ -1,0 +1,125 @@
+"""The one training loop: an engine steps, the loop decides when to look, what to record and when a run has ended."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from grokbook import models
+from grokbook.config import RunConfig
+from grokbook.run import ACCURACIES, METRICS, Run, evaluation_steps, has_settled
+
+CHUNK_SECONDS = 0.2
+"""An engine is asked for about this much work at a time, so that ^C and `stop` act promptly."""
+
+
+class Engine(Protocol):
+    """Trains a cohort in place. Members are numbered in the order given, and renumbered by `keep`."""
+
+    name: str
+
+    def advance(self, n_steps: int) -> None: ...
+    def evaluate(self) -> dict[str, np.ndarray]: ...
+    def weights(self, member: int) -> np.ndarray: ...
+    def keep(self, members: Sequence[int]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A look at the cohort: `metrics` maps each of `METRICS` to (run,), NaN for runs not evaluated at this step.
+
+    `finished` are the runs that ended here, complete with curves and weights.
+    """
+
+    step: int
+    metrics: dict[str, np.ndarray]
+    finished: tuple[Run, ...] = ()
+
+
+class Training:
+    """A cohort in training; iterate over it to train.
+
+    Each item is an `Evaluation`. Leaving the iteration early, by `break`, `stop()` or ^C, loses nothing: `runs()` gives
+    every run as far as it was followed, and iterating again goes on.
+    """
+
+    def __init__(self, configs: Sequence[RunConfig], engine: Engine, provenance: dict[str, Any]):
+        self.configs, self.provenance = list(configs), provenance
+        self.step, self.seconds = 0, 0.0
+        self._engine = engine
+        self._due = [set(evaluation_steps(c.n_steps).tolist()) for c in self.configs]
+        self._members = list(range(len(self.configs)))
+        self._curves: list[list[list[float]]] = [[] for _ in self.configs]
+        self._finished: dict[int, Run] = {}
+        self._stopping = False
+        self._pace = 0.0
+
+    def __iter__(self) -> Iterator[Evaluation]:
+        return self
+
+    def __next__(self) -> Evaluation:
+        if not self._members or self._stopping:
+            raise StopIteration
+        upcoming = [step for i in self._members for step in self._due[i] if step > self.step or not self._curves[i]]
+        self._advance(min(upcoming))
+        return self._evaluate()
+
+    def stop(self) -> None:
+        """End the training soon, from any thread: one last evaluation where it stands, then the iteration ends."""
+        self._stopping = True
+
+    def runs(self) -> list[Run]:
+        """Every run as far as it was followed, in the order of `configs`; runs without an evaluation are left out."""
+        return [self._finished.get(i) or self._run(i) for i in range(len(self.configs)) if self._curves[i]]
+
+    @property
+    def steps_per_second(self) -> float:
+        """Steps of the whole cohort a second, of late; 0 before the first."""
+        return 1 / self._pace if self._pace else 0.0
+
+    def _advance(self, target: int) -> None:
+        while self.step < target and not self._stopping:
+            chunk = min(target - self.step, max(1, int(CHUNK_SECONDS / self._pace)) if self._pace else 1)
+            start = time.perf_counter()
+            self._engine.advance(chunk)
+            elapsed = time.perf_counter() - start
+            self.step, self.seconds, self._pace = self.step + chunk, self.seconds + elapsed, elapsed / chunk
+
+    def _evaluate(self) -> Evaluation:
+        start = time.perf_counter()
+        measured = self._engine.evaluate()
+        self.seconds += time.perf_counter() - start
+        metrics = {name: np.full(len(self.configs), np.nan) for name in METRICS}
+        for member, i in enumerate(self._members):
+            if self.step in self._due[i] or self._stopping:
+                for name in METRICS:
+                    metrics[name][i] = measured[name][member]
+                self._curves[i].append([self.step, *(float(measured[name][member]) for name in METRICS)])
+        return Evaluation(self.step, metrics, self._drop_ended())
+
+    def _drop_ended(self) -> tuple[Run, ...]:
+        ended = [i for i in self._members if self.step >= self.configs[i].n_steps or self._settled(i)]
+        for i in ended:
+            self._finished[i] = self._run(i)
+        if ended:
+            staying = [member for member, i in enumerate(self._members) if i not in ended]
+            self._members = [self._members[member] for member in staying]
+            if staying:
+                self._engine.keep(staying)
+        return tuple(self._finished[i] for i in ended)
+
+    def _settled(self, i: int) -> bool:
+        columns = [1 + METRICS.index(name) for name in ACCURACIES]
+        return self.configs[i].stop_early and has_settled(np.array(self._curves[i])[:, columns])
+
+    def _run(self, i: int) -> Run:
+        columns = np.array(self._curves[i]).T
+        curves = {"step": columns[0].astype(np.int64)}
+        curves |= {name: columns[k + 1].astype(np.float32) for k, name in enumerate(METRICS)}
+        weights = {}
+        if i in self._members:
+            flat = self._engine.weights(self._members.index(i)).astype(np.float32)
+            weights = models.unflatten(flat, self.configs[i])
+        return Run(self.configs[i], curves, self._settled(i), {**self.provenance, "seconds": self.seconds}, weights)

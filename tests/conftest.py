@@ -1,0 +1,29 @@
+"""What holds for every test: no clocks, the same examples in every CI run, one thread a worker."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+from playwright.sync_api import Browser, sync_playwright
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores, and PyTorch would start two threads in each
+
+settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("house")
+
+
+OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"
+
+
+@pytest.fixture
+def chromium() -> Iterator[Browser]:
+    """Chromium that reaches nothing but this machine. Where it is missing, a skip; in CI, a failure."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None and "CI" not in os.environ:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu", OFFLINE])
+        yield browser
+        browser.close()

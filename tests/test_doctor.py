@@ -1,0 +1,46 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from grokbook import doctor
+
+
+def problems() -> list[doctor.Finding]:
+    return [finding for finding in doctor.examine() if finding.fix]
+
+
+def test_this_environment_lacks_at_most_the_data():
+    assert [problem for problem in problems() if "trained runs" not in problem.seen] == []
+
+
+def test_a_kernel_of_another_python_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    kernel = tmp_path / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    spec = {"argv": ["/opt/other/python", "-m", "ipykernel"], "display_name": "", "language": "python"}
+    (kernel / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    (problem,) = [problem for problem in problems() if "kernel" in problem.seen]
+    assert problem.seen == f"kernel python3 is another Python, /opt/other/python, as {kernel} says"
+    assert problem.fix.endswith(f"{sys.executable} -m ipykernel install --sys-prefix")
+
+
+def test_missing_extensions_are_named_with_their_packages(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "jupyter_path", lambda *_: [])
+    lacking = [problem for problem in problems() if "JupyterLab" in problem.seen]
+    assert [problem.fix.split()[-1] for problem in lacking] == ["jupyterlab_widgets", "anywidget"]
+
+
+def test_a_damaged_or_empty_store_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GROKBOOK_DATA", str(tmp_path))
+    assert [p.fix for p in problems()] == [f"git restore {tmp_path}"]
+    (tmp_path / "zones").mkdir()
+    (tmp_path / "zones" / "broken.parquet").write_text("not Parquet")
+    with pytest.warns(UserWarning, match="broken.parquet"):
+        assert "broken.parquet" in problems()[0].seen
+
+
+def test_a_torch_that_cannot_be_loaded_is_found(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert problems()[0].fix.endswith("-m pip install -c constraints.txt torch")

@@ -1,0 +1,78 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from grokbook import pages
+
+FIGURE = {"data": [{"type": "scatter", "y": [1, 4, 9], "name": "</script><!--<script>"}], "layout": {"height": 321},
+          "config": {"displaylogo": False}}
+TEXT = "# A sample\n\nThe sum of $k$ is *quadratic*. There is more.\n\nRead [on](08_b.ipynb#x) or [not](09_c.ipynb)."
+
+
+class Addresses(HTMLParser):
+    """Every address that a page loads or links to."""
+
+    def __init__(self, page: Path):
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "data", "srcset", "action")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A book of two chapters, one with a formula and a figure."""
+    folder = tmp_path_factory.mktemp("book")
+    figure = new_output("display_data", {pages.PLOTLY: FIGURE, "image/png": "aGk=", "text/plain": "Figure()"})
+    injected = new_code_cell("# Parameters\nn = 4", metadata={"tags": ["injected-parameters"]})
+    cells = [new_markdown_cell(TEXT), injected, new_code_cell("figure", outputs=[figure])]
+    widgets = {"application/vnd.jupyter.widget-state+json": {"version_major": 2, "version_minor": 0, "state": {}}}
+    nbformat.write(new_notebook(cells=cells, metadata={"widgets": widgets}), folder / "07_a.ipynb")
+    nbformat.write(new_notebook(cells=[new_markdown_cell("## Other")]), folder / "08_b.ipynb")
+    pages.write([folder / "07_a.ipynb", folder / "08_b.ipynb"], folder / "html", "Two chapters")
+    return folder / "html"
+
+
+def test_pages_load_and_link_only_files_beside_them(folder: Path):
+    for page in folder.glob("*.html"):
+        for address in Addresses(page).found:
+            assert (folder / address.partition("#")[0]).exists(), f"{page.name} asks for {address}"
+        assert not re.search(r"url\(\s*['\"]?https?:|@import|\bimport\(", page.read_text())
+
+
+def test_a_link_to_a_chapter_leads_to_its_page_or_is_plain_text(folder: Path):
+    addresses = Addresses(folder / "07_a.html").found
+    assert "08_b.html#x" in addresses and not any("09_c" in address for address in addresses)
+
+
+def test_a_figure_is_drawn_from_the_data_of_the_notebook(folder: Path):
+    (call,) = re.findall(r'Plotly\.newPlot\("(?:[\w-]+)", (.*)\);</script>', (folder / "07_a.html").read_text())
+    assert json.loads(call) == FIGURE | {"config": {"displaylogo": False, "responsive": True}}
+
+
+def test_the_contents_tell_titles_first_sentences_and_changed_parameters(folder: Path):
+    text = (folder / "index.html").read_text()
+    assert "<h1>Two chapters</h1>" in text
+    assert '<a href="07_a.html">A sample</a><p>The sum of $k$ is <em>quadratic</em>.</p>' in text
+    assert "<p>n = 4</p>" in text and "There is more" not in text
+    assert '<a href="08_b.html">Other</a>' in text
+
+
+def test_a_browser_without_network_draws_figures_and_formulas(folder: Path, chromium):
+    page = chromium.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda request: complaints.append(request.url))
+    page.goto(f"{folder.as_uri()}/07_a.html")
+    page.wait_for_selector("mjx-container svg", state="attached")
+    page.wait_for_selector(".js-plotly-plot .scatterlayer .trace")
+    assert page.evaluate("document.querySelector('.js-plotly-plot').data[0]") == FIGURE["data"][0]
+    assert page.evaluate("document.querySelector('.js-plotly-plot').clientHeight") == 321
+    assert complaints == []

@@ -1,0 +1,699 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import safetensors
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import configs, fake_run
+
+import grokbook
+from grokbook import store as stores
+from grokbook.config import FIELDS, SCHEMA, RunConfig
+from grokbook.run import METRICS, Run
+from grokbook.store import DamagedShard, Store
+
+ROOT = Path(grokbook.__file__).parents[1]
+SHORT = RunConfig(n_steps=100)
+CURVES = ("step", *METRICS)
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "data")
+
+
+def assert_same_run(one: Run, other: Run):
+    assert (one.config, one.settled) == (other.config, other.settled)
+    assert list(one.curves) == list(other.curves) == list(CURVES)
+    for name in CURVES:
+        assert one.curves[name].dtype == other.curves[name].dtype
+        np.testing.assert_array_equal(one.curves[name], other.curves[name])
+
+
+def run_python(code: str, *arguments, **more) -> subprocess.Popen:
+    """A process of its own, in which this test's samples can be imported."""
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, text=True,
+                            stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}, **more)
+
+
+def finish(process: subprocess.Popen) -> str:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+# Writing and reading back
+
+
+@st.composite
+def some_runs(draw) -> list[Run]:
+    chosen = draw(st.lists(configs(), min_size=1, max_size=4, unique_by=lambda c: c.run_id))
+    runs = []
+    for config in chosen:
+        run = fake_run(config, draw(st.integers(0, 300)), settled=draw(st.booleans()))
+        for name in draw(st.sets(st.sampled_from(METRICS))):
+            run.curves[name][draw(st.integers(0, len(run.curves[name]) - 1)) :] = np.nan
+        runs.append(run)
+    return runs
+
+
+@given(some_runs())
+@settings(max_examples=30, deadline=None)
+def test_what_is_written_is_read_back(runs):
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        assert store.write(runs, "study").parent == Path(folder, "study")
+        wishes = [run.config.replace(n_steps=run.last_step) for run in runs]
+        for run, stored in zip(runs, store.runs(wishes), strict=True):
+            assert_same_run(run, stored)
+        frame = store.frame().set_index("run_id")
+        for run in runs:
+            row = frame.loc[run.config.run_id]
+            assert RunConfig(**row[list(FIELDS)]) == run.config
+            assert (row.last_step, row.settled, row.schema) == (run.last_step, run.settled, SCHEMA)
+        assert store.check() == []
+
+
+def test_provenance_is_kept_and_what_is_not_known_stays_open(store):
+    known = {"engine": "vmapped", "device": "cpu (x86_64)", "torch": "2.13.0", "commit": "0123abc", "seconds": 1.5,
+             "trained_at": "2026-11-22T10:00:00+00:00"}
+    store.write([fake_run(SHORT, provenance=known), fake_run(SHORT.replace(seed=1), provenance={"torch": None})], "a")
+    full, bare = store.runs([SHORT, SHORT.replace(seed=1)])
+    assert full.provenance == known
+    assert (bare.provenance["torch"], bare.provenance["engine"]) == ("", "")
+    assert np.isnan(bare.provenance["seconds"])
+    assert bare.provenance["trained_at"].startswith("20")
+
+
+def test_runs_come_in_the_order_of_the_wishes_that_are_there(store):
+    wishes = [SHORT.replace(seed=seed) for seed in (3, 1, 4, 0, 2)]
+    store.write([fake_run(wishes[4]), fake_run(wishes[1])], "a")
+    store.write([fake_run(wishes[3]), fake_run(wishes[2])], "a")
+    assert [run.config for run in store.runs(wishes)] == wishes[1:]
+
+
+def test_a_run_counts_in_whatever_study_it_lies(store):
+    other = SHORT.replace(seed=1)
+    store.write([fake_run(SHORT)], "one")
+    store.write([fake_run(other)], "two")
+    assert store.missing([SHORT, other]) == []
+    assert store.load(wishes=[SHORT, other]).sizes["seed"] == 2
+    assert store.load("two").seed.values.tolist() == [1]
+    assert store.load("two", wishes=[SHORT, other]).seed.values.tolist() == [1]
+    assert store.frame("one").run_id.tolist() == [SHORT.run_id]
+    assert len(store.frame()) == 2
+
+
+def test_curves_that_do_not_belong_together_are_refused(store):
+    def bad(**curves):
+        return Run(SHORT, fake_run(SHORT).curves | curves)
+    for run in (
+        bad(val_acc=np.zeros(3, np.float32)),
+        bad(step=np.zeros(0, np.int64), **{name: np.zeros(0, np.float32) for name in METRICS}),
+        bad(step=fake_run(SHORT).curves["step"][::-1]),
+        Run(SHORT, {"step": np.arange(3)}),
+    ):
+        with pytest.raises(ValueError, match=SHORT.run_id):
+            store.write([fake_run(SHORT.replace(seed=1)), run], "a")
+    with pytest.raises(ValueError, match="colour.*valid: engine"):
+        store.write([fake_run(SHORT, provenance={"colour": "blue"})], "a")
+    with pytest.raises(ValueError, match="no runs.*'a'"):
+        store.write([], "a")
+    assert not store.path.exists()
+
+
+UNSAFE = ["", ".", "..", "../up", "a/b", ".hidden", "-x", "a b", "ä", "weights", "x" * 65, "a\n"]
+
+
+@pytest.mark.parametrize("study", UNSAFE)
+def test_a_name_that_is_no_safe_folder_is_refused(store, study):
+    for act in (lambda: store.write([fake_run(SHORT)], study), lambda: store.load(study), lambda: store.pack(study)):
+        with pytest.raises(ValueError, match="valid: up to 64 letters") as refusal:
+            act()
+        assert f"study={study!r}" in str(refusal.value)
+
+
+# Which copy is read
+
+
+@pytest.mark.parametrize(("stored", "wish", "answered"), [
+    ([(100, False)], (100, True), True),
+    ([(100, False)], (60, False), True),
+    ([(100, False)], (101, True), False),
+    ([(100, True)], (10_000, True), True),
+    ([(100, True)], (10_000, False), False),
+    ([(100, True)], (100, False), True),
+    ([(50, False), (200, False)], (150, True), True),
+    ([(100, True), (500, False)], (500, False), True),
+    ([(100, True), (500, False)], (10_000, True), True),
+    ([(100, True), (500, False)], (501, False), False),
+    ([], (0, True), False),
+])
+def test_a_wish_is_missing_unless_a_copy_was_followed_that_far(store, stored, wish, answered):
+    wish = SHORT.replace(n_steps=wish[0], stop_early=wish[1])
+    for last_step, settled in stored:
+        store.write([fake_run(SHORT.replace(n_steps=100_000), last_step, settled=settled)], "a")
+    for _ in range(2):
+        assert store.missing([wish]) == ([] if answered else [wish])
+        assert len(store.runs([wish])) == answered
+        if stored:
+            store.pack("a")
+
+
+def test_several_wishes_for_one_run_become_one_that_answers_all(store):
+    store.write([fake_run(SHORT)], "a")
+    other = SHORT.replace(seed=1)
+    wishes = [SHORT, other, SHORT.replace(n_steps=900), SHORT.replace(n_steps=500, stop_early=False), other]
+    assert store.missing(wishes) == [other, SHORT.replace(n_steps=900, stop_early=False)]
+
+
+def test_the_copy_that_reaches_furthest_is_read_and_among_equals_the_first_trained(store):
+    def copy(last_step, engine, trained_at):
+        provenance = {"engine": engine, "trained_at": trained_at}
+        return fake_run(SHORT.replace(n_steps=1000), last_step, provenance=provenance)
+    store.write([copy(300, "short", "2026-01-01")], "a")
+    store.write([copy(500, "late", "2026-01-03"), copy(500, "early", "2026-01-02")], "a")
+    store.write([copy(100, "shorter", "2026-01-04")], "a")
+    wish = SHORT.replace(n_steps=80)
+    for _ in range(2):
+        assert [run.provenance["engine"] for run in store.runs([wish])] == ["early"]
+        assert store.frame().engine.tolist() == ["early"]
+        assert int(store.load("a").last_step.max()) == 500
+        store.pack("a")
+    assert pq.read_table(store.path / "a").num_rows == 1
+
+
+# The cube
+
+
+def test_every_cell_of_the_cube_is_the_run_that_was_trained_there_or_nan(store):
+    runs = [fake_run(RunConfig(d_h=d_h, D_train=D, seed=seed, lr=lr), last, settled=last == 40)
+            for d_h, D, seed, lr, last in [(48, 3000, 0, 1e-3, 40), (8, 3000, 0, 1e-3, 100), (8, 3200, 7, 0.1, 60)]]
+    store.write(runs[:1], "a")
+    store.write(runs[1:], "a")
+    cube = store.load("a")
+    assert cube.val_acc.dims == ("d_h", "D_train", "seed", "lr", "step")
+    assert cube.step.values.tolist() == runs[1].curves["step"].tolist()
+    for name, values in dict(d_h=[8, 48], D_train=[3000, 3200], seed=[0, 7], lr=[1e-3, 0.1]).items():
+        assert cube[name].values.tolist() == values
+    assert int((cube.last_step >= 0).sum()) == int((cube.run_id != "").sum()) == 3
+    for run in runs:
+        cell = cube.sel({name: getattr(run.config, name) for name in ("d_h", "D_train", "seed", "lr")})
+        assert (cell.run_id, cell.last_step, cell.settled) == (run.config.run_id, run.last_step, run.settled)
+        for name in METRICS:
+            assert cell[name].dtype == np.float32
+            there = cell[name].sel(step=run.curves["step"])
+            np.testing.assert_array_equal(there, run.curves[name])
+            assert cell[name].sel(step=cube.step > run.last_step).isnull().all()
+    for name in METRICS:
+        assert int(cube[name].notnull().sum()) == sum(len(run.curves["step"]) for run in runs)
+    assert not cube.settled.where(cube.last_step < 0, 0).any()
+
+
+def test_fields_that_do_not_vary_are_attributes_and_those_that_do_are_dimensions(store):
+    store.write([fake_run(SHORT)], "one")
+    cube = store.load("one")
+    assert dict(cube.sizes) == dict(d_h=1, D_train=1, seed=1, step=len(fake_run(SHORT).curves["step"]))
+    assert cube.attrs["weight_decay"] == 1.0 and cube.attrs["task"] == "add"
+    assert set(cube.attrs) | {"d_h", "D_train", "seed", "n_steps", "stop_early"} == set(FIELDS)
+    changed = dict(weight_decay=0.5, task="square", parent="0123456789abcdef@5")
+    store.write([fake_run(SHORT.replace(**changed)), fake_run(SHORT)], "two")
+    cube = store.load("two")
+    assert cube.train_acc.dims == ("d_h", "D_train", "seed", "task", "weight_decay", "parent", "step")
+    assert not set(cube.attrs) & set(cube.dims)
+    assert cube.sel(**changed).run_id.item() == SHORT.replace(**changed).run_id
+    assert cube.sel(**changed | {"task": "add"}).last_step.item() == -1
+
+
+def test_a_slider_finds_the_nearest_cell(store):
+    store.write([fake_run(SHORT.replace(d_h=d_h, D_train=D)) for d_h in (32, 48, 64) for D in (3000, 3500)], "a")
+    cell = store.load("a").sel(d_h=44, D_train=3100, method="nearest").isel(seed=0)
+    assert cell.run_id == SHORT.replace(d_h=48, D_train=3000).run_id
+
+
+def test_by_wishes_curves_end_where_the_wish_does(store):
+    long, other = RunConfig(n_steps=20_000), RunConfig(n_steps=20_000, seed=1)
+    store.write([fake_run(long), fake_run(other, 400, settled=True)], "a")
+    wishes = [long.replace(n_steps=50), long.replace(n_steps=102), other, other.replace(n_steps=30)]
+    cube = store.load(wishes=wishes)
+    assert cube.last_step.values.ravel().tolist() == [100, 400]
+    assert cube.settled.values.ravel().tolist() == [False, True]
+    np.testing.assert_array_equal(cube.val_loss.isel(seed=0).dropna("step").squeeze(),
+                                  fake_run(long, 100).curves["val_loss"])
+    cut = store.load(wishes=[other.replace(n_steps=30)])
+    assert (cut.last_step.item(), cut.settled.item(), cut.step.max().item()) == (30, False, 30)
+    assert [run.last_step for run in store.runs(wishes[:1])] == [20_000]
+
+
+def test_a_run_that_was_not_followed_as_far_as_wished_is_left_out(store):
+    store.write([fake_run(SHORT), fake_run(SHORT.replace(seed=1, n_steps=500))], "a")
+    cube = store.load(wishes=[SHORT.replace(n_steps=500, seed=seed) for seed in (0, 1)])
+    assert cube.seed.values.tolist() == [1]
+
+
+def test_nothing_to_load_is_said_with_what_there_is(store):
+    with pytest.raises(LookupError, match=f"no runs in {store.path}.*none"):
+        store.load()
+    store.write([fake_run(SHORT)], "zones")
+    with pytest.raises(LookupError, match="no runs in .*zoo.*zones"):
+        store.load("zoo")
+    with pytest.raises(LookupError, match="none of the wished runs"):
+        store.load(wishes=[SHORT.replace(seed=1)])
+    with pytest.raises(LookupError, match="zoo"):
+        store.pack("zoo")
+    assert len(store.frame("zoo")) == 0 and set(FIELDS) <= set(store.frame("zoo").columns)
+
+
+def test_a_cube_too_large_for_memory_is_refused_with_the_fields_that_vary(store):
+    apart = [fake_run(RunConfig(d_h=4 * i, D_train=i, seed=i, n_steps=1)) for i in range(1, 300)]
+    store.write(apart, "a")
+    with pytest.raises(ValueError, match=r"d_h \(299 values\), D_train \(299 values\), seed \(299 values\), step \(2"):
+        store.load("a")
+    assert store.load("a", wishes=[run.config for run in apart[:9]]).sizes["seed"] == 9
+
+
+# Damage and age
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def scribble(path):
+    path.write_bytes(b"no Parquet at all")
+
+
+def drop_column(path):
+    pq.write_table(pq.read_table(path).drop_columns(["val_acc"]), path)
+
+
+def retype_column(path):
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index("run_id"), "run_id", table["step"]), path)
+
+
+def add_column(path):
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("dropout", pa.array([0.1] * len(table))), path)
+
+
+def raise_schema(path):
+    table = pq.read_table(path)
+    i = table.column_names.index("schema")
+    pq.write_table(table.set_column(i, "schema", pa.array([SCHEMA + 1] * len(table))), path)
+
+
+def make_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(("damage", "advice"), [
+    (truncate, "delete it and train its runs again"),
+    (empty, "delete it and train its runs again"),
+    (scribble, "delete it and train its runs again"),
+    (make_folder, "delete it and train its runs again"),
+    (drop_column, "lacks val_acc; move it elsewhere"),
+    (retype_column, "delete it and train its runs again"),
+    (add_column, "dropout: a newer grokbook wrote it; update grokbook"),
+    (raise_schema, f"holds runs of schema {SCHEMA + 1}"),
+])
+def test_the_rest_loads_beside_a_shard_that_cannot_be_used(store, damage, advice):
+    other = SHORT.replace(seed=1)
+    store.write([fake_run(SHORT)], "a")
+    bad = store.write([fake_run(other)], "a")
+    damage(bad)
+    with pytest.warns(DamagedShard, match=advice) as told:
+        assert store.missing([SHORT, other]) == [other]
+    assert {str(bad) in str(warning.message) for warning in told} == {True}
+    with pytest.warns(DamagedShard):
+        assert store.load("a").seed.values.tolist() == [0]
+    with pytest.warns(DamagedShard):
+        assert store.frame().seed.tolist() == [0]
+    complaints = store.check()
+    assert len(complaints) == 1 and str(bad) in complaints[0] and advice in complaints[0]
+    with pytest.warns(DamagedShard):
+        store.pack("a")
+    assert bad.exists()
+
+
+def damage_curve(path):
+    """Flip bytes of one curve, so that everything but that column is still sound."""
+    group = pq.read_metadata(path).row_group(0)
+    column = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema.startswith("val_loss"))
+    content = bytearray(path.read_bytes())
+    end = column.data_page_offset + column.total_compressed_size
+    content[end - 20 : end] = bytes(255 - byte for byte in content[end - 20 : end])
+    path.write_bytes(content)
+
+
+def test_what_is_missing_is_known_without_reading_a_curve(store):
+    damage_curve(store.write([fake_run(SHORT)], "a"))
+    assert store.missing([SHORT]) == []
+    assert store.frame().run_id.tolist() == [SHORT.run_id]
+
+
+def test_an_altered_curve_is_noticed_and_never_packed_away(store):
+    bad = store.write([fake_run(SHORT)], "a")
+    store.write([fake_run(SHORT.replace(seed=1))], "a")
+    damage_curve(bad)
+    with pytest.warns(DamagedShard, match=bad.name):
+        assert store.load("a", wishes=[SHORT, SHORT.replace(seed=1)]).seed.values.tolist() == [1]
+    with pytest.warns(DamagedShard, match=bad.name):
+        store.pack("a")
+    assert bad.exists() and len(store.check()) == 1
+
+
+@given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_no_altered_byte_changes_what_is_read_without_a_warning(where, flip):
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        path = store.write([fake_run(SHORT)], "a")
+        before, content = store.load("a"), bytearray(path.read_bytes())
+        content[int(where * len(content))] ^= flip
+        path.write_bytes(content)
+        try:
+            assert store.load("a").identical(before)
+        except DamagedShard as damage:  # pytest turns warnings into errors
+            assert str(path) in str(damage)
+
+
+def test_a_field_younger_than_the_shard_has_its_default(store):
+    run = fake_run(SHORT)
+    path = store.write([run], "a")
+    pq.write_table(pq.read_table(path).drop_columns(["parent", "loss", "commit"]), path)
+    assert store.missing([SHORT]) == []
+    assert_same_run(store.runs([SHORT])[0], run)
+    assert store.load("a").attrs["loss"] == "exact"
+    assert store.check() == []
+    store.pack("a")
+    assert store.frame().loss.tolist() == ["exact"]
+
+
+def test_a_config_that_is_not_what_its_id_says_is_complained_of(store):
+    path = store.write([fake_run(SHORT), fake_run(SHORT.replace(seed=1))], "a")
+    table = pq.read_table(path)
+    for value, complaint in ((32, "the config of"), (-1, "unusable config")):
+        pq.write_table(table.set_column(table.column_names.index("d_h"), "d_h", pa.array([64, value])), path)
+        complaints = store.check()
+        assert len(complaints) == 1 and complaint in complaints[0]
+        assert str(path) in complaints[0] and SHORT.replace(seed=1).run_id in complaints[0]
+
+
+# Packing
+
+
+def test_packing_leaves_one_file_that_says_the_same(store):
+    runs = [fake_run(SHORT.replace(seed=seed), provenance={"engine": str(seed)}) for seed in range(5)]
+    for run in runs:
+        store.write([run, runs[0]], "a")
+    store.write(runs, "b")
+    elsewhere, before, frame = list((store.path / "b").iterdir()), store.load("a"), store.frame("a")
+    packed = store.pack("a")
+    assert list((store.path / "a").iterdir()) == [packed]
+    assert pq.read_metadata(packed).num_rows == 5
+    assert store.load("a").identical(before)
+    assert store.frame("a").equals(frame)
+    assert list((store.path / "b").iterdir()) == elsewhere
+
+
+def test_a_pack_that_dies_before_it_has_tidied_up_loses_nothing(store, monkeypatch):
+    for seed in range(3):
+        store.write([fake_run(SHORT.replace(seed=seed))], "a")
+    before = store.load("a")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            store.pack("a")
+    assert len(list((store.path / "a").glob("*.parquet"))) == 4
+    assert store.load("a").identical(before)
+    store.pack("a")
+    assert len(list((store.path / "a").glob("*.parquet"))) == 1
+    assert store.load("a").identical(before)
+
+
+def test_a_run_written_while_its_study_is_packed_stays(store, monkeypatch):
+    late = SHORT.replace(seed=1)
+    store.write([fake_run(SHORT)], "a")
+    pack_file = stores.write_shard
+
+    def write_meanwhile(folder, table):
+        monkeypatch.undo()
+        store.write([fake_run(late)], "a")
+        return pack_file(folder, table)
+    monkeypatch.setattr(stores, "write_shard", write_meanwhile)
+    store.pack("a")
+    assert store.missing([SHORT, late]) == []
+
+
+THREE = [SHORT.replace(seed=seed) for seed in range(3)]
+
+
+@pytest.mark.parametrize(("read", "n_files_read_before"), [
+    (lambda store: store.load("a").sizes["seed"], 1),
+    (lambda store: store.load("a").sizes["seed"], 4),
+    (lambda store: store.load(wishes=THREE).sizes["seed"], 4),
+    (lambda store: len(store.frame()), 1),
+    (lambda store: len(store.frame()), 4),
+    (lambda store: len(store.runs(THREE)), 4),
+    (lambda store: 3 - len(store.missing(THREE)), 1),
+    (lambda store: pq.read_metadata(store.pack("a")).num_rows, 1),
+    (lambda store: 3 - len(store.check()), 1),
+])
+def test_a_reader_whose_files_are_packed_away_starts_anew(store, monkeypatch, read, n_files_read_before):
+    for config in THREE:
+        store.write([fake_run(config)], "a")
+    read_shard, seen = stores.read_shard, []
+
+    def pack_first(path, columns):
+        seen.append(path)
+        if len(seen) > n_files_read_before:
+            monkeypatch.undo()
+            Store(store.path).pack("a")
+        return read_shard(path, columns)
+    monkeypatch.setattr(stores, "read_shard", pack_first)
+    assert read(store) == 3
+    assert len(seen) == n_files_read_before + 1
+
+
+# Writers that compete, die, or find no room
+
+WRITER = """
+import sys
+from samples import fake_run
+from grokbook import RunConfig
+from grokbook.store import Store
+store, n_steps = Store(sys.argv[1]), int(sys.argv[2])
+for i in range(4):
+    runs = [fake_run(RunConfig(seed=seed, n_steps=n_steps)) for seed in range(i, i + 3)]
+    store.write(runs, "study")
+    print(i, flush=True)
+"""
+
+
+def test_processes_that_write_pack_and_read_at_once_lose_and_double_nothing(store):
+    writers = [run_python(WRITER, store.path, n_steps) for n_steps in (100, 300, 200)]
+    while any(writer.poll() is None for writer in writers):
+        n_before = len(store.frame())
+        if n_before:
+            store.pack("study")
+        assert len(store.frame()) >= n_before
+    for writer in writers:
+        finish(writer)
+    wishes = [RunConfig(seed=seed, n_steps=300) for seed in range(6)]
+    assert store.missing(wishes) == []
+    assert store.frame().run_id.is_unique
+    for wish, stored in zip(wishes, store.runs(wishes), strict=True):
+        assert_same_run(stored, fake_run(wish))
+    assert store.load("study").sizes["seed"] == 6
+    assert store.check() == []
+
+
+DYING = WRITER.replace("for i in", """
+import os, time
+fsync = os.fsync
+def hang(file):
+    if os.path.isdir(f"{sys.argv[1]}/study") and len(os.listdir(f"{sys.argv[1]}/study")) > 3:
+        print("half written", flush=True)
+        time.sleep(600)
+    fsync(file)
+os.fsync = hang
+for i in""")
+
+
+def test_a_writer_killed_while_it_writes_loses_only_what_it_had_not_finished(store):
+    writer = run_python(DYING, store.path, 100)
+    assert writer.stdout
+    assert [writer.stdout.readline().strip() for _ in range(4)] == ["0", "1", "2", "half written"]
+    writer.send_signal(signal.SIGKILL)
+    writer.communicate()
+    assert writer.returncode == -signal.SIGKILL
+    left = list((store.path / "study").glob(".*.tmp"))
+    assert len(left) == 1 and left[0].stat().st_size > 0
+    wishes = [RunConfig(seed=seed, n_steps=100) for seed in range(6)]
+    assert store.missing(wishes) == wishes[5:]
+    assert store.load("study").sizes["seed"] == 5
+    assert [str(left[0]) in complaint for complaint in store.check()] == [True]
+
+
+FULL = """
+import resource, sys
+from samples import fake_run
+from grokbook import RunConfig
+from grokbook.store import Store
+store = Store(sys.argv[1])
+done = store.write([fake_run(RunConfig())], "study")
+resource.setrlimit(resource.RLIMIT_FSIZE, (done.stat().st_size // 2,) * 2)
+for write in (lambda: store.write([fake_run(RunConfig(seed=1))], "study"),
+              lambda: store.write_weights(fake_run(RunConfig(), weights={"W_E": __import__("numpy").ones(99_999)}))):
+    try:
+        write()
+    except OSError as error:
+        print(error)
+"""
+
+
+def test_where_no_room_is_left_the_path_is_named_and_nothing_else_changes(store):
+    told = finish(run_python(FULL, store.path)).splitlines()
+    assert len(told) == 2
+    assert f"cannot write {store.path}/study/" in told[0] and "Everything stored before is untouched" in told[0]
+    assert f"cannot write {store.path}/weights/{RunConfig().run_id}@100000.safetensors: File too large" in told[1]
+    assert store.frame().seed.tolist() == [0]
+    assert [path.suffix for path in store.path.glob("*/*")] == [".parquet"]
+
+
+READ_ONLY = """
+import os, sys
+from samples import fake_run
+from grokbook import RunConfig
+from grokbook.store import Store
+store = Store(sys.argv[1])
+store.write([fake_run(RunConfig(n_steps=100))], "study")
+os.chmod(store.write([fake_run(RunConfig(n_steps=100, seed=2))], "study"), 0)
+os.chmod(store.path / "study", 0o555)
+if os.geteuid() == 0:
+    os.setuid(65534)
+try:
+    store.write([fake_run(RunConfig(n_steps=100, seed=1))], "study")
+except PermissionError as error:
+    print(error)
+assert store.frame().seed.tolist() == [0]
+print(*store.check())
+"""
+
+
+def test_where_rights_are_lacking_the_path_is_named_and_nobody_is_told_to_delete_anything():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        told = finish(run_python(READ_ONLY, folder))
+        os.chmod(Path(folder, "study"), 0o755)
+        refused, unreadable = told.splitlines()
+        assert f"cannot write {folder}/study/" in refused and "Permission denied" in refused
+        assert f"{folder}/study/" in unreadable and "cannot be read" in unreadable and "delete" not in unreadable
+
+
+def test_a_file_where_the_folder_should_be_is_named(tmp_path):
+    (tmp_path / "data").write_text("mine")
+    with pytest.raises(OSError, match=f"cannot write {tmp_path}/data/study/"):
+        Store(tmp_path / "data").write([fake_run(SHORT)], "study")
+    assert (tmp_path / "data").read_text() == "mine"
+
+
+# Weights
+
+
+def weighted(config=SHORT, **more):
+    generator = np.random.default_rng(0)
+    weights = {"W_E": generator.random((5, 3)), "layers.0.W_Q": generator.random((2, 4, 3)).astype(np.float32).T}
+    return fake_run(config, weights=weights, **more)
+
+
+def test_weights_are_read_back_as_they_were_with_their_config(store):
+    run = weighted()
+    path = store.write_weights(run)
+    assert path == store.path / "weights" / f"{SHORT.run_id}@100.safetensors"
+    weights = store.weights(SHORT.run_id)
+    assert list(weights) == sorted(run.weights)
+    for name, array in run.weights.items():
+        assert weights[name].dtype == array.dtype
+        np.testing.assert_array_equal(weights[name], array)
+    with safetensors.safe_open(path, "numpy") as file:
+        assert RunConfig(**json.loads(file.metadata()["config"])) == SHORT
+    assert store.frame().empty and store.check() == []
+
+
+def test_the_latest_weights_are_given_unless_a_step_is_named(store):
+    for step in (900, 1000, None):
+        run = fake_run(SHORT, weights={"W": np.array([float(step or 100)])})
+        store.write_weights(run, step)
+    store.write_weights(weighted(SHORT.replace(seed=1)), 5000)
+    assert store.weights(SHORT.run_id)["W"].item() == 1000
+    assert store.weights(SHORT.run_id, 100)["W"].item() == 100
+    with pytest.raises(FileNotFoundError, match="step 7 .*there: 100, 900, 1000"):
+        store.weights(SHORT.run_id, 7)
+    with pytest.raises(FileNotFoundError, match="none"):
+        store.weights(SHORT.replace(seed=2).run_id)
+
+
+def test_damaged_or_absent_weights_are_said_to_be_so(store):
+    with pytest.raises(ValueError, match=f"{SHORT.run_id} carries no weights"):
+        store.write_weights(fake_run(SHORT))
+    path = store.write_weights(weighted())
+    truncate(path)
+    with pytest.raises(OSError, match="damaged.*train the run again"):
+        store.weights(SHORT.run_id)
+    assert len(store.check()) == 1 and str(path) in store.check()[0]
+
+
+# The folder, and what reading costs
+
+
+def test_the_folder_is_the_one_given_or_that_of_the_environment_or_beside_the_package(monkeypatch, tmp_path):
+    monkeypatch.setenv("GROKBOOK_DATA", str(tmp_path / "mine"))
+    assert Store().path == tmp_path / "mine"
+    assert Store(tmp_path).path == Store(str(tmp_path)).path == tmp_path
+    assert not (tmp_path / "mine").exists()
+    Store().write([fake_run(SHORT)], "a")
+    assert len(Store(tmp_path / "mine").frame()) == 1
+    for unset in (lambda: monkeypatch.setenv("GROKBOOK_DATA", ""), lambda: monkeypatch.delenv("GROKBOOK_DATA")):
+        unset()
+        beside = ROOT / "data"
+        assert Store().path == (beside if beside.is_dir() else Path("data"))
+    monkeypatch.setattr(stores, "__file__", str(tmp_path / "site" / "grokbook" / "store" / "__init__.py"))
+    assert Store().path == Path("data")
+    (tmp_path / "site" / "data").mkdir(parents=True)
+    assert Store().path == tmp_path / "site" / "data"
+
+
+def test_reading_never_imports_torch_nor_safetensors_without_weights(store):
+    store.write([fake_run(SHORT)], "a")
+    store.write_weights(weighted())
+    code = """
+import sys
+from grokbook import RunConfig
+from grokbook.store import Store
+store = Store(sys.argv[1])
+store.load()
+store.write(store.runs([RunConfig(n_steps=100)]), "a")
+store.pack("a")
+print("safetensors" in sys.modules)
+store.weights(RunConfig().run_id)
+store.check()
+print("torch" in sys.modules)
+"""
+    assert finish(run_python(code, store.path)).split() == ["False", "False"]
