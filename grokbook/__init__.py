@@ -4,21 +4,27 @@
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grokbook.config import RunConfig
 from grokbook.run import METRICS, Run
 
-__version__ = "0.1.0"
-__all__ = ["METRICS", "Run", "RunConfig", "Store", "analysis", "plots", "train", "training"]
+if TYPE_CHECKING:
+    from grokbook import analysis, claims, exercises, models, plots, tasks, training, widgets
+    from grokbook.store import Store
+    from grokbook.training import train
 
-_LAZY = {"train": "grokbook.training", "Store": "grokbook.store"}
+__version__ = "0.1.0"
+__all__ = ["METRICS", "Run", "RunConfig", "Store", "analysis", "claims", "exercises", "models", "plots", "tasks",
+           "train", "training", "widgets"]
+
+_FROM = {"train": "grokbook.training", "Store": "grokbook.store"}
 
 
 def __getattr__(name: str) -> Any:
     """Load the rest on first use: `gb.train`, `gb.Store`, and submodules such as `gb.plots`."""
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _FROM:
+        return getattr(importlib.import_module(_FROM[name]), name)
     if name in __all__:
         return importlib.import_module(f"grokbook.{name}")
-    raise AttributeError(f"module 'grokbook' has no attribute {name!r}")
+    raise AttributeError(f"module 'grokbook' has no attribute {name!r}; it has: {', '.join(__all__)}")

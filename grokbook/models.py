@@ -13,6 +13,7 @@ unstated, and this shape has exactly the 1570.36 : 1 parameter ratio that its Fi
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ def initial_weights(config: RunConfig) -> dict[str, np.ndarray]:
     return weights
 
 
-def flatten(weights: dict[str, np.ndarray]) -> np.ndarray:
+def flatten(weights: Mapping[str, np.ndarray]) -> np.ndarray:
     """All weights as one vector, in the order of `weight_shapes`. (n_params,) float64."""
     return np.concatenate([w.ravel() for w in weights.values()])
 

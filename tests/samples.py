@@ -1,11 +1,19 @@
-"""What several tests draw from: configs of every kind, and runs that nobody had to train."""
+"""What several tests draw from: configs of every kind, runs that nobody had to train, other processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 from hypothesis import strategies as st
 
+import grokbook
 from grokbook.config import LOSSES, TASKS, RunConfig
 from grokbook.run import METRICS, Run, evaluation_steps
 
+ROOT = Path(grokbook.__file__).parents[1]
+SHORT = RunConfig(n_steps=100)
 RATES = st.floats(0, 10, allow_nan=False)
 
 
@@ -39,3 +47,30 @@ def fake_run(config: RunConfig, last_step: int | None = None, **more) -> Run:
     phase = int(config.run_id, 16) % 10_007
     curves = {name: np.sin(phase + k + step).astype(np.float32) for k, name in enumerate(METRICS)}
     return Run(config, {"step": step} | curves, **more)
+
+
+def assert_same_run(one: Run, other: Run):
+    assert (one.config, one.settled) == (other.config, other.settled)
+    assert list(one.curves) == list(other.curves) == ["step", *METRICS]
+    for name in one.curves:
+        assert one.curves[name].dtype == other.curves[name].dtype
+        np.testing.assert_array_equal(one.curves[name], other.curves[name])
+
+
+def run_python(code: str, *arguments, **environ: str) -> subprocess.Popen:
+    """A process of its own, which finds this module as `samples`; named values are added to its environment."""
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, text=True,
+                            stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path} | environ)
+
+
+def finish(process: subprocess.Popen) -> str:
+    """What a process printed, once it has ended well."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def truncate(path: Path) -> None:
+    """Leave half of a file, as a machine that lost its power might."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

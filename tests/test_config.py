@@ -1,17 +1,12 @@
 import dataclasses
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import configs
+from samples import configs, finish, run_python
 
-import grokbook
 from grokbook.config import BUDGET, FIELDS, IDENTITY, RunConfig
 
 BIG: dict[str, Any] = dict(p=113, task="add+random")
@@ -150,11 +145,7 @@ def test_ids_are_those_under_which_runs_were_stored():
 @pytest.mark.parametrize("hash_seed", ["1", "2"])
 def test_ids_are_the_same_in_another_process(hash_seed):
     code = f"from grokbook import RunConfig; print(*[c.run_id for c in {list(GOLDEN.values())!r}])"
-    printed = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(grokbook.__file__).parents[1], text=True, capture_output=True,
-        env=os.environ | {"PYTHONHASHSEED": hash_seed}, check=True,
-    )
-    assert printed.stdout.split() == list(GOLDEN)
+    assert finish(run_python(code, PYTHONHASHSEED=hash_seed)).split() == list(GOLDEN)
 
 
 @pytest.mark.parametrize("field", [name for name in IDENTITY if name != "architecture"])

@@ -13,7 +13,7 @@ import grokbook as gb
 from grokbook import models, tasks
 from grokbook.config import RunConfig
 from grokbook.run import METRICS, SETTLED, evaluation_steps
-from grokbook.training import ENGINES, cohorts
+from grokbook.training import ENGINES, cohorts, engine_named
 from grokbook.training.loss import exact_cross_entropy, plain_cross_entropy
 
 SMALL = RunConfig(p=11, d_h=8, D_train=60, n_steps=30)
@@ -31,16 +31,20 @@ def usual_loop(config: RunConfig, n_steps: int) -> tuple[torch.nn.Module, torch.
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.lr, betas=(0.9, 0.98),
                                   weight_decay=config.weight_decay)
     warmup = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: min((k + 1) / max(config.n_warmup, 1), 1))
-    first = None
+    gradients = []
     for _ in range(n_steps):
         optimiser.zero_grad()
         F.cross_entropy(network(tokens), labels).backward()
-        named = dict(network.named_parameters())
-        first = first if first is not None else torch.cat(
-            [named[name].grad.flatten() for name in models.weight_shapes(config)])  # pyright: ignore
+        gradients.append([named_gradient(network, name) for name in models.weight_shapes(config)])
         optimiser.step()
         warmup.step()
-    return network, first
+    return network, torch.cat(gradients[0])
+
+
+def named_gradient(network: torch.nn.Module, name: str) -> torch.Tensor:
+    gradient = network.get_parameter(name).grad
+    assert gradient is not None
+    return gradient.flatten().clone()
 
 
 def flat(network: torch.nn.Module, config: RunConfig) -> np.ndarray:
@@ -71,7 +75,7 @@ def shapes(draw):
 @given(config=shapes())
 def test_gradients_and_a_hundred_steps_are_those_of_the_usual_loop(engine, config):
     network, gradient = usual_loop(config, 100)
-    trainer = ENGINES[engine]([config], start([config]), "cpu", "float64")
+    trainer = engine_named(engine)([config], start([config]), "cpu", "float64")
     # The usual loop itself cancels: a gradient of 1e-16 and less is noise there, in float64 too.
     error = np.linalg.norm(trainer.gradient()[0] - gradient.numpy())
     assert error < 1e-10 * np.linalg.norm(gradient) + 1e-14
@@ -85,7 +89,7 @@ def test_gradients_and_a_hundred_steps_are_those_of_the_usual_loop(engine, confi
 def test_float32_gradients_stay_close_to_float64_ones(engine, config, loss):
     config = config.replace(loss=loss)
     _, gradient = usual_loop(config, 1)
-    trainer = ENGINES[engine]([config], start([config]), "cpu", "float32")
+    trainer = engine_named(engine)([config], start([config]), "cpu", "float32")
     assert relative(trainer.gradient()[0], gradient.numpy()) < 1e-5
 
 
@@ -98,7 +102,7 @@ def test_metrics_are_those_of_the_plain_network(engine, config):
     logits = network(torch.tensor(table.tokens)).detach()
     loss = F.cross_entropy(logits, torch.tensor(table.labels), reduction="none").numpy()
     right = (logits.argmax(1).numpy() == table.labels)
-    measured = ENGINES[engine]([config], start([config]), "cpu", "float64").evaluate()
+    measured = engine_named(engine)([config], start([config]), "cpu", "float64").evaluate()
     for name, values, mask in (("train_loss", loss, split.train), ("train_acc", right, split.train),
                                ("val_loss", loss, split.val), ("val_acc", right, split.val),
                                ("twin_free_val_acc", right, split.twin_free_val)):
@@ -120,11 +124,11 @@ def test_a_member_of_a_cohort_trains_as_it_does_alone(engine):
 
 def test_on_the_fused_engine_it_does_so_bit_for_bit_whatever_the_threads():
     configs = [RunConfig(p=31, d_h=12, D_train=D, seed=seed) for D, seed in ((700, 0), (300, 1), (500, 2))]
-    together = ENGINES["fused"](configs, start(configs), n_threads=2)
+    together = engine_named("fused")(configs, start(configs), n_threads=2)
     together.advance(20)
     for k, config in enumerate(configs):
         for n_threads in (1, 2, 3):
-            alone = ENGINES["fused"]([config], start([config]), n_threads=n_threads)
+            alone = engine_named("fused")([config], start([config]), n_threads=n_threads)
             alone.advance(12)
             alone.advance(8)
             assert np.array_equal(alone.weights(0), together.weights(k)), (k, n_threads)
@@ -133,9 +137,9 @@ def test_on_the_fused_engine_it_does_so_bit_for_bit_whatever_the_threads():
 @pytest.mark.parametrize("engine", ENGINES)
 def test_members_that_finish_leave_the_others_alone(engine):
     configs = [SMALL.replace(seed=seed, n_steps=50) for seed in range(3)]
-    whole = ENGINES[engine](configs, start(configs), dtype="float64")
+    whole = engine_named(engine)(configs, start(configs), dtype="float64")
     whole.advance(50)
-    thinned = ENGINES[engine](configs, start(configs), dtype="float64")
+    thinned = engine_named(engine)(configs, start(configs), dtype="float64")
     thinned.advance(20)
     thinned.keep([0, 2])
     thinned.advance(30)
@@ -162,13 +166,13 @@ def test_the_exact_loss_keeps_in_float32_the_gradient_that_the_plain_one_loses()
 def test_a_confident_network_keeps_its_gradient_on_the_fused_engine():
     """Large weights make every p_y round to 1 in float32; the gradient must still be that of float64."""
     config = RunConfig(p=7, d_h=32, D_train=1, lr=1e-2, weight_decay=0.0)
-    trained = ENGINES["fused"]([config], start([config]), dtype="float64")
+    trained = engine_named("fused")([config], start([config]), dtype="float64")
     while trained.evaluate()["train_loss"][0] > 3e-8:
         trained.advance(1)
     confident = trained.weights(0)[None]
-    exact, plain = (ENGINES["fused"]([config.replace(loss=loss)], confident, dtype="float32").gradient()[0]
+    exact, plain = (engine_named("fused")([config.replace(loss=loss)], confident, dtype="float32").gradient()[0]
                     for loss in ("exact", "plain"))
-    reference = ENGINES["vmapped"]([config], confident, dtype="float64").gradient()[0]
+    reference = engine_named("vmapped")([config], confident, dtype="float64").gradient()[0]
     assert relative(exact, reference) < 1e-4
     assert relative(plain, reference) > 0.1
 
@@ -176,7 +180,7 @@ def test_a_confident_network_keeps_its_gradient_on_the_fused_engine():
 def test_a_loss_with_the_right_answer_far_below_the_others_is_finite_and_right():
     config = RunConfig(p=5, d_h=8, D_train=12)
     weights = 30 * start([config])
-    fused, vmapped = (ENGINES[name]([config], weights, dtype="float32").evaluate() for name in ("fused", "vmapped"))
+    fused, vmapped = (engine_named(name)([config], weights).evaluate() for name in ("fused", "vmapped"))
     assert np.isfinite(fused["val_loss"][0]) and fused["val_loss"][0] > 100
     assert fused["val_loss"][0] == pytest.approx(vmapped["val_loss"][0], rel=1e-4)
 
@@ -222,7 +226,7 @@ def test_an_interrupt_keeps_what_was_trained_and_training_can_go_on(monkeypatch)
 
 def test_a_keyboard_interrupt_in_the_middle_of_steps_tears_nothing(monkeypatch):
     trained = []
-    original = ENGINES["fused"].advance
+    original = engine_named("fused").advance
 
     def interrupted(self, n_steps):
         trained.append(n_steps)
@@ -230,7 +234,7 @@ def test_a_keyboard_interrupt_in_the_middle_of_steps_tears_nothing(monkeypatch):
             raise KeyboardInterrupt
         original(self, n_steps)
 
-    monkeypatch.setattr(ENGINES["fused"], "advance", interrupted)
+    monkeypatch.setattr(engine_named("fused"), "advance", interrupted)
     runs = gb.training.train_all([SMALL, SMALL.replace(d_h=4)])
     assert len(runs) == 1 and 0 < runs[0].last_step <= 15
 

@@ -16,6 +16,7 @@ from grokbook.analysis.events import (
     typical_seed,
 )
 from grokbook.analysis.statistics import interval, rate
+from grokbook.analysis.twins import twin_accuracy, twin_share
 
 __all__ = ["GENERALISED", "MEMORISED", "SUSTAINED", "carried", "critical_size", "crossing", "events", "final",
-           "interval", "rate", "typical_seed"]
+           "interval", "rate", "twin_accuracy", "twin_share", "typical_seed"]

@@ -7,6 +7,7 @@ has finished may still flip a handful of pairs: the papers say "perfect" and "ne
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from grokbook.run import SETTLED
 
@@ -24,7 +25,7 @@ every run that settled has its events. "For the rest of the curve" would be the 
 late in training would postpone an event that happened long before, and longer runs would have later events."""
 
 
-def crossing(step: np.ndarray, values: np.ndarray, level: float, *, sustained: int = SUSTAINED) -> np.ndarray:
+def crossing(step: ArrayLike, values: ArrayLike, level: float, *, sustained: int = SUSTAINED) -> np.ndarray:
     """Step of the first of `sustained` evaluations in a row at or above `level`; NaN if there is none.
 
     `step` (step,) ascending; `values` (…, step), NaN where a run was not evaluated: those are left out, they neither
@@ -35,7 +36,7 @@ def crossing(step: np.ndarray, values: np.ndarray, level: float, *, sustained: i
     seen = ~np.isnan(values)
     count = np.cumsum(seen, axis=-1)
     count_at_last_fall = np.maximum.accumulate(np.where(seen & (values < level), count, 0), axis=-1)
-    reached = seen & (count - count_at_last_fall >= sustained)
+    reached = count - count_at_last_fall >= sustained
     at = reached.argmax(axis=-1)[..., None]
     first = np.take_along_axis(count_at_last_fall, at, axis=-1) + 1
     start = (count == first).argmax(axis=-1)

@@ -23,9 +23,7 @@ def interval(values: xr.DataArray, dim: str = "seed", *, within: tuple[float, fl
     n = values.notnull().sum(dim)
     values = values.astype(float)
     mean = values.mean(dim)
-    # Where n is 1 the degrees of freedom, and so the interval, are NaN on purpose.
-    t = stdtrit((n - 1).where(n > 1), (1 + LEVEL) / 2)
-    half = t * values.std(dim, ddof=1) / np.sqrt(n)
+    half = stdtrit(n - 1, (1 + LEVEL) / 2) * values.std(dim, ddof=1) / np.sqrt(n)
     return xr.Dataset({"mean": mean, "lo": (mean - half).clip(*within), "hi": (mean + half).clip(*within), "n": n})
 
 

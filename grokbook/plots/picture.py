@@ -47,8 +47,9 @@ def mime_bundle(fig: go.Figure) -> dict:
 
 def sentence(fig: go.Figure) -> str:
     """The figure's title and the count of runs its caption starts with."""
-    title = fig.layout.title.text or "Figure"
-    counted = (fig.layout.meta or {}).get("caption", "").partition(". ")[0]
+    layout: Any = fig.layout
+    title = layout.title.text or "Figure"
+    counted = (layout.meta or {}).get("caption", "").partition(". ")[0]
     return f"{title}: {counted.removesuffix('.')}." if counted else f"{title}."
 
 

@@ -15,7 +15,7 @@ COLORS = 256
 
 
 def shrink(png: bytes) -> bytes:
-    """The same picture with a palette of its `COLORS` most frequent colours, every other pixel the nearest of them.
+    """The same picture with a palette of `COLORS` colours, each pixel the nearest of them.
 
     Made for what Chrome writes: 8-bit RGBA, opaque, rows unfiltered or filtered by difference. Anything else comes
     back as it is. Deterministic.
@@ -25,15 +25,32 @@ def shrink(png: bytes) -> bytes:
         return png
     packed = pixels[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     colors, where, count = np.unique(packed, return_inverse=True, return_counts=True)
-    rgb = (colors[:, None] >> np.array([16, 8, 0], np.uint32)) & 255
-    palette = rgb[np.argsort(-count, kind="stable")[:COLORS]]
-    distance = ((rgb[:, None].astype(int) - palette[None].astype(int)) ** 2).sum(axis=-1)
-    index = distance.argmin(axis=1).astype(np.uint8)[where.reshape(packed.shape)]
+    rgb = (colors[:, None] >> np.array([16, 8, 0], np.uint32) & 255).astype(np.int32)
+    palette, nearest = _palette(rgb, count)
+    index = nearest[where.reshape(packed.shape)]
     height, width = packed.shape
     rows = np.pad(index, ((0, 0), (1, 0)))
     return (SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
             + _chunk(b"PLTE", palette.astype(np.uint8).tobytes()) + _chunk(b"IDAT", zlib.compress(rows.tobytes(), 9))
             + _chunk(b"IEND", b""))
+
+
+def _palette(rgb: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most `COLORS` of the colours (color, 3), and the place of the nearest of them for each colour, uint8.
+
+    The most frequent ones, then time and again the one that is farthest from those chosen, so that neither large
+    areas nor rare colours go wrong.
+    """
+    chosen = np.argsort(-count, kind="stable")[:COLORS // 2].tolist()
+    distance = np.full(len(rgb), np.iinfo(np.int32).max)
+    nearest = np.zeros(len(rgb), np.uint8)
+    for place in range(min(COLORS, len(rgb))):
+        if place == len(chosen):
+            chosen.append(int(distance.argmax()))
+        here = ((rgb - rgb[chosen[place]]) ** 2).sum(axis=1)
+        nearest[here < distance] = place
+        distance = np.minimum(distance, here)
+    return rgb[chosen], nearest
 
 
 def _pixels(png: bytes) -> np.ndarray | None:

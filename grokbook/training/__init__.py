@@ -4,8 +4,12 @@
     fused     the one-layer transformer in one compiled pass, one network a thread: CPU
 """
 
+import importlib.util
 import platform
+import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +17,11 @@ import torch
 from grokbook import models
 from grokbook.config import RunConfig
 from grokbook.run import Run
-from grokbook.training.fused import Fused
 from grokbook.training.loop import Evaluation, Training
-from grokbook.training.vmapped import Vmapped
 
-__all__ = ["ENGINES", "Evaluation", "Training", "cohorts", "train", "train_all"]
+__all__ = ["ENGINES", "Evaluation", "Training", "able", "cohorts", "engine_named", "train", "train_all"]
 
-ENGINES = {"vmapped": Vmapped, "fused": Fused}
+ENGINES = ("vmapped", "fused")
 SHAPE = ("architecture", "task", "p", "d_h", "n_heads", "n_layers", "loss")
 """Fields that the members of a cohort share."""
 
@@ -53,7 +55,7 @@ def train(configs: Sequence[RunConfig], *, device: str = "auto", engine: str = "
     configs = list(configs)
     _check_cohort(configs)
     where = _device(device)
-    kind = ENGINES[_engine(engine, configs[0], where)]
+    kind = engine_named(_engine(engine, configs[0], where))
     start = np.stack([models.flatten(_start(c, parents or {})) for c in configs])
     trainer = kind(configs, start, where, dtype)
     return Training(configs, trainer, _provenance(trainer.name, where))
@@ -101,7 +103,13 @@ def _device(name: str) -> torch.device:
 def able(config: RunConfig, device: torch.device) -> list[str]:
     """Engines that can train this config on this device, the fastest first."""
     one_layer = config.architecture == "transformer" and config.n_layers == 1
-    return ["fused", "vmapped"] if one_layer and device.type == "cpu" else ["vmapped"]
+    compiled = device.type == "cpu" and importlib.util.find_spec("numba") is not None
+    return ["fused", "vmapped"] if one_layer and compiled else ["vmapped"]
+
+
+def engine_named(name: str) -> Any:
+    """The class of an engine, `grokbook.training.<name>`; imported only now, since each needs packages of its own."""
+    return getattr(importlib.import_module(f"grokbook.training.{name}"), name.capitalize())
 
 
 def _engine(name: str, config: RunConfig, device: torch.device) -> str:
@@ -124,4 +132,15 @@ def _start(config: RunConfig, parents: Mapping[str, Weights]) -> Weights:
 
 def _provenance(engine: str, device: torch.device) -> dict[str, str]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    return {"engine": engine, "device": f"{device.type} ({name})", "torch": torch.__version__}
+    return {"engine": engine, "device": f"{device.type} ({name})", "torch": torch.__version__, "commit": _commit()}
+
+
+def _commit() -> str:
+    """The commit of the checkout that trains, with + if the package differs from it; empty outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parents[1])]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+        changes = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True, text=True)
+    except OSError:
+        return ""
+    return head.stdout.strip() + ("+" if changes.stdout else "") if head.returncode == 0 else ""

@@ -11,6 +11,9 @@ Numba's own loops are not vectorised this way (LLVM cannot prove that the arrays
 is slower than this at small hidden sizes.
 """
 
+# pyright: reportCallIssue=false
+# (an intrinsic is called without its first parameter, the typing context)
+
 import math
 
 from llvmlite import binding, ir
@@ -273,7 +276,7 @@ def _unary(builder, name, x):
 
 
 def _exponential(builder, x):
-    """e^x for x ≤ 0, as 2^n e^f with |f| ≤ ln 2 / 2 and Taylor's polynomial in f; at least the smallest normal number."""
+    """e^x for x ≤ 0, as 2^n e^f with |f| ≤ ln 2 / 2, Taylor's polynomial in f; never below the least normal number."""
     single = x.type.element == ir.FloatType()
     integer, mantissa, bias, degree, least = (
         (ir.IntType(32), 23, 127, 7, -87.0) if single else (ir.IntType(64), 52, 1023, 13, -708.0))

@@ -1,0 +1,29 @@
+"""Numbers to verdicts: what a source says, what we measured, and whether they agree, by a rule written before looking.
+
+A claim is one function of the stored runs. Too little data gives *not yet measured*, never a pass; a failed claim
+stays in the book.
+"""
+
+from grokbook.claims.card import VERDICTS, Claim, Measured, Verdict
+from grokbook.claims.grokking import CLAIMS as GROKKING
+from grokbook.store import Store
+
+__all__ = ["CLAIMS", "VERDICTS", "Claim", "Measured", "Verdict", "judge"]
+
+CLAIMS: dict[str, Claim] = {claim.id: claim for claim in GROKKING}
+
+
+def judge(claim_id: str, store: Store | None = None) -> Verdict:
+    """Judge a claim by the runs in the store (the shipped one if none is given); the result renders as a card.
+
+    Raises:
+        ValueError: there is no such claim.
+    """
+    if claim_id not in CLAIMS:
+        raise ValueError(f"claim={claim_id!r} is unknown; valid: {', '.join(CLAIMS)}")
+    claim = CLAIMS[claim_id]
+    try:
+        runs = (store or Store()).load(claim.study)
+    except LookupError as nothing:
+        return Verdict(claim, Measured("not yet measured", str(nothing), 0))
+    return Verdict(claim, claim.measure(runs))

@@ -1,0 +1,62 @@
+"""A claim, what was measured about it, and the card that shows both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+
+import xarray as xr
+
+VERDICTS = ("reproduced", "partly", "not reproduced", "not yet measured")
+
+COLORS: dict[str, str] = dict(zip(VERDICTS, ("#00795c", "#a05a00", "#b3261e", "#5f6368"), strict=True))
+"""Colours of the verdicts, dark enough to be read as text on white."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came out: one of `VERDICTS`, a sentence with the numbers and intervals, and n, the runs it rests on."""
+
+    verdict: str
+    sentence: str
+    n: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement that can be judged. `rule` says in words what `measure` computes from a study's runs."""
+
+    id: str
+    source: str
+    says: str
+    rule: str
+    ours: str
+    study: str
+    measure: Callable[[xr.Dataset], Measured]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim beside its measurement. In a notebook it shows itself as a card, in print as a line."""
+
+    claim: Claim
+    measured: Measured
+
+    def __str__(self) -> str:
+        return f"{self.claim.id}: {self.measured.verdict} (n = {self.measured.n}). {self.measured.sentence}"
+
+    def _repr_markdown_(self) -> str:
+        rows = "\n".join(f"| {name} | {text} |" for name, text in self._rows())
+        return f"**{self.claim.id}** · *{self.measured.verdict}*\n\n| | |\n|---|---|\n{rows}\n"
+
+    def _repr_html_(self) -> str:
+        color = COLORS[self.measured.verdict]
+        rows = "".join(f"<dt style='font-weight:600'>{escape(name)}</dt><dd style='margin:0 0 .5em 0'>{escape(text)}"
+                       "</dd>" for name, text in self._rows())
+        return (f"<div style='border-left:5px solid {color};padding:.4em 1em;max-width:48em'><div><code>"
+                f"{escape(self.claim.id)}</code> <b style='color:{color}'>{self.measured.verdict}</b></div>"
+                f"<dl style='margin:.5em 0 0 0'>{rows}</dl></div>")
+
+    def _rows(self) -> tuple[tuple[str, str], ...]:
+        claim = self.claim
+        return (("The source says", f"{claim.says} ({claim.source})"), ("We measured", self.measured.sentence),
+                ("Judged by", claim.rule), ("Ours", claim.ours), ("Runs", f"n = {self.measured.n}"))

@@ -1,0 +1,65 @@
+"""The exercises' checks: each computes the right answer itself, and says how far off another is.
+
+    answer = None  # your answer
+    gb.exercises.check("mirrors", answer)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from grokbook import analysis, tasks
+from grokbook.config import RunConfig
+from grokbook.store import Store
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """`solve` gives the right answer, `tolerance` how far off a right one may be (relative), `hint` a nudge."""
+
+    solve: Callable[[], float]
+    tolerance: float
+    hint: str
+
+
+def _mirrors() -> float:
+    split = tasks.split(RunConfig(D_train=3000))
+    return float(1 - split.twin_free_val.sum() / split.val.sum())
+
+
+def _labels() -> float:
+    return 2 * RunConfig(d_h=32).n_params / np.log2(113)
+
+
+def _generalised() -> float:
+    runs = Store().load("grokking").sel(d_h=64, D_train=5000)
+    return float(analysis.events(runs)["t_gen"].max())
+
+
+EXERCISES = {
+    "mirrors": Exercise(_mirrors, 0.03, "Pick a validation pair with a ≠ b: how likely is its mirror in train?"),
+    "labels": Exercise(_labels, 0.02, "A label among 113 is log₂ 113 bits; RunConfig(d_h=32).n_params counts weights."),
+    "slowest": Exercise(_generalised, 0.001, "analysis.events(runs) gives t_gen for every run; NaN is `never`."),
+}
+
+
+def check(name: str, answer: float | None) -> None:
+    """Print whether an answer is right; None, the answer of one who has not begun, gets the question back.
+
+    Raises:
+        ValueError: there is no exercise of that name, or the answer is not a number.
+    """
+    if name not in EXERCISES:
+        raise ValueError(f"exercise={name!r} is unknown; valid: {', '.join(EXERCISES)}")
+    if answer is None:
+        print(f"{name}: put your answer in place of None and run the cell again. Hint: {EXERCISES[name].hint}")
+        return
+    if isinstance(answer, bool) or not np.isscalar(answer) or not np.isreal(answer):
+        raise ValueError(f"answer={answer!r} is not a number; valid: one number, such as 0.5")
+    exercise = EXERCISES[name]
+    right, given = exercise.solve(), float(np.real(answer))
+    if abs(given - right) <= exercise.tolerance * abs(right):
+        print(f"{name}: right.")
+    else:
+        print(f"{name}: {given:g} is too {'large' if given > right else 'small'}. Hint: {exercise.hint}")

@@ -1,0 +1,45 @@
+"""Watch a training as it runs, in the cell that started it."""
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+from IPython.display import DisplayHandle
+
+from grokbook.plots import learning_curves
+from grokbook.plots.picture import mime_bundle
+from grokbook.run import Run
+
+if TYPE_CHECKING:
+    from grokbook.training import Training
+
+EVERY = 0.5
+"""Seconds between redraws: a page that redraws more often is slow to answer the mouse."""
+
+
+def watch(training: "Training", *, metric: str = "accuracy") -> list[Run]:
+    """Train to the end and redraw the curves meanwhile; returns the runs.
+
+    ■ (interrupt the kernel) or ^C ends it early, draws what there is and returns it: nothing trained is lost. The cell
+    is busy meanwhile. `training` is what `gb.train` gives; `metric` as in `plots.learning_curves`.
+    """
+    handle = DisplayHandle()
+    handle.display("Training: the first steps …")
+    drawn = time.monotonic()
+    try:
+        for _ in training:
+            if time.monotonic() - drawn >= EVERY:
+                _draw(handle, learning_curves(training.runs(), metric=metric), training)
+                drawn = time.monotonic()
+    except KeyboardInterrupt:
+        pass
+    runs = training.runs()
+    handle.update(mime_bundle(learning_curves(runs, metric=metric)), raw=True)
+    return runs
+
+
+def _draw(handle: DisplayHandle, fig: go.Figure, training: "Training") -> None:
+    fig.layout.title.text = f"{fig.layout.title.text}: step {training.step:,}, {training.steps_per_second:.0f} a second"
+    figure = json.loads(fig.to_json() or "{}")
+    handle.update({"application/vnd.plotly.v1+json": figure, "text/plain": "training …"}, raw=True)

@@ -1,0 +1,465 @@
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
+# plotly's own types do not know what a layout or an axis holds.
+"""Figures by what they hold: traces, axes, captions, and what a notebook stores of them. Not by their pixels."""
+
+import base64
+import itertools
+import json
+import os
+import shutil
+import struct
+import sys
+import zlib
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io as pio
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from grokbook import RunConfig, analysis, plots
+from grokbook.plots import template
+from grokbook.plots.cells import as_dataset
+from grokbook.plots.picture import mime_bundle, sentence
+from grokbook.plots.png import shrink
+from grokbook.run import METRICS, Run, evaluation_steps
+
+pictures = sys.modules["grokbook.plots.picture"]
+
+SEEDS = (0, 1, 2, 4)
+
+
+def grokking(d_h: int, D_train: int, t_gen: float, seed: int = 0, n_steps: int = 10_000, **fields) -> Run:
+    """A run that memorises near step 300 and generalises near `t_gen`, with smooth curves and a jagged norm."""
+    step = evaluation_steps(n_steps)
+    age = np.log10(np.maximum(step, 1))
+    train, val = expit((age - 2.3) * 30), expit((age - np.log10(t_gen) + 0.2) * 30)
+    norm = 30 + 20 * train - 10 * val + np.random.default_rng(seed).normal(size=len(step)) / 10
+    curves = dict(zip(METRICS, (np.exp(-6 * train), train, np.exp(2 - 6 * val), val, val**2, norm), strict=True))
+    curves = {name: curve.astype(np.float32) for name, curve in curves.items()}
+    return Run(RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps, **fields), {"step": step, **curves})
+
+
+@pytest.fixture(scope="module")
+def runs() -> xr.Dataset:
+    """Three cells; in (64, 2000) nothing generalises, (32, 2000) was not trained."""
+    cells = ((64, 4000, 500), (32, 4000, 900), (64, 2000, 1e9))
+    return as_dataset([grokking(*cell, t_gen * (1 + seed), seed=seed) for *cell, t_gen in cells for seed in SEEDS])
+
+
+def only(fig: go.Figure, **meta) -> Any:
+    (trace,) = plots.find(fig, **meta)
+    return trace
+
+
+def annotation(fig: go.Figure, name: str) -> str:
+    return " ".join(a.text.replace("<br>", " ") for a in fig.layout.annotations if a.name == name)
+
+
+# Colours
+
+
+LINEAR_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+EYES = {  # Machado, Oliveira & Fernandes 2009, full severity, on linear RGB
+    "all cones": np.eye(3),
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(color: str, eye: str = "all cones") -> np.ndarray:
+    """A `#RRGGBB` or `rgb(…)` colour in CIELAB, as that eye sees it."""
+    parts = [int(color[i:i + 2], 16) for i in (1, 3, 5)] if color[0] == "#" else color[4:-1].split(",")
+    srgb = np.array(parts, float) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    xyz = LINEAR_TO_XYZ @ np.clip(EYES[eye] @ linear, 0, 1) / [0.9505, 1, 1.089]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("eye", EYES)
+@pytest.mark.parametrize("colors", [
+    [*plots.ZONE_COLORS.values()],
+    [plots.METRIC_COLORS[metric] for metric in ("train_acc", "val_acc", "twin_free_val_acc")],
+], ids=["zones", "splits"])
+def test_colours_are_told_apart_by_every_eye(colors: list[str], eye: str):
+    distances = [np.linalg.norm(lab(a, eye) - lab(b, eye)) for a, b in itertools.combinations(colors, 2)]
+    assert min(distances) > 30
+
+
+def test_the_four_zones_have_colours():
+    assert list(plots.ZONE_COLORS) == ["PROGRESSION", "UNGROKKING", "SEMI_GROKKING", "GROKKING"]
+
+
+@pytest.mark.parametrize("eye", EYES)
+def test_larger_networks_are_lighter_to_every_eye(eye: str):
+    sizes = [4, 8, 16, 24, 32, 40, 48, 64, 100]
+    lightness = [lab(plots.d_h_color(d_h, sizes), eye)[0] for d_h in sizes]
+    assert np.all(np.diff(lightness) > 1)
+
+
+def test_small_networks_are_blue_and_large_ones_green():
+    red, green, blue = np.array([plots.d_h_color(d_h, [8, 64])[4:-1].split(",") for d_h in (8, 64)], float).T
+    assert blue[0] > green[0] and green[1] > blue[1]
+    assert plots.d_h_color(48, [48]).startswith("rgb(")
+
+
+# Axes
+
+
+def test_figures_are_drawn_in_the_templates_style():
+    assert pio.templates.default == "grokbook"
+    assert go.Figure().layout.template.layout.plot_bgcolor == "white"
+
+
+def test_the_step_axis_shows_step_0_although_it_is_logarithmic():
+    axis = template.step_axis(40_000)
+    assert axis["type"] == "log" and axis["ticktext"] == ["0", "1", "10", "100", "1k", "10k"]
+    assert axis["tickvals"][0] == template.shown_steps([0, 7])[0] and template.shown_steps([0, 7])[1] == 7
+    low, high = axis["range"]
+    assert low < np.log10(axis["tickvals"][0]) and np.log10(40_000) < high
+
+
+# Curves of a cell
+
+
+def test_every_seed_is_a_thin_line_and_the_middle_one_is_thick(runs: xr.Dataset):
+    fig = plots.learning_curves(runs, d_h=64, D_train=4000)
+    for metric in ("train_acc", "val_acc", "twin_free_val_acc"):
+        thin, thick = only(fig, metric=metric, role="seeds"), only(fig, metric=metric, role="line")
+        assert set(thin.customdata) == set(SEEDS) and set(thick.customdata) == {1}
+        assert thin.line.width < thick.line.width
+    assert {axis.type for axis in fig.select_xaxes()} == {"log"}
+    assert not plots.find(fig, role="band")
+
+
+def test_the_thick_line_is_the_run_that_was_asked_for_point_by_point(runs: xr.Dataset):
+    line = only(plots.learning_curves(runs, d_h=64, D_train=4000, seed=4), metric="val_acc", role="line")
+    curve = runs.val_acc.sel(d_h=64, D_train=4000, seed=4)
+    np.testing.assert_array_equal(line.y[:-1], curve)
+    np.testing.assert_array_equal(line.x[:-1], np.where(curve.step == 0, np.float32(template.ZERO_AT), curve.step))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "loss", "norm"])
+def test_thin_lines_pass_within_a_pixel_of_every_measured_point(runs: xr.Dataset, metric: str):
+    fig = plots.learning_curves(runs, d_h=64, D_train=4000, metric=metric)
+    for thin in plots.find(fig, role="seeds"):
+        seed = thin.customdata == 2
+        x, y = thin.x[seed][:-1], thin.y[seed][:-1]
+        curve = runs[thin.meta["metric"]].sel(d_h=64, D_train=4000, seed=2).values
+        measured, drawn = (np.log(curve), np.log(y)) if metric == "loss" else (curve, y)
+        between = np.interp(np.log(template.shown_steps(runs.step)), np.log(x), drawn)
+        assert np.abs(between - measured).max() <= 0.005 * np.ptp(measured)
+        assert len(x) < len(curve)
+
+
+def test_marks_stand_where_runs_memorised_and_generalised(runs: xr.Dataset):
+    fig = plots.learning_curves(runs, d_h=64, D_train=4000, seed=2)
+    found = analysis.events(runs.sel(d_h=64, D_train=4000))
+    for event, metric in (("t_mem", "train_acc"), ("t_gen", "val_acc")):
+        marks = only(fig, role="event", event=event)
+        np.testing.assert_array_equal(marks.x, found[event])
+        np.testing.assert_array_equal(marks.customdata, SEEDS)
+        assert (marks.y >= 0.99).all() and marks.meta["metric"] == metric
+        assert np.argmax(marks.marker.size) == SEEDS.index(2)
+
+
+def test_a_run_that_never_generalised_has_no_diamond_and_is_counted(runs: xr.Dataset):
+    fig = plots.learning_curves(runs, d_h=64, D_train=2000)
+    assert plots.find(fig, event="t_mem") and not plots.find(fig, event="t_gen")
+    assert "4 of 4 had not generalised by the end." in fig.layout.meta["caption"]
+
+
+def test_the_band_is_the_interval_over_seeds(runs: xr.Dataset):
+    fig = plots.learning_curves(runs, d_h=64, D_train=4000, spread="band")
+    expected = analysis.interval(runs.val_acc.sel(d_h=64, D_train=4000), within=(0, 1))
+    band, mean = only(fig, metric="val_acc", role="band"), only(fig, metric="val_acc", role="mean")
+    n = runs.sizes["step"]
+    np.testing.assert_allclose(mean.y, expected["mean"], atol=1e-6)
+    np.testing.assert_allclose(band.y[:n], expected.hi, atol=1e-6)
+    np.testing.assert_allclose(band.y[n:-1][::-1], expected.lo, atol=1e-6)
+    assert not plots.find(fig, role="seeds")
+
+
+def test_one_seed_has_a_line_and_no_band(runs: xr.Dataset):
+    fig = plots.learning_curves(runs.sel(seed=[2]), d_h=64, D_train=4000, spread="band")
+    assert plots.find(fig, role="mean") and not plots.find(fig, role="band")
+    assert fig.layout.meta["caption"].startswith("n = 1 run (seed 2).") and "95 %" not in fig.layout.meta["caption"]
+
+
+def test_the_mean_loss_is_geometric_and_survives_a_loss_of_zero(runs: xr.Dataset):
+    cell = runs.sel(d_h=[64], D_train=[4000]).copy(deep=True)
+    mean = only(plots.learning_curves(cell, metric="loss", spread="band"), metric="val_loss", role="mean")
+    np.testing.assert_allclose(mean.y, np.exp(np.log(cell.val_loss[0, 0]).mean("seed")), rtol=1e-4)
+    cell.train_loss[..., -1] = 0
+    mean = only(plots.learning_curves(cell, metric="loss", spread="band"), metric="train_loss", role="mean")
+    assert np.isfinite(mean.y).all()
+
+
+def test_runs_that_settled_stay_in_the_mean_and_shorter_ones_end_it():
+    short, long = grokking(64, 4000, 500, n_steps=5_000), grokking(64, 4000, 600, seed=1)
+    for settled, end in ((True, 10_000), (False, 4_786)):
+        pair = [Run(short.config, short.curves, settled=settled), long]
+        mean = only(plots.learning_curves(pair, spread="band"), metric="val_acc", role="mean")
+        assert mean.x[-1] == pytest.approx(end, abs=1) and mean.y[-1] > 0.98
+
+
+def test_loss_and_norm_stand_above_each_other(runs: xr.Dataset):
+    fig = plots.loss_and_norm(runs, d_h=64, D_train=4000)
+    assert fig.layout.yaxis.type == "log" and fig.layout.yaxis2.type is None
+    assert fig.layout.yaxis.domain[0] > fig.layout.yaxis2.domain[1]
+    assert only(fig, metric="val_loss", role="line").yaxis == "y"
+    assert only(fig, metric="param_norm", role="line").yaxis == "y2"
+
+
+def test_panels_have_a_column_a_cell_and_a_row_a_metric(runs: xr.Dataset):
+    fig = plots.grokking_panels(runs, cells=[(64, 4000), (32, 4000)])
+    where = {(t.meta["d_h"], t.meta["metric"]): (t.xaxis, t.yaxis) for t in plots.find(fig, role="line")}
+    assert where[64, "val_acc"] == where[64, "train_acc"] == ("x", "y") and where[32, "val_acc"] == ("x2", "y2")
+    assert where[64, "val_loss"] == ("x3", "y3") and where[32, "param_norm"] == ("x6", "y6")
+    assert {axis.matches for axis in fig.select_xaxes()} == {"x"}
+    assert fig.layout.yaxis4.matches == "y3" and fig.layout.yaxis3.range is not None
+    assert len({tuple(axis.range) for axis in fig.select_xaxes()}) == 1
+
+
+def test_a_legend_names_each_thing_once(runs: xr.Dataset):
+    fig = plots.grokking_panels(runs, cells=[(64, 4000), (32, 4000)])
+    named = [trace.name for trace in fig.data if trace.showlegend]
+    assert sorted(named) == ["generalised", "memorised", "train", "twin-free validation", "validation"]
+
+
+def test_hovering_names_the_run(runs: xr.Dataset):
+    for fig in (plots.learning_curves(runs, d_h=64, D_train=4000), plots.loss_and_norm(runs, d_h=64, D_train=4000)):
+        for trace in fig.data:
+            assert "d_h 64, D_train 4000, seed %{customdata}" in trace.hovertemplate
+            assert "step %{x:,.0f}" in trace.hovertemplate and len(trace.customdata) == len(trace.x)
+
+
+def test_a_list_of_runs_gives_the_same_figure_as_the_stored_runs(runs: xr.Dataset):
+    trained = [grokking(64, 4000, 500 * (1 + seed), seed) for seed in SEEDS]
+    assert plots.learning_curves(trained) == plots.learning_curves(runs, d_h=64, D_train=4000)
+
+
+def test_a_metric_without_any_pairs_draws_nothing_and_counts_nobody_as_late(runs: xr.Dataset):
+    cell = runs.sel(d_h=[64], D_train=[4000])
+    blind = cell.assign({name: cell[name] * np.nan for name in ("val_acc", "val_loss", "twin_free_val_acc")})
+    for spread in ("lines", "band"):
+        fig = plots.learning_curves(blind, spread=spread)
+        assert plots.find(fig, metric="train_acc", event="t_mem") and not plots.find(fig, event="t_gen")
+        assert "had not" not in fig.layout.meta["caption"]
+
+
+# What is missing, and what is wrong
+
+
+def test_a_cell_on_the_grid_that_was_not_trained_says_so(runs: xr.Dataset):
+    fig = plots.learning_curves(runs, d_h=32, D_train=2000)
+    assert annotation(fig, "missing") == "not trained: d_h 32, D_train 2000"
+    assert "n = 0" in annotation(fig, "caption") and "Not trained: d_h 32, D_train 2000." in annotation(fig, "caption")
+
+
+def test_a_panel_that_was_not_trained_keeps_its_place_and_says_so(runs: xr.Dataset):
+    fig = plots.grokking_panels(runs, cells=[(64, 4000), (64, 3000), (32, 2000)])
+    said = {a.xref: a.text for a in fig.layout.annotations if a.name == "missing"}
+    assert said == {"x2 domain": "not trained:<br>d_h 64, D_train 3000",
+                    "x3 domain": "not trained:<br>d_h 32, D_train 2000"}
+    assert "Not trained: d_h 64, D_train 3000; d_h 32, D_train 2000." in fig.layout.meta["caption"]
+    assert {t.xaxis for t in plots.find(fig, role="missing")} >= {"x2", "x3"}
+
+
+@pytest.mark.parametrize(("wrong", "complaint"), [
+    ({"d_h": 64}, "2 values of D_train; choose one of 2000, 4000"),
+    ({"d_h": 48, "D_train": 4000}, "d_h=48 is not among the runs; valid: 32, 64"),
+    ({"d_h": 64, "D_train": 4000, "metric": "speed"}, "metric='speed'.*valid: accuracy, loss, norm"),
+    ({"d_h": 64, "D_train": 4000, "spread": "box"}, "spread='box'.*valid: lines, band"),
+    ({"d_h": 64, "D_train": 4000, "seed": 3}, "seed=3.*valid: 0, 1, 2, 4"),
+])
+def test_a_wrong_choice_is_answered_with_the_right_ones(runs: xr.Dataset, wrong: dict, complaint: str):
+    with pytest.raises(ValueError, match=complaint):
+        plots.learning_curves(runs, **wrong)
+
+
+def test_another_field_that_varies_must_be_chosen_first():
+    two = [grokking(64, 4000, 500, weight_decay=decay) for decay in (0.5, 1.0)]
+    with pytest.raises(ValueError, match="2 values of weight_decay; choose one of 0.5, 1"):
+        plots.learning_curves(two)
+    with pytest.raises(ValueError, match="vary over weight_decay too"):
+        plots.final_accuracy(two)
+    chosen = plots.learning_curves(as_dataset(two).sel(weight_decay=0.5))
+    assert "weight decay 0.5" in chosen.layout.meta["caption"]
+
+
+# Final accuracy
+
+
+def test_final_accuracy_has_a_line_and_a_band_a_size(runs: xr.Dataset):
+    fig = plots.final_accuracy(runs)
+    assert [trace.name for trace in plots.find(fig, role="mean")] == ["32", "64"]
+    line, band = only(fig, d_h=64, role="mean"), only(fig, d_h=64, role="band")
+    expected = analysis.interval(analysis.final(runs, "val_acc"), within=(0, 1)).sel(d_h=64)
+    np.testing.assert_array_equal(line.x, [2000, 4000])
+    np.testing.assert_allclose(line.y, expected["mean"], atol=1e-6)
+    np.testing.assert_allclose(line.customdata[:, 2], 4)
+    np.testing.assert_allclose(band.y[:-1], [*expected.hi, *expected.lo[::-1]], atol=1e-6)
+    assert line.line.color == plots.d_h_color(64, [32, 64]) != only(fig, d_h=32, role="mean").line.color
+
+
+def test_final_accuracy_names_the_cells_that_are_missing_and_leaves_a_gap(runs: xr.Dataset):
+    fig = plots.final_accuracy(runs)
+    assert "Not trained: d_h 32 at D_train 2000." in annotation(fig, "caption")
+    np.testing.assert_array_equal(np.isnan(only(fig, d_h=32, role="mean").y), [True, False])
+    assert not only(fig, d_h=32, role="mean").connectgaps
+
+
+def test_final_accuracy_of_one_seed_has_no_bands(runs: xr.Dataset):
+    fig = plots.final_accuracy(runs.sel(seed=[0]))
+    assert plots.find(fig, role="mean") and not plots.find(fig, role="band")
+    assert "95 %" not in fig.layout.meta["caption"]
+
+
+def test_final_accuracy_of_something_else_is_refused(runs: xr.Dataset):
+    with pytest.raises(ValueError, match="metric='val_loss'.*valid: train_acc, val_acc, twin_free_val_acc"):
+        plots.final_accuracy(runs, metric="val_loss")
+
+
+# Captions
+
+
+def test_a_caption_counts_runs_and_seeds_and_says_which_settings_are_ours(runs: xr.Dataset):
+    said = plots.caption(runs.sel(d_h=64, D_train=4000))
+    assert said.startswith("n = 4 runs (seeds 0–2, 4). Followed for 10,000 steps.")
+    assert "learning rate 0.001, weight decay 1, warm-up steps 10, initial scale 1, cross entropy exact" in said
+    assert "n = 4 runs a cell (seeds 0–2, 4), 12 in all." in plots.caption(runs)
+
+
+def test_a_caption_tells_unequal_counts_and_early_stops(runs: xr.Dataset):
+    some = runs.copy(deep=True)
+    some.last_step.loc[{"d_h": 64, "D_train": 4000, "seed": [0, 1]}] = -1
+    some.settled.loc[{"d_h": 32, "D_train": 4000, "seed": 0}] = True
+    some.last_step.loc[{"d_h": 32, "D_train": 4000, "seed": 0}] = 2_000
+    said = plots.caption(some, "A note.")
+    assert "n = 2 to 4 runs a cell (seeds 0–2, 4), 10 in all." in said
+    assert "Followed for 2,000 to 10,000 steps; 1 of 10 stopped early" in said and "A note." in said
+
+
+def test_every_figure_carries_its_count_under_the_plot(runs: xr.Dataset):
+    figures = [plots.learning_curves(runs, d_h=64, D_train=4000), plots.loss_and_norm(runs, d_h=64, D_train=4000),
+               plots.grokking_panels(runs), plots.final_accuracy(runs)]
+    for fig in figures:
+        assert annotation(fig, "caption").startswith("n = 4 runs")
+        assert annotation(fig, "caption") == fig.layout.meta["caption"]
+
+
+# What a notebook stores
+
+FIGURE = "application/vnd.plotly.v1+json"
+
+
+@pytest.fixture
+def painter():
+    """A browser that paints. Where it is missing, a skip; in CI, a failure."""
+    if not (shutil.which("chromium") or shutil.which("google-chrome")) and "CI" not in os.environ:
+        pytest.skip("Chromium is not installed")
+    pictures._painter.cache_clear()
+
+
+def test_a_figure_is_stored_with_a_picture_of_it(runs: xr.Dataset, painter):
+    bundle = mime_bundle(plots.grokking_panels(runs))
+    assert list(bundle) == [FIGURE, "image/png", "text/plain"]
+    png = base64.b64decode(bundle["image/png"])
+    width, height = struct.unpack(">II", png[16:24])
+    assert png.startswith(b"\x89PNG") and (width, height) == (1800, 2 * bundle[FIGURE]["layout"]["height"])
+    assert mime_bundle(plots.grokking_panels(runs)) == bundle
+    assert len(json.dumps(bundle)) < 300_000
+    assert bundle["text/plain"] == "Accuracy, loss and weight norm: n = 4 runs a cell (seeds 0–2, 4), 8 in all."
+
+
+@pytest.mark.parametrize("program", ["/nowhere/chromium", shutil.which("false")])
+def test_without_a_browser_a_figure_is_stored_all_the_same(runs: xr.Dataset, monkeypatch, recwarn, program: str):
+    monkeypatch.setenv("BROWSER_PATH", program)
+    monkeypatch.setattr(pictures, "_painter", pictures._painter.__wrapped__)
+    bundle = mime_bundle(plots.learning_curves(runs, d_h=64, D_train=4000))
+    assert list(bundle) == [FIGURE, "text/plain"] and len(bundle[FIGURE]["data"]) == 8
+    assert bundle["text/plain"].startswith("d_h 64, D_train 4000: n = 4 runs (seeds 0–2, 4). (No picture: ")
+    assert "\n" not in bundle["text/plain"] and not recwarn
+
+
+def test_showing_a_figure_displays_it_once(runs: xr.Dataset, monkeypatch):
+    shown = []
+    monkeypatch.setattr(pictures, "display", lambda bundle, raw: shown.append((bundle, raw)))
+    monkeypatch.setattr(pictures, "_painter", lambda: lambda fig: b"not a png")
+    monkeypatch.setattr(pictures, "shrink", lambda png: png)
+    assert plots.show(plots.final_accuracy(runs)) is None
+    ((bundle, raw),) = shown
+    assert raw and base64.b64decode(bundle["image/png"]) == b"not a png"
+
+
+def test_a_browser_that_dies_costs_one_picture_and_is_started_anew(monkeypatch):
+    def crash(fig):
+        raise RuntimeError("the browser closed")
+
+    painters = iter([crash, lambda fig: b"painted"])
+    start = pictures.functools.cache(lambda: next(painters))
+    monkeypatch.setattr(pictures, "_painter", start)
+    monkeypatch.setattr(pictures, "shrink", lambda png: png)
+    assert [pictures.picture(go.Figure()) for _ in range(3)] == [None, b"painted", b"painted"]
+
+
+def test_a_figure_without_title_and_caption_has_a_sentence_too():
+    assert sentence(go.Figure()) == "Figure."
+
+
+def chrome_png(pixels: np.ndarray, filters: list[int]) -> bytes:
+    """RGB pixels (height, width, 3) as opaque RGBA with these row filters: 0 none, 1 from the left, 2 from above."""
+    rgba = np.concatenate([pixels, np.full((*pixels.shape[:2], 1), 255)], axis=2).astype(np.uint8)
+    left = np.diff(rgba, axis=1, prepend=np.zeros_like(rgba[:, :1]))
+    above = np.diff(rgba, axis=0, prepend=np.zeros_like(rgba[:1]))
+    rows = [bytes([kind]) + (rgba, left, above)[min(kind, 2)][y].tobytes() for y, kind in enumerate(filters)]
+    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 6, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")]
+    framed = [struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+              for name, body in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+def palette_pixels(png: bytes) -> np.ndarray:
+    """RGB of a picture of one palette and unfiltered rows."""
+    chunks, at = {}, 8
+    while at < len(png):
+        size, name = struct.unpack(">I4s", png[at:at + 8])
+        body = chunks[name] = png[at + 8:at + 8 + size]
+        assert struct.unpack(">I", png[at + 8 + size:at + 12 + size])[0] == zlib.crc32(name + body)
+        at += 12 + size
+    width, height, *form = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
+    assert form == [8, 3, 0, 0, 0]
+    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, width + 1)
+    assert not rows[:, 0].any()
+    return np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(-1, 3)[rows[:, 1:]]
+
+
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 2), min_size=1, max_size=9))
+def test_a_picture_of_few_colours_is_stored_exactly(seed: int, filters: list[int]):
+    generator = np.random.default_rng(seed)
+    pixels = generator.integers(256, size=(20, 3))[generator.integers(20, size=(len(filters), 7))]
+    np.testing.assert_array_equal(palette_pixels(shrink(chrome_png(pixels, filters))), pixels)
+
+
+def test_of_many_colours_frequent_ones_stay_and_rare_ones_hardly_change():
+    pixels = np.zeros((60, 60, 3), int)
+    pixels[:, :, 0], pixels[:, :, 1] = np.arange(60) * 4, np.arange(60)[:, None] * 4
+    pixels[:20] = [255, 255, 255]
+    stored = palette_pixels(shrink(chrome_png(pixels, [1] * 60)))
+    assert len(np.unique(stored.reshape(-1, 3), axis=0)) == 256
+    np.testing.assert_array_equal(stored[:20], pixels[:20])
+    assert np.abs(stored.astype(int) - pixels).max() <= 16
+
+
+def test_a_picture_of_another_kind_is_left_as_it_is():
+    png = chrome_png(np.zeros((2, 3, 3), int), [0, 4])
+    assert shrink(png) == png

@@ -1,0 +1,142 @@
+import tempfile
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import SHORT, assert_same_run, fake_run, truncate
+
+from grokbook.config import SCHEMA
+from grokbook.store import DamagedShard, Store
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "data")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def scribble(path):
+    path.write_bytes(b"no Parquet at all")
+
+
+def drop_column(path):
+    pq.write_table(pq.read_table(path).drop_columns(["val_acc"]), path)
+
+
+def retype_column(path):
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index("run_id"), "run_id", table["step"]), path)
+
+
+def add_column(path):
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("dropout", pa.array([0.1] * len(table))), path)
+
+
+def raise_schema(path):
+    table = pq.read_table(path)
+    i = table.column_names.index("schema")
+    pq.write_table(table.set_column(i, "schema", pa.array([SCHEMA + 1] * len(table))), path)
+
+
+def make_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(("damage", "advice"), [
+    (truncate, "delete it and train its runs again"),
+    (empty, "delete it and train its runs again"),
+    (scribble, "delete it and train its runs again"),
+    (make_folder, "delete it and train its runs again"),
+    (drop_column, "lacks val_acc; move it elsewhere"),
+    (retype_column, "delete it and train its runs again"),
+    (add_column, "dropout: a newer grokbook wrote it; update grokbook"),
+    (raise_schema, f"holds runs of schema {SCHEMA + 1}"),
+])
+def test_the_rest_loads_beside_a_shard_that_cannot_be_used(store, damage, advice):
+    other = SHORT.replace(seed=1)
+    store.write([fake_run(SHORT)], "a")
+    bad = store.write([fake_run(other)], "a")
+    damage(bad)
+    with pytest.warns(DamagedShard, match=advice) as told:
+        assert store.missing([SHORT, other]) == [other]
+    assert {str(bad) in str(warning.message) for warning in told} == {True}
+    with pytest.warns(DamagedShard):
+        assert store.load("a").seed.values.tolist() == [0]
+    with pytest.warns(DamagedShard):
+        assert store.frame().seed.tolist() == [0]
+    complaints = store.check()
+    assert len(complaints) == 1 and str(bad) in complaints[0] and advice in complaints[0]
+    with pytest.warns(DamagedShard):
+        store.pack("a")
+    assert bad.exists()
+
+
+def damage_curve(path):
+    """Flip bytes of one curve, so that everything but that column is still sound."""
+    group = pq.read_metadata(path).row_group(0)
+    column = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema.startswith("val_loss"))
+    content = bytearray(path.read_bytes())
+    end = column.data_page_offset + column.total_compressed_size
+    content[end - 20 : end] = bytes(255 - byte for byte in content[end - 20 : end])
+    path.write_bytes(content)
+
+
+def test_what_is_missing_is_known_without_reading_a_curve(store):
+    damage_curve(store.write([fake_run(SHORT)], "a"))
+    assert store.missing([SHORT]) == []
+    assert store.frame().run_id.tolist() == [SHORT.run_id]
+
+
+def test_an_altered_curve_is_noticed_and_never_packed_away(store):
+    bad = store.write([fake_run(SHORT)], "a")
+    store.write([fake_run(SHORT.replace(seed=1))], "a")
+    damage_curve(bad)
+    with pytest.warns(DamagedShard, match=bad.name):
+        assert store.load("a", wishes=[SHORT, SHORT.replace(seed=1)]).seed.values.tolist() == [1]
+    with pytest.warns(DamagedShard, match=bad.name):
+        store.pack("a")
+    assert bad.exists() and len(store.check()) == 1
+
+
+@given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_no_altered_byte_changes_what_is_read_without_a_warning(where, flip):
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        path = store.write([fake_run(SHORT)], "a")
+        before, content = store.load("a"), bytearray(path.read_bytes())
+        content[int(where * len(content))] ^= flip
+        path.write_bytes(content)
+        try:
+            assert store.load("a").identical(before)
+        except DamagedShard as damage:  # pytest turns warnings into errors
+            assert str(path) in str(damage)
+
+
+def test_a_field_younger_than_the_shard_has_its_default(store):
+    run = fake_run(SHORT)
+    path = store.write([run], "a")
+    pq.write_table(pq.read_table(path).drop_columns(["parent", "loss", "commit"]), path)
+    assert store.missing([SHORT]) == []
+    assert_same_run(store.runs([SHORT])[0], run)
+    assert store.load("a").attrs["loss"] == "exact"
+    assert store.check() == []
+    store.pack("a")
+    assert store.frame().loss.tolist() == ["exact"]
+
+
+def test_a_config_that_is_not_what_its_id_says_is_complained_of(store):
+    path = store.write([fake_run(SHORT), fake_run(SHORT.replace(seed=1))], "a")
+    table = pq.read_table(path)
+    for value, complaint in ((32, "the config of"), (-1, "unusable config")):
+        pq.write_table(table.set_column(table.column_names.index("d_h"), "d_h", pa.array([64, value])), path)
+        complaints = store.check()
+        assert len(complaints) == 1 and complaint in complaints[0]
+        assert str(path) in complaints[0] and SHORT.replace(seed=1).run_id in complaints[0]
