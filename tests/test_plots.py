@@ -1,15 +1,8 @@
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 # plotly's own types do not know what a layout or an axis holds.
-"""Figures by what they hold: traces, axes, captions, and what a notebook stores of them. Not by their pixels."""
+"""Figures by what they hold: traces, axes, captions. Not by their pixels."""
 
-import base64
 import itertools
-import json
-import os
-import shutil
-import struct
-import sys
-import zlib
 from typing import Any
 
 import numpy as np
@@ -17,18 +10,12 @@ import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
 import xarray as xr
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.special import expit
 
 from grokbook import RunConfig, analysis, plots
 from grokbook.plots import template
 from grokbook.plots.cells import as_dataset
-from grokbook.plots.picture import mime_bundle, sentence
-from grokbook.plots.png import shrink
 from grokbook.run import METRICS, Run, evaluation_steps
-
-pictures = sys.modules["grokbook.plots.picture"]
 
 SEEDS = (0, 1, 2, 4)
 
@@ -184,6 +171,7 @@ def test_the_band_is_the_interval_over_seeds(runs: xr.Dataset):
     np.testing.assert_allclose(mean.y, expected["mean"], atol=1e-6)
     np.testing.assert_allclose(band.y[:n], expected.hi, atol=1e-6)
     np.testing.assert_allclose(band.y[n:-1][::-1], expected.lo, atol=1e-6)
+    np.testing.assert_array_equal(band.x[:-1], [*mean.x, *mean.x[::-1]])
     assert not plots.find(fig, role="seeds")
 
 
@@ -228,6 +216,14 @@ def test_panels_have_a_column_a_cell_and_a_row_a_metric(runs: xr.Dataset):
     assert len({tuple(axis.range) for axis in fig.select_xaxes()}) == 1
 
 
+def test_no_curve_leaves_its_panel(runs: xr.Dataset):
+    fig = plots.grokking_panels(runs, cells=[(64, 4000), (64, 2000)])
+    for trace in plots.find(fig, role="seeds"):
+        axis = fig.layout[trace.yaxis.replace("y", "yaxis")]
+        low, high = 10 ** np.array(axis.range) if axis.type == "log" else axis.range
+        assert low < np.nanmin(trace.y) and np.nanmax(trace.y) < high
+
+
 def test_a_legend_names_each_thing_once(runs: xr.Dataset):
     fig = plots.grokking_panels(runs, cells=[(64, 4000), (32, 4000)])
     named = [trace.name for trace in fig.data if trace.showlegend]
@@ -244,6 +240,11 @@ def test_hovering_names_the_run(runs: xr.Dataset):
 def test_a_list_of_runs_gives_the_same_figure_as_the_stored_runs(runs: xr.Dataset):
     trained = [grokking(64, 4000, 500 * (1 + seed), seed) for seed in SEEDS]
     assert plots.learning_curves(trained) == plots.learning_curves(runs, d_h=64, D_train=4000)
+
+
+def test_a_run_is_named_by_its_seed_however_large():
+    fig = plots.learning_curves([grokking(64, 4000, 500, seed=2**40)])
+    assert set(only(fig, metric="val_acc", role="line").customdata) == {2**40}
 
 
 def test_a_metric_without_any_pairs_draws_nothing_and_counts_nobody_as_late(runs: xr.Dataset):
@@ -299,10 +300,12 @@ def test_another_field_that_varies_must_be_chosen_first():
 
 
 def test_final_accuracy_has_a_line_and_a_band_a_size(runs: xr.Dataset):
-    fig = plots.final_accuracy(runs)
+    early = runs.sel(step=slice(None, 1_000))
+    fig = plots.final_accuracy(early)
     assert [trace.name for trace in plots.find(fig, role="mean")] == ["32", "64"]
     line, band = only(fig, d_h=64, role="mean"), only(fig, d_h=64, role="band")
-    expected = analysis.interval(analysis.final(runs, "val_acc"), within=(0, 1)).sel(d_h=64)
+    expected = analysis.interval(analysis.final(early, "val_acc"), within=(0, 1)).sel(d_h=64)
+    assert expected.hi.max() == 1
     np.testing.assert_array_equal(line.x, [2000, 4000])
     np.testing.assert_allclose(line.y, expected["mean"], atol=1e-6)
     np.testing.assert_allclose(line.customdata[:, 2], 4)
@@ -348,118 +351,17 @@ def test_a_caption_tells_unequal_counts_and_early_stops(runs: xr.Dataset):
     assert "Followed for 2,000 to 10,000 steps; 1 of 10 stopped early" in said and "A note." in said
 
 
+def test_runs_cut_at_a_step_are_described_as_cut_there(runs: xr.Dataset):
+    some = runs.sel(d_h=[64], D_train=[4000]).copy(deep=True)
+    some.settled[...] = True
+    fig = plots.learning_curves(some.sel(step=slice(None, 1_000)))
+    assert "Followed for 1,000 steps." in fig.layout.meta["caption"] and "early" not in fig.layout.meta["caption"]
+    assert fig.layout.xaxis.range[1] == pytest.approx(3, abs=0.1)
+
+
 def test_every_figure_carries_its_count_under_the_plot(runs: xr.Dataset):
     figures = [plots.learning_curves(runs, d_h=64, D_train=4000), plots.loss_and_norm(runs, d_h=64, D_train=4000),
                plots.grokking_panels(runs), plots.final_accuracy(runs)]
     for fig in figures:
         assert annotation(fig, "caption").startswith("n = 4 runs")
         assert annotation(fig, "caption") == fig.layout.meta["caption"]
-
-
-# What a notebook stores
-
-FIGURE = "application/vnd.plotly.v1+json"
-
-
-@pytest.fixture
-def painter():
-    """A browser that paints. Where it is missing, a skip; in CI, a failure."""
-    if not (shutil.which("chromium") or shutil.which("google-chrome")) and "CI" not in os.environ:
-        pytest.skip("Chromium is not installed")
-    pictures._painter.cache_clear()
-
-
-def test_a_figure_is_stored_with_a_picture_of_it(runs: xr.Dataset, painter):
-    bundle = mime_bundle(plots.grokking_panels(runs))
-    assert list(bundle) == [FIGURE, "image/png", "text/plain"]
-    png = base64.b64decode(bundle["image/png"])
-    width, height = struct.unpack(">II", png[16:24])
-    assert png.startswith(b"\x89PNG") and (width, height) == (1800, 2 * bundle[FIGURE]["layout"]["height"])
-    assert mime_bundle(plots.grokking_panels(runs)) == bundle
-    assert len(json.dumps(bundle)) < 300_000
-    assert bundle["text/plain"] == "Accuracy, loss and weight norm: n = 4 runs a cell (seeds 0–2, 4), 8 in all."
-
-
-@pytest.mark.parametrize("program", ["/nowhere/chromium", shutil.which("false")])
-def test_without_a_browser_a_figure_is_stored_all_the_same(runs: xr.Dataset, monkeypatch, recwarn, program: str):
-    monkeypatch.setenv("BROWSER_PATH", program)
-    monkeypatch.setattr(pictures, "_painter", pictures._painter.__wrapped__)
-    bundle = mime_bundle(plots.learning_curves(runs, d_h=64, D_train=4000))
-    assert list(bundle) == [FIGURE, "text/plain"] and len(bundle[FIGURE]["data"]) == 8
-    assert bundle["text/plain"].startswith("d_h 64, D_train 4000: n = 4 runs (seeds 0–2, 4). (No picture: ")
-    assert "\n" not in bundle["text/plain"] and not recwarn
-
-
-def test_showing_a_figure_displays_it_once(runs: xr.Dataset, monkeypatch):
-    shown = []
-    monkeypatch.setattr(pictures, "display", lambda bundle, raw: shown.append((bundle, raw)))
-    monkeypatch.setattr(pictures, "_painter", lambda: lambda fig: b"not a png")
-    monkeypatch.setattr(pictures, "shrink", lambda png: png)
-    assert plots.show(plots.final_accuracy(runs)) is None
-    ((bundle, raw),) = shown
-    assert raw and base64.b64decode(bundle["image/png"]) == b"not a png"
-
-
-def test_a_browser_that_dies_costs_one_picture_and_is_started_anew(monkeypatch):
-    def crash(fig):
-        raise RuntimeError("the browser closed")
-
-    painters = iter([crash, lambda fig: b"painted"])
-    start = pictures.functools.cache(lambda: next(painters))
-    monkeypatch.setattr(pictures, "_painter", start)
-    monkeypatch.setattr(pictures, "shrink", lambda png: png)
-    assert [pictures.picture(go.Figure()) for _ in range(3)] == [None, b"painted", b"painted"]
-
-
-def test_a_figure_without_title_and_caption_has_a_sentence_too():
-    assert sentence(go.Figure()) == "Figure."
-
-
-def chrome_png(pixels: np.ndarray, filters: list[int]) -> bytes:
-    """RGB pixels (height, width, 3) as opaque RGBA with these row filters: 0 none, 1 from the left, 2 from above."""
-    rgba = np.concatenate([pixels, np.full((*pixels.shape[:2], 1), 255)], axis=2).astype(np.uint8)
-    left = np.diff(rgba, axis=1, prepend=np.zeros_like(rgba[:, :1]))
-    above = np.diff(rgba, axis=0, prepend=np.zeros_like(rgba[:1]))
-    rows = [bytes([kind]) + (rgba, left, above)[min(kind, 2)][y].tobytes() for y, kind in enumerate(filters)]
-    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 6, 0, 0, 0)
-    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")]
-    framed = [struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-              for name, body in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
-
-
-def palette_pixels(png: bytes) -> np.ndarray:
-    """RGB of a picture of one palette and unfiltered rows."""
-    chunks, at = {}, 8
-    while at < len(png):
-        size, name = struct.unpack(">I4s", png[at:at + 8])
-        body = chunks[name] = png[at + 8:at + 8 + size]
-        assert struct.unpack(">I", png[at + 8 + size:at + 12 + size])[0] == zlib.crc32(name + body)
-        at += 12 + size
-    width, height, *form = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
-    assert form == [8, 3, 0, 0, 0]
-    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, width + 1)
-    assert not rows[:, 0].any()
-    return np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(-1, 3)[rows[:, 1:]]
-
-
-@given(st.integers(0, 2**32), st.lists(st.integers(0, 2), min_size=1, max_size=9))
-def test_a_picture_of_few_colours_is_stored_exactly(seed: int, filters: list[int]):
-    generator = np.random.default_rng(seed)
-    pixels = generator.integers(256, size=(20, 3))[generator.integers(20, size=(len(filters), 7))]
-    np.testing.assert_array_equal(palette_pixels(shrink(chrome_png(pixels, filters))), pixels)
-
-
-def test_of_many_colours_frequent_ones_stay_and_rare_ones_hardly_change():
-    pixels = np.zeros((60, 60, 3), int)
-    pixels[:, :, 0], pixels[:, :, 1] = np.arange(60) * 4, np.arange(60)[:, None] * 4
-    pixels[:20] = [255, 255, 255]
-    stored = palette_pixels(shrink(chrome_png(pixels, [1] * 60)))
-    assert len(np.unique(stored.reshape(-1, 3), axis=0)) == 256
-    np.testing.assert_array_equal(stored[:20], pixels[:20])
-    assert np.abs(stored.astype(int) - pixels).max() <= 16
-
-
-def test_a_picture_of_another_kind_is_left_as_it_is():
-    png = chrome_png(np.zeros((2, 3, 3), int), [0, 4])
-    assert shrink(png) == png

@@ -57,7 +57,7 @@ def relative(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @st.composite
-def shapes(draw):
+def shapes(draw, scales=(0.5, 1.0, 2.0)):
     """Random one-layer configs of every task, small enough for hundreds of them."""
     n_heads = draw(st.sampled_from([1, 2, 3, 4]))
     p = draw(st.sampled_from([2, 3, 5, 7, 13]))
@@ -67,7 +67,7 @@ def shapes(draw):
                      D_train=draw(st.integers(1, n_pairs)), seed=draw(st.integers(0, 5)),
                      D_random=draw(st.integers(0, p * p)) if task == "add+random" else 0,
                      lr=draw(st.sampled_from([1e-3, 1e-2])), weight_decay=draw(st.sampled_from([0.0, 1.0])),
-                     n_warmup=draw(st.integers(0, 12)), init_scale=draw(st.sampled_from([0.5, 1.0, 2.0])))
+                     n_warmup=draw(st.integers(0, 12)), init_scale=draw(st.sampled_from(scales)))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -85,8 +85,9 @@ def test_gradients_and_a_hundred_steps_are_those_of_the_usual_loop(engine, confi
 
 @pytest.mark.parametrize("engine", ENGINES)
 @settings(max_examples=15, deadline=None)
-@given(config=shapes(), loss=st.sampled_from(["exact", "plain"]))
+@given(config=shapes(scales=(0.5, 1.0)), loss=st.sampled_from(["exact", "plain"]))
 def test_float32_gradients_stay_close_to_float64_ones(engine, config, loss):
+    """At the recipe's scale and below: larger logits lose digits in e^l itself, whatever the engine."""
     config = config.replace(loss=loss)
     _, gradient = usual_loop(config, 1)
     trainer = engine_named(engine)([config], start([config]), "cpu", "float32")

@@ -47,18 +47,20 @@ def _count(runs: xr.Dataset) -> str:
     n, total = n[n > 0], int(there.sum())
     if not total:
         return "n = 0: none of these runs was trained."
-    seeds = _ranges(runs["seed"].values[there.any([dim for dim in there.dims if dim != "seed"]).values])
-    if len(n) == 1:
-        return f"n = {total} {'run' if total == 1 else 'runs'} (seed{'' if total == 1 else 's'} {seeds})."
+    seeds = runs["seed"].values[there.any([dim for dim in there.dims if dim != "seed"]).values]
+    named = f"({'seed' if len(seeds) == 1 else 'seeds'} {_ranges(seeds)})"
     each = f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
-    return f"n = {each} {'run' if n.max() == 1 else 'runs'} a cell (seeds {seeds}), {total:,} in all."
+    counted = f"n = {each} {'run' if n.max() == 1 else 'runs'}"
+    return f"{counted} {named}." if len(n) == 1 else f"{counted} a cell {named}, {total:,} in all."
 
 
 def _reach(runs: xr.Dataset) -> str:
     there = runs["last_step"].values >= 0
     if not there.any():
         return ""
-    last, n_settled = runs["last_step"].values[there], int(runs["settled"].values[there].sum())
+    end = runs["last_step"].values[there]
+    last = np.minimum(end, runs["step"].values[-1])  # runs may be cut at a step after they were loaded
+    n_settled = int((runs["settled"].values[there] & (last == end)).sum())
     steps = f"{last.min():,}" if last.min() == last.max() else f"{last.min():,} to {last.max():,}"
     stopped = f"; {n_settled:,} of {len(last):,} stopped early, every accuracy settled at 1" if n_settled else ""
     return f"Followed for {steps} steps{stopped}."

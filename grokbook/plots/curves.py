@@ -99,6 +99,7 @@ def _traces(cell: xr.Dataset, name: str, bold: int | None) -> list[go.Scatter]:
 def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
     """Shared axes, and what names them."""
     last_step = max(int(cell["last_step"].max()) for cell in cells)
+    last_step = min(last_step, int(cells[0]["step"].values[-1]))
     fig.update_xaxes(step_axis(last_step, sparse=len(cells) > 1), matches="x")
     fig.update_xaxes(title_text="step", row=len(rows))
     for row, name in enumerate(rows, 1):

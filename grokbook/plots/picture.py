@@ -18,8 +18,9 @@ from IPython.display import display
 
 from grokbook.plots.png import shrink
 
-WIDTH, SCALE = 900, 2
-"""Pixels across the picture, as wide as a page, and how much denser than that it is."""
+WIDTH = 800
+"""Pixels across the picture. JupyterLab shows the picture, pixel by pixel, until the pointer enters it and only then
+draws the figure, so one of double density would be twice too large there and cut off."""
 
 PATIENCE = 60
 """Seconds to wait for the browser that paints; a machine without a usable one must not stop a notebook."""
@@ -28,7 +29,7 @@ NO_PICTURE = "(No picture: it takes Chrome or Chromium. JupyterLab draws the fig
 
 
 def show(fig: go.Figure) -> None:
-    """Display a figure: interactive in JupyterLab, a picture elsewhere, a sentence where neither can be drawn."""
+    """Display a figure: interactive in JupyterLab once the pointer enters it, a picture elsewhere."""
     display(mime_bundle(fig), raw=True)
 
 
@@ -83,7 +84,7 @@ def _painter() -> Callable[[dict], bytes] | None:
         # Not found, not executable, no kaleido, crashed, too slow: whatever it was, there is no painter.
         return None
     atexit.register(lambda: wait_for(browser.close()))
-    opts: Any = {"format": "png", "width": WIDTH, "scale": SCALE}
+    opts: Any = {"format": "png", "width": WIDTH}
     return lambda fig: wait_for(browser.calc_fig(fig, opts=opts))
 
 

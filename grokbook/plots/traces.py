@@ -74,7 +74,7 @@ def event_traces(cell: xr.Dataset, metric: str, seed: int | None) -> Iterator[go
                 mode="markers", name=name, legendgroup=name, meta=_meta(cell, metric, "event") | {"event": event},
                 marker={"symbol": symbol, "color": METRIC_COLORS[metric], "line": {"color": "white", "width": 1},
                         "size": np.where(seeds == seed, 11, 7).tolist(), "opacity": 1},
-                customdata=seeds.astype(np.int32),
+                customdata=seeds,
                 hovertemplate=f"{name}<br>{_place(cell, metric)}, seed %{{customdata}}<br>"
                               "step %{x:,.0f}<extra></extra>")
 
@@ -97,7 +97,7 @@ def _curve(cell: xr.Dataset, metric: str, role: str, line: dict, tolerance: floa
     kept = [np.flatnonzero(~np.isnan(y)) if tolerance is None else _corners(np.log10(x), y, tolerance) for y in drawn]
     return go.Scatter(
         x=_joined([x[k] for k in kept]), y=_joined([y[k] for y, k in zip(curves, kept, strict=True)]),
-        customdata=np.repeat(seeds, [len(k) + 1 for k in kept]).astype(np.int32), mode="lines", name=NAMES[metric],
+        customdata=np.repeat(seeds, [len(k) + 1 for k in kept]), mode="lines", name=NAMES[metric],
         legendgroup=NAMES[metric], meta=_meta(cell, metric, role), line=line,
         hovertemplate=f"{_place(cell, metric)}, seed %{{customdata}}<br>step %{{x:,.0f}}: %{{y:.4g}}<extra></extra>")
 

@@ -1,0 +1,199 @@
+"""Speed of the training engines beside the loop that everyone writes, on this machine.
+
+    python benchmarks/training.py                          # the full table, about 20 minutes on two cores
+    python benchmarks/training.py --d-h 64 --D-train 3000 --models 1 --repeats 3
+    python benchmarks/training.py --device cuda --models 77
+
+Every contender does the same work, full-batch AdamW on the same networks. For one cell of the table they take turns,
+`repeats` times, so that a slow moment of the machine meets all of them; the median is printed with the range.
+Compilation and warm-up come before. Printed a cell: milliseconds a model-step, times faster than the usual loop, and
+the share of the machine's own matrix rate (`torch.mm` of 1024 × 1024 on as many threads), counting the matrix products
+that the fused pass cannot avoid: 6 · D_train · (9 d_h² + d_h · d_vocab) a step.
+"""
+
+import json
+import math
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import click
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from grokbook import RunConfig, models, tasks
+from grokbook.training import able, engine_named
+
+Advance = Callable[[int], None]
+SIZES, TRAIN_SIZES, COHORTS = (8, 16, 32, 64, 100), (1000, 3000, 6000), (1, 8)
+
+
+class UsualTransformer(nn.Module):
+    """The same network as it is commonly written: every position through attention, layer and unembedding."""
+
+    def __init__(self, config: RunConfig):
+        super().__init__()
+        d, self.n_heads, self.d_head = config.d_h, config.n_heads, config.d_head
+        self.embed, self.position = nn.Embedding(config.d_vocab, d), nn.Parameter(torch.empty(config.n_ctx, d))
+        self.qkv, self.out = nn.Linear(d, 3 * d, bias=False), nn.Linear(d, d, bias=False)
+        self.up, self.down = nn.Linear(d, 4 * d, bias=False), nn.Linear(4 * d, d, bias=False)
+        self.unembed = nn.Linear(d, config.d_vocab, bias=False)
+        for weight in self.parameters():
+            nn.init.normal_(weight, std=1 / math.sqrt(d))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.embed(tokens) + self.position
+        batch, n_ctx, d = x.shape
+        q, k, v = self.qkv(x).view(batch, n_ctx, 3, self.n_heads, self.d_head).permute(2, 0, 3, 1, 4)
+        scores = q @ k.transpose(2, 3) / math.sqrt(self.d_head)
+        hidden = torch.ones(n_ctx, n_ctx, dtype=torch.bool, device=x.device).triu(1)
+        z = scores.masked_fill(hidden, -math.inf).softmax(-1) @ v
+        x = x + self.out(z.transpose(1, 2).reshape(batch, n_ctx, d))
+        return self.unembed(x + self.down(F.relu(self.up(x))))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender in one cell: milliseconds a model-step over the repeats, and what follows from the median."""
+
+    engine: str
+    d_h: int
+    D_train: int
+    n_models: int
+    median_ms: float
+    least_ms: float
+    most_ms: float
+    times_faster: float
+    share_of_matrix_rate: float
+
+
+def usual_loop(configs: list[RunConfig], device: str, compiled: bool) -> Advance:
+    """nn.Module, autograd, torch.optim.AdamW, one network after another."""
+    trainers = [_usual_step(c, device, compiled) for c in configs]
+
+    def advance(n_steps: int) -> None:
+        for step in trainers:
+            for _ in range(n_steps):
+                step()
+
+    return advance
+
+
+def _usual_step(config: RunConfig, device: str, compiled: bool) -> Callable[[], None]:
+    table, split = tasks.table(config), tasks.split(config)
+    tokens = torch.as_tensor(table.tokens[split.train], device=device)
+    labels = torch.as_tensor(table.labels[split.train], device=device)
+    network = UsualTransformer(config).to(device)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay,
+                                  betas=(0.9, 0.98))
+    forward = torch.compile(network) if compiled else network
+
+    def step() -> None:
+        optimiser.zero_grad()
+        F.cross_entropy(forward(tokens)[:, -1], labels).backward()
+        optimiser.step()
+
+    return step
+
+
+def engine_advance(name: str, configs: list[RunConfig], device: str) -> Advance:
+    """One of ours, on the same configs."""
+    start = np.stack([models.flatten(models.initial_weights(c)) for c in configs])
+    return engine_named(name)(configs, start, device).advance
+
+
+def matrix_rate(device: str) -> float:
+    """FLOP/s of a large float32 matrix product here, the best of ten."""
+    a = torch.randn(1024, 1024, device=device)
+
+    def multiply(n_times: int) -> None:
+        for _ in range(n_times):
+            torch.mm(a, a)
+
+    return 2 * 1024**3 / min(_seconds(multiply, 3, device) / 3 for _ in range(10))
+
+
+def measure(configs: list[RunConfig], contenders: dict[str, Advance], repeats: int, seconds: float,
+            device: str) -> list[Row]:
+    """Time the contenders in turn; the first one is what the others are compared with."""
+    steps, times, rates = {}, {name: [] for name in contenders}, []
+    for name, advance in contenders.items():
+        advance(2)
+        steps[name] = max(1, int(seconds / _seconds(advance, 2, device) * 2))
+    for _ in range(repeats):
+        rates.append(matrix_rate(device))
+        for name, advance in contenders.items():
+            times[name].append(1e3 * _seconds(advance, steps[name], device) / steps[name] / len(configs))
+    c, medians = configs[0], {name: statistics.median(values) for name, values in times.items()}
+    flops = 6 * c.D_train * (9 * c.d_h**2 + c.d_h * c.d_vocab)
+    usual, rate = medians[next(iter(medians))], statistics.median(rates)
+    return [Row(name, c.d_h, c.D_train, len(configs), medians[name], min(values), max(values), usual / medians[name],
+                flops / (1e-3 * medians[name]) / rate) for name, values in times.items()]
+
+
+def _seconds(advance: Advance, n_steps: int, device: str) -> float:
+    start = time.perf_counter()
+    advance(n_steps)
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def machine(device: str, threads: int) -> dict[str, str | int]:
+    """What was measured on."""
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
+    return {"device": name, "threads": threads, "python": platform.python_version(), "torch": torch.__version__,
+            "numpy": np.__version__}
+
+
+def _processor() -> str:
+    try:
+        lines = open("/proc/cpuinfo").read().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+
+
+@click.command()
+@click.option("--d-h", "sizes", multiple=True, type=int, help="Hidden sizes.", default=SIZES)
+@click.option("--D-train", "train_sizes", multiple=True, type=int, help="Training pairs.", default=TRAIN_SIZES)
+@click.option("--models", "cohorts", multiple=True, type=int, help="Networks trained together.", default=COHORTS)
+@click.option("--repeats", default=5, help="Turns of each contender.")
+@click.option("--seconds", default=0.5, help="Length of a turn.")
+@click.option("--device", default="cpu", help="cpu or cuda.")
+@click.option("--threads", default=torch.get_num_threads(), help="Threads of PyTorch and of the fused engine.")
+@click.option("--compile/--no-compile", "with_compiled", default=True, help="Also torch.compile of the usual loop.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead of the table.")
+def main(sizes, train_sizes, cohorts, repeats, seconds, device, threads, with_compiled, as_json):
+    """Time every engine that can do it on every cell of the grid."""
+    torch.set_num_threads(threads)
+    where = machine(device, threads)
+    print(json.dumps(where) if as_json else " · ".join(f"{name} {value}" for name, value in where.items()))
+    if not as_json:
+        print(f"{'d_h':>4} {'D_train':>7} {'models':>6} {'engine':<14} {'ms/model-step':>13} {'range':>17} "
+              f"{'faster':>7} {'matrix rate':>11}")
+    for n_models in cohorts:
+        for d_h in sizes:
+            for D_train in train_sizes:
+                configs = [RunConfig(d_h=d_h, D_train=D_train, seed=seed) for seed in range(n_models)]
+                contenders = {"usual": usual_loop(configs, device, False)}
+                if with_compiled:
+                    contenders["usual compiled"] = usual_loop(configs, device, True)
+                for name in able(configs[0], torch.device(device)):
+                    contenders[name] = engine_advance(name, configs, device)
+                for row in measure(configs, contenders, repeats, seconds, device):
+                    print(json.dumps(asdict(row)) if as_json else _line(row), flush=True)
+
+
+def _line(row: Row) -> str:
+    spread = f"{row.least_ms:.3f} to {row.most_ms:.3f}"
+    return (f"{row.d_h:>4} {row.D_train:>7} {row.n_models:>6} {row.engine:<14} {row.median_ms:>13.3f} {spread:>17} "
+            f"{row.times_faster:>6.1f}× {row.share_of_matrix_rate:>10.0%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Verdicts on curves that were made to deserve them."""
+
+import numpy as np
+import pytest
+
+from grokbook import Run, RunConfig, Store, claims, tasks
+from grokbook.run import METRICS, evaluation_steps
+
+
+def made_up(d_h=64, D_train=3000, seed=0, t_mem=100.0, t_gen=5000.0, twins=0.0, n_steps=20_000) -> Run:
+    """A run that memorises at t_mem, generalises at t_gen (inf: never) and knows a share of the mirrors meanwhile."""
+    config = RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
+    step, split = evaluation_steps(n_steps), tasks.split(config)
+    share = 1 - split.twin_free_val.sum() / split.val.sum()
+    twin_free = (step >= t_gen).astype(float)
+    known = np.where(step >= t_mem, twins, 0)
+    values = {"train_acc": step >= t_mem, "twin_free_val_acc": twin_free,
+              "val_acc": np.where(twin_free == 1, 1, share * known)}
+    curves = {name: np.asarray(values.get(name, np.ones(len(step))), np.float32) for name in METRICS}
+    return Run(config, {"step": step} | curves)
+
+
+def judge(claim: str, runs: list[Run], folder) -> claims.Verdict:
+    store = Store(folder)
+    store.write(runs, "grokking")
+    return claims.judge(claim, store)
+
+
+def cells(generalises) -> list[Run]:
+    return [made_up(d_h, D, seed, t_gen=3000 if generalises(d_h, D, seed) else np.inf)
+            for d_h in (32, 64) for D in (2000, 3000, 4000, 5000) for seed in range(3)]
+
+
+def test_a_critical_size_that_falls_is_reproduced(tmp_path):
+    verdict = judge("critical-size", cells(lambda d_h, D, seed: D >= (5000 if d_h == 32 else 3000)), tmp_path)
+    assert verdict.measured.verdict == "reproduced" and verdict.measured.n == 24
+
+
+def test_a_critical_size_that_rises_is_not(tmp_path):
+    verdict = judge("critical-size", cells(lambda d_h, D, seed: D >= (3000 if d_h == 32 else 5000)), tmp_path)
+    assert verdict.measured.verdict == "not reproduced"
+
+
+def test_a_fall_within_the_spread_of_the_seeds_is_reproduced_in_part(tmp_path):
+    border = {32: (3000, 5000, 5000), 64: (2500, 3500, 5000)}
+    verdict = judge("critical-size", cells(lambda d_h, D, seed: D >= border[d_h][seed]), tmp_path)
+    assert verdict.measured.verdict == "partly"
+
+
+@pytest.mark.parametrize("runs", [
+    [made_up(seed=seed, D_train=D) for seed in range(3) for D in (2000, 3000, 4000)],
+    [made_up(d_h=d_h, D_train=D) for d_h in (32, 64) for D in (2000, 3000, 4000)],
+], ids=["one size", "one seed"])
+def test_too_little_data_is_not_yet_measured(runs, tmp_path):
+    assert judge("critical-size", runs, tmp_path).measured.verdict == "not yet measured"
+
+
+@pytest.mark.parametrize("delays, verdict", [
+    ([50, 60, 70], "reproduced"), ([50, 60, 1.2], "partly"), ([50, 1.1, 1.2], "not reproduced"),
+    ([50, 60, np.inf], "not yet measured"),
+])
+def test_the_delay_is_judged_by_the_runs_that_generalised(delays, verdict, tmp_path):
+    runs = [made_up(seed=seed, t_gen=100 * delay) for seed, delay in enumerate(delays)]
+    assert judge("delay", runs, tmp_path).measured.verdict == verdict
+
+
+def test_symmetric_memorisers_flatter_the_split_and_plain_ones_do_not(tmp_path):
+    symmetric = judge("twin-free", [made_up(seed=s, twins=0.5 + 0.1 * s) for s in range(3)], tmp_path / "a")
+    plain = judge("twin-free", [made_up(seed=s, twins=0.0) for s in range(3)], tmp_path / "b")
+    assert symmetric.measured.verdict == "reproduced" and plain.measured.verdict == "not reproduced"
+    assert "0.50 to 0.70" in symmetric.measured.sentence
+
+
+@pytest.mark.parametrize("claim", claims.CLAIMS)
+def test_an_empty_store_gives_no_verdict(claim, tmp_path):
+    assert claims.judge(claim, Store(tmp_path)).measured.verdict == "not yet measured"
+
+
+def test_an_unknown_claim_is_refused_with_the_ones_there_are():
+    with pytest.raises(ValueError, match="claim='delays' is unknown; valid: critical-size, delay, twin-free"):
+        claims.judge("delays")
+
+
+def test_a_card_says_both_sides_and_escapes_them(tmp_path):
+    verdict = judge("delay", [made_up(seed=s) for s in range(3)], tmp_path)
+    html, text = verdict._repr_html_(), str(verdict)
+    assert verdict.claim.says in html and "3 of 3 runs" in html and "n = 3" in text and "reproduced" in text
+    odd = claims.Verdict(verdict.claim, claims.Measured("partly", "1 < 2 & so on", 1))
+    assert "1 &lt; 2 &amp; so on" in odd._repr_html_()
+
+
+def test_every_claim_states_its_source_its_rule_and_what_is_ours():
+    for claim in claims.CLAIMS.values():
+        assert all((claim.source, claim.says, claim.rule, claim.ours)) and len(claim.says) < 300

@@ -1,0 +1,37 @@
+"""The checks of the exercises: right answers pass, wrong ones learn on which side they are."""
+
+import pytest
+
+from grokbook import exercises
+
+
+@pytest.mark.parametrize("name", exercises.EXERCISES)
+def test_the_right_answer_is_right_and_others_are_not(name, capsys):
+    right = exercises.EXERCISES[name].solve()
+    for answer, word in ((right, "right"), (1.2 * right, "too large"), (0.8 * right, "too small")):
+        exercises.check(name, answer)
+        assert word in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name, answer", [
+    ("mirrors", (3000 / 12768) * 112 / 113), ("labels", 2 * (32 * (114 + 3 + 114) + 12 * 32**2) / 6.82),
+])
+def test_answers_worked_out_by_hand_are_right(name, answer, capsys):
+    exercises.check(name, answer)
+    assert "right" in capsys.readouterr().out
+
+
+def test_no_answer_gets_a_hint(capsys):
+    exercises.check("mirrors", None)
+    assert "Hint" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("answer", ["a lot", [1, 2], True])
+def test_what_is_not_a_number_is_refused(answer):
+    with pytest.raises(ValueError, match="is not a number"):
+        exercises.check("mirrors", answer)
+
+
+def test_an_unknown_exercise_is_refused():
+    with pytest.raises(ValueError, match="exercise='mirror' is unknown; valid: mirrors"):
+        exercises.check("mirror", 1)
