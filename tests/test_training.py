@@ -13,7 +13,7 @@ import grokbook as gb
 from grokbook import models, tasks
 from grokbook.config import RunConfig
 from grokbook.run import METRICS, SETTLED, evaluation_steps
-from grokbook.training import ENGINES, cohorts, engine_named
+from grokbook.training import ENGINES, cohorts, engine_named, vmapped
 from grokbook.training.loss import exact_cross_entropy, plain_cross_entropy
 
 SMALL = RunConfig(p=11, d_h=8, D_train=60, n_steps=30)
@@ -145,6 +145,21 @@ def test_members_that_finish_leave_the_others_alone(engine):
     thinned.keep([0, 2])
     thinned.advance(30)
     np.testing.assert_allclose(thinned.weights(1), whole.weights(2), rtol=1e-9)
+
+
+def test_a_cohort_too_large_for_memory_goes_through_in_groups(monkeypatch):
+    configs = [SMALL.replace(seed=seed) for seed in range(5)]
+    roomy = engine_named("vmapped")(configs, start(configs), dtype="float64")
+    room = 2.5 * roomy._bytes_per_member() / vmapped.SHARE_OF_MEMORY
+    monkeypatch.setattr(vmapped, "_free_bytes", lambda device: room)
+    tight = engine_named("vmapped")(configs, start(configs), dtype="float64")
+    assert len(roomy._groups) == 1 and len(tight._groups) == 3
+    for engine in (roomy, tight):
+        engine.advance(10)
+    for k in range(5):
+        np.testing.assert_allclose(tight.weights(k), roomy.weights(k), rtol=1e-9)
+    for name, values in roomy.evaluate().items():
+        np.testing.assert_allclose(tight.evaluate()[name], values, rtol=1e-9)
 
 
 @settings(deadline=None)

@@ -4,9 +4,14 @@ All weights of a member are one vector, so the cohort is one matrix (member, n_p
 it, with learning rate and weight decay as values a member:
 
     θ ← θ (1 − lr λ);   m ← β₁ m + (1 − β₁) g;   v ← β₂ v + (1 − β₂) g²;   θ ← θ − lr m̂ / (√v̂ + ε)
+
+On CUDA one step is captured as a graph and replayed, since launching its hundred small kernels takes longer than
+running them; the step number lives on the device for that. TF32 stays off unless PyTorch is told otherwise. A cohort
+whose activations would not fit into memory goes through in groups of members.
 """
 
 import math
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +27,9 @@ from grokbook.training.loss import CROSS_ENTROPY, exact_cross_entropy
 ROWS = 4096
 """Table rows evaluated at a time, to bound memory."""
 
+SHARE_OF_MEMORY = 0.6
+"""Of the memory that is free when training starts, what activations may take."""
+
 
 class Vmapped:
     """A cohort of same-shape networks stepping together, full batch. Members may differ in D_train, seed, lr, decay.
@@ -36,11 +44,12 @@ class Vmapped:
 
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: torch.device | str = "cpu",
                  dtype: str = "float32"):
-        self.config, self.step = configs[0], 0
+        self.config = configs[0]
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self._network = models.build(self.config, dtype=self.dtype).to(self.device)
         self.theta = self._tensor(weights)
-        self.m, self.v = torch.zeros_like(self.theta), torch.zeros_like(self.theta)
+        self.m, self.v, self._gradients = (torch.zeros_like(self.theta) for _ in range(3))
+        self._step_number = torch.zeros((), dtype=torch.float64, device=self.device)
         self.lr = self._tensor([[c.lr] for c in configs])
         self.weight_decay = self._tensor([[c.weight_decay] for c in configs])
         self.n_warmup = self._tensor([[max(c.n_warmup, 1)] for c in configs])
@@ -49,23 +58,23 @@ class Vmapped:
         self._labels = torch.as_tensor(np.stack([t.labels for t in tables]), device=self.device)
         self._masks = torch.as_tensor(np.stack([[s.train, s.val, s.twin_free_val] for s in splits]),
                                       device=self.device)
-        self._rows, self._share = self._train_rows()
         self._gradient = vmap(grad(self._loss))
         self._examine = vmap(self._judge, in_dims=(0, None, 0))
+        self._prepare()
 
     def advance(self, n_steps: int) -> None:
         """Take that many steps of AdamW."""
+        step = self._step
+        if self.device.type == "cuda":
+            self._graph = self._graph or self._captured()
+            step = self._graph.replay
         for _ in range(n_steps):
-            self.step += 1
-            labels = self._labels.gather(1, self._rows)
-            self._adamw(self._gradient(self.theta, self._tokens[self._rows], labels, self._share))
+            step()
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """The six metrics now, each (member,) float64."""
         with torch.no_grad():
-            parts = [self._examine(self.theta, self._tokens[i : i + ROWS], self._labels[:, i : i + ROWS])
-                     for i in range(0, len(self._tokens), ROWS)]
-            loss, right = (torch.cat([part[k] for part in parts], 1) for k in (0, 1))
+            loss, right = (torch.cat(parts) for parts in zip(*map(self._judgements, self._groups), strict=True))
             n = self._masks.sum(2)
             losses = (self._masks * loss[:, None]).sum(2, dtype=torch.float64) / n
             accs = (self._masks & right[:, None]).sum(2) / n.double()
@@ -79,14 +88,61 @@ class Vmapped:
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only, in this order."""
         rows = torch.as_tensor(members, device=self.device)
-        for name in ("theta", "m", "v", "lr", "weight_decay", "n_warmup", "_labels", "_masks"):
+        for name in ("theta", "m", "v", "_gradients", "lr", "weight_decay", "n_warmup", "_labels", "_masks"):
             setattr(self, name, getattr(self, name)[rows])
-        self._rows, self._share = self._train_rows()
+        self._prepare()
 
     def gradient(self) -> np.ndarray:
         """The gradient of the training loss at the present weights, (member, n_params)."""
-        labels = self._labels.gather(1, self._rows)
-        return self._gradient(self.theta, self._tokens[self._rows], labels, self._share).cpu().numpy()
+        self._differentiate()
+        return self._gradients.cpu().numpy()
+
+    def _prepare(self) -> None:
+        """What follows from the members that are left."""
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._rows, self._share = self._train_rows()
+        at_once = max(1, int(SHARE_OF_MEMORY * _free_bytes(self.device) // self._bytes_per_member()))
+        self._groups = [slice(i, i + at_once) for i in range(0, len(self.theta), at_once)]
+
+    def _bytes_per_member(self) -> int:
+        """Activations and their gradients for one member's training rows, estimated generously."""
+        c, rows = self.config, self._rows.shape[1]
+        per_row = 32 * c.n_layers * c.n_ctx * c.d_h + 8 * c.d_vocab
+        return (rows * per_row + 8 * c.n_params) * self.theta.element_size()
+
+    def _step(self) -> None:
+        self._step_number += 1
+        self._differentiate()
+        self._adamw()
+
+    def _captured(self) -> torch.cuda.CUDAGraph:
+        """One step as a CUDA graph. The warm-up that a capture needs takes steps, so the state is put back after."""
+        state = (self.theta, self.m, self.v, self._step_number)
+        before = [tensor.clone() for tensor in state]
+        stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self._step()
+        torch.cuda.current_stream(self.device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        # Another thread may use CUDA meanwhile, a widget's for instance; only this one's calls are captured.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            self._step()
+        for tensor, value in zip(state, before, strict=True):
+            tensor.copy_(value)
+        return graph
+
+    def _differentiate(self) -> None:
+        for group in self._groups:
+            labels = self._labels[group].gather(1, self._rows[group])
+            self._gradients[group] = self._gradient(self.theta[group], self._tokens[self._rows[group]], labels,
+                                                    self._share[group])
+
+    def _judgements(self, group: slice) -> tuple[Tensor, Tensor]:
+        parts = [self._examine(self.theta[group], self._tokens[i : i + ROWS], self._labels[group, i : i + ROWS])
+                 for i in range(0, len(self._tokens), ROWS)]
+        return torch.cat([loss for loss, _ in parts], 1), torch.cat([right for _, right in parts], 1)
 
     def _tensor(self, values) -> Tensor:
         return torch.as_tensor(np.asarray(values), dtype=self.dtype, device=self.device)
@@ -115,11 +171,17 @@ class Vmapped:
         is_label = torch.arange(logits.shape[-1], device=self.device) == labels[..., None]
         return exact_cross_entropy(logits, labels), (is_label | (logits < own)).all(-1)
 
-    def _adamw(self, g: Tensor) -> None:
-        beta1, beta2 = BETAS
-        lr = self.lr * torch.clamp(self.step / self.n_warmup, max=1)
-        self.theta *= 1 - lr * self.weight_decay
+    def _adamw(self) -> None:
+        (beta1, beta2), t, g = BETAS, self._step_number, self._gradients
+        lr = self.lr * torch.clamp(t / self.n_warmup, max=1)
+        self.theta *= (1 - lr * self.weight_decay).to(self.dtype)
         self.m.lerp_(g, 1 - beta1)
         self.v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-        scale = (self.v / (1 - beta2**self.step)).sqrt_().add_(EPS)
-        self.theta -= lr / (1 - beta1**self.step) * self.m / scale
+        root = torch.sqrt(1 - beta2**t).to(self.dtype)
+        self.theta -= (lr / (1 - beta1**t)).to(self.dtype) * self.m / (self.v.sqrt() / root + EPS)
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
