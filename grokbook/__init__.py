@@ -10,13 +10,13 @@ from grokbook.config import RunConfig
 from grokbook.run import METRICS, Run
 
 if TYPE_CHECKING:
-    from grokbook import analysis, claims, exercises, models, plots, tasks, training, widgets
+    from grokbook import analysis, claims, exercises, models, plots, studies, tasks, training, widgets
     from grokbook.store import Store
     from grokbook.training import train
 
 __version__ = "0.1.0"
-__all__ = ["METRICS", "Run", "RunConfig", "Store", "analysis", "claims", "exercises", "models", "plots", "tasks",
-           "train", "training", "widgets"]
+__all__ = ["METRICS", "Run", "RunConfig", "Store", "analysis", "claims", "exercises", "models", "plots",
+           "studies", "tasks", "train", "training", "widgets"]
 
 _FROM = {"train": "grokbook.training", "Store": "grokbook.store"}
 

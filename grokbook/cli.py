@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +13,9 @@ import grokbook
 
 _out = partial(click.option, "--out", show_default=True, type=click.Path(path_type=Path, file_okay=False),
                help="Folder to write to.")
+
+_store = click.option("--store", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False),
+                      help="Where runs are kept; without it GROKBOOK_DATA, else the shipped store.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,6 +76,59 @@ def html(execute: bool, out: Path) -> None:
 
 
 @main.command()
+@click.argument("study")
+@click.option("--size", default="laptop", show_default=True, help="laptop, or paper for the source's own grid.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@click.option("--budget", metavar="TIME", help="End cleanly after so long: 90s, 25m, 3h.")
+@click.option("--dask", metavar="ADDRESS", help="Train on a dask.distributed cluster, tcp://… of its scheduler.")
+@_store
+def sweep(study: str, size: str, device: str, budget: str | None, dask: str | None, store: Path | None) -> None:
+    """Train what STUDY wants and the store lacks. ^C ends it; what has finished is stored, and it can be resumed."""
+    from grokbook import studies
+    from grokbook.store import Store
+
+    with _plainly():
+        wanted, seconds = studies.named(study, size), None if budget is None else _seconds(budget)
+    from grokbook.sweep import sweep as train_missing
+
+    try:
+        with _cluster(dask) as executor, _plainly():
+            report = train_missing(wanted, Store(store), executor, device=device, budget=seconds)
+    except OSError as error:
+        raise click.ClickException(f"{error}; what had finished before is stored") from None
+    click.echo(report)
+    if report.errors:
+        raise SystemExit(1)
+
+
+@main.command()
+@_store
+def status(store: Path | None) -> None:
+    """How much of every study is trained, by study and size."""
+    from grokbook import studies
+    from grokbook.store import Store
+
+    here = Store(store)
+    click.echo(f"{'study':<20} {'size':<7} {'wanted':>6} {'there':>6} {'missing':>7}")
+    for name, study in ((name, studies.named(name, size)) for name in studies.STUDIES for size in studies.SIZES):
+        missing = len(study.missing(here))
+        click.echo(f"{name:<20} {study.size:<7} {len(study):>6} {len(study) - missing:>6} {missing:>7}")
+
+
+@main.command()
+@click.argument("study")
+@_store
+def pack(study: str, store: Path | None) -> None:
+    """Merge the files of STUDY into one."""
+    from grokbook.store import Store
+
+    try:
+        click.echo(f"wrote {Store(store).pack(study.replace('-', '_'))}")
+    except (ValueError, LookupError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command()
 def doctor() -> None:
     """Look for what would keep the book from running here, and say how to mend it."""
     from grokbook.doctor import examine
@@ -114,6 +171,37 @@ def _by_name(settings: Sequence[str]) -> dict[str, list[str]]:
             raise ValueError(f"--set {setting} sets nothing; valid: --set NAME=VALUE or --set NAME=VALUE,VALUE")
         values.setdefault(name.strip(), []).extend(text.strip() for text in texts.split(","))
     return values
+
+
+def _seconds(text: str) -> float:
+    """`90s`, `25m`, `3h` or plain seconds as seconds. Raises ValueError for anything else."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"--budget {text} is not a time; valid: a number with s, m or h, such as 25m")
+    return seconds
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[Any]:
+    """A client of the Dask cluster at that address; None where none is named."""
+    if address is None:
+        yield None
+        return
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise click.ClickException("--dask needs dask.distributed; install it: pip install 'grokbook[dask]'") from None
+    try:
+        client = Client(address, timeout="20s")
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"--dask {address} does not answer ({error}); valid: tcp://host:port") from None
+    with client:
+        yield client
 
 
 @contextmanager

@@ -1,0 +1,25 @@
+"""Studies of chapter 01 and of the critical size."""
+
+from grokbook.studies.study import Study, chosen, grid
+
+STEPS = 100_000
+"""Budget of a run unless its study says otherwise; the paper mentions transitions at 30,000 to 40,000 steps."""
+
+
+def grokking(size: str = "paper") -> Study:
+    """Two sizes of network at four sizes of training set, three seeds: what chapter 01 shows. Ours, one size."""
+    def runs():
+        return grid({"n_steps": 60_000}, d_h=(32, 64), D_train=(2000, 3000, 4000, 5000), seed=range(3))
+    return Study("grokking", size, "ours", chosen(size, {"paper": runs, "laptop": runs}))
+
+
+def critical_size(size: str = "paper") -> Study:
+    """Final validation accuracy against D_train for seven hidden sizes (Huang et al. 2024, Fig 3), eleven seeds.
+
+    Laptop: four of the sizes, every other D_train, three seeds.
+    """
+    return Study("critical_size", size, "Huang et al. 2024, Fig 3", chosen(size, {
+        "paper": lambda: grid({"n_steps": STEPS}, d_h=(32, 36, 40, 44, 48, 56, 64), D_train=range(2000, 4001, 200),
+                              seed=range(11)),
+        "laptop": lambda: grid({"n_steps": STEPS}, d_h=(32, 40, 48, 64), D_train=range(2000, 4001, 400),
+                               seed=range(3))}))

@@ -1,0 +1,54 @@
+"""A study: a named list of runs that one result rests on."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+
+from grokbook.config import RunConfig
+from grokbook.store import Store
+
+SIZES = ("paper", "laptop")
+"""`paper`: the grid and seeds of the source. `laptop`: a declared part of it that two CPU cores can train."""
+
+
+@dataclass(frozen=True)
+class Study(Sequence[RunConfig]):
+    """The runs wanted for one result. A sequence of RunConfig that knows its name, its size and where it comes from."""
+
+    name: str
+    size: str
+    source: str
+    configs: tuple[RunConfig, ...]
+
+    def __len__(self) -> int:
+        return len(self.configs)
+
+    def __iter__(self) -> Iterator[RunConfig]:
+        return iter(self.configs)
+
+    def __getitem__(self, index):
+        return self.configs[index]
+
+    def missing(self, store: Store | None = None) -> list[RunConfig]:
+        """The runs that the store (the shipped one if none is given) does not have yet."""
+        return (store or Store()).missing(self.configs)
+
+    def load(self, store: Store | None = None) -> xr.Dataset:
+        """The curves of those runs that have been trained, as `Store.load` gives them; LookupError if none has."""
+        return (store or Store()).load(wishes=self.configs)
+
+
+def grid(base: Mapping[str, Any], **axes: Sequence) -> tuple[RunConfig, ...]:
+    """Every combination of the axes' values on top of `base`; the last axis runs fastest."""
+    return tuple(RunConfig(**base | dict(zip(axes, values, strict=True)))
+                 for values in itertools.product(*axes.values()))
+
+
+def chosen(size: str, by_size: Mapping[str, Callable[[], tuple[RunConfig, ...]]]) -> tuple[RunConfig, ...]:
+    """The runs of that size. Raises ValueError for a size that there is not."""
+    if size not in by_size:
+        raise ValueError(f"size={size!r} is unknown; valid: {', '.join(by_size)}")
+    return by_size[size]()

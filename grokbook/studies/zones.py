@@ -1,0 +1,50 @@
+"""Studies of the four zones: the map over size and data, one run in each zone, and other recipes."""
+
+from grokbook.studies.descent import HIDDEN_SIZES
+from grokbook.studies.grokking import STEPS
+from grokbook.studies.study import Study, chosen, grid
+
+EXAMPLES = {"progression": (8, 3000), "ungrokking": (32, 2600), "grokking": (64, 3000), "semi-grokking": (32, 3000)}
+"""The cell (d_h, D_train) that the paper shows for each zone."""
+
+
+def zone_map(size: str = "paper") -> Study:
+    """The atlas: fifteen hidden sizes by twenty-six training sizes (Huang et al. 2024, Fig 1, there a sketch).
+
+    Three seeds, ours. Laptop: six hidden sizes by six, two seeds, 40,000 steps.
+    """
+    return Study("zone_map", size, "Huang et al. 2024, Fig 1", chosen(size, {
+        "paper": lambda: grid({"n_steps": STEPS}, d_h=HIDDEN_SIZES, D_train=range(1000, 6001, 200), seed=range(3)),
+        "laptop": lambda: grid({"n_steps": 40_000}, d_h=(4, 8, 16, 24, 32, 48), D_train=range(1000, 6001, 1000),
+                               seed=range(2))}))
+
+
+def four_dynamics(size: str = "paper") -> Study:
+    """One cell a zone (Huang et al. 2024, Fig 2, 5, 9): progression with five seeds, the others with five as well.
+
+    Laptop: three seeds of each, but all five of progression.
+    """
+    def runs(n_seeds):
+        return tuple(run for d_h, D_train in EXAMPLES.values()
+                     for run in grid({"d_h": d_h, "D_train": D_train, "n_steps": STEPS},
+                                     seed=range(5 if d_h == 8 else n_seeds)))
+    return Study("four_dynamics", size, "Huang et al. 2024, Fig 2, 5, 9",
+                 chosen(size, {"paper": lambda: runs(5), "laptop": lambda: runs(3)}))
+
+
+def recipe(size: str = "paper") -> Study:
+    """A coarse map under other learning rates, weight decays, initial scales and the plain loss. Ours.
+
+    One setting is changed at a time. Laptop: the four example cells only, two seeds, 40,000 steps.
+    """
+    changes = ({"lr": 3e-4}, {"lr": 3e-3}, {"weight_decay": 0.3}, {"weight_decay": 3.0}, {"init_scale": 0.5},
+               {"init_scale": 2.0}, {"loss": "plain"})
+
+    def coarse(change):
+        return grid(change | {"n_steps": STEPS}, d_h=(8, 16, 32, 64), D_train=(2000, 3000, 4000, 5000), seed=range(3))
+
+    def examples(change):
+        return tuple(run for d_h, D_train in EXAMPLES.values()
+                     for run in grid(change | {"d_h": d_h, "D_train": D_train, "n_steps": 40_000}, seed=range(2)))
+    return Study("recipe", size, "ours", chosen(size, {
+        "paper": lambda: sum(map(coarse, changes), ()), "laptop": lambda: sum(map(examples, changes), ())}))

@@ -1,0 +1,180 @@
+"""Train what a study wants and the store lacks: study − store → cohorts → train → store.
+
+Every run is written as soon as it has finished, so a sweep that is killed loses only what was under way, and the next
+one trains only what is missing. Without an executor the cohorts train in this process, one after another. With one,
+anything that has `submit(function, *arguments)` and gives results with `done()` and `result()`, they are its tasks:
+`concurrent.futures`, `dask.distributed.Client`, `submitit.AutoExecutor`. Only this process writes to the store.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from grokbook.config import RunConfig
+from grokbook.run import Run
+from grokbook.store import Store
+from grokbook.studies import Study
+from grokbook.training import cohorts, train
+
+COHORT = 8
+"""Runs of a cohort where the CPU trains: enough to keep its threads busy, few enough to lose little to a kill."""
+
+POLL = 0.2
+"""Seconds between looks at an executor's tasks."""
+
+TRIES = 2
+"""How often a cohort is tried; its error is kept and reported if it fails each time."""
+
+
+class Executor(Protocol):
+    """Where cohorts train, if not here."""
+
+    def submit(self, function: Callable, /, *arguments: Any) -> Any: ...
+
+
+@dataclass
+class Report:
+    """What a sweep did. `errors` maps the run_ids of a cohort that failed to what it said; `left` runs are missing.
+
+    `cut` runs were stored as far as they were followed when the sweep had to end.
+    """
+
+    trained: int = 0
+    cut: int = 0
+    present: int = 0
+    left: int = 0
+    model_steps: int = 0
+    seconds: float = 0.0
+    errors: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        rate = self.model_steps / self.seconds if self.seconds else 0
+        cut = f", {self.cut} in part" if self.cut else ""
+        text = (f"{self.trained} runs trained{cut}, {self.present} were there, {self.left} missing; "
+                f"{self.model_steps:,} model-steps in {self.seconds:.0f} s, {rate:,.0f} a second")
+        return text + "".join(f"\nfailed: runs {', '.join(ids)}: {error}" for ids, error in self.errors.items())
+
+
+def sweep(study: Study, store: Store | None = None, executor: Executor | None = None, *, device: str = "auto",
+          engine: str = "auto", cohort: int = COHORT, budget: float | None = None,
+          say: Callable[[str], None] | None = None) -> Report:
+    """Train the study's missing runs into the store, and report.
+
+    Args:
+        study: what is wanted. store: where it is kept; the shipped one if none is given.
+        executor: where cohorts train; None for here.
+        device, engine: as for `train`. cohort: most runs that train together.
+        budget: seconds after which the sweep ends cleanly: here, with what is under way stored as far as it was
+            followed; with an executor, once the tasks that run have ended.
+        say: is told a line of progress now and then; standard error if none is given.
+
+    Raises:
+        OSError: the store cannot be written; what was trained before is in it.
+    """
+    store, start = store or Store(), time.monotonic()
+    wanted = study.missing(store)
+    groups = [group[i : i + cohort] for group in cohorts(wanted) for i in range(0, len(group), cohort)]
+    progress = _Progress(study, store, wanted, start, say or (lambda line: print(line, file=sys.stderr, flush=True)))
+    deadline = None if budget is None else start + budget
+    if executor is None:
+        _train_here(groups, {"device": device, "engine": engine}, progress, deadline)
+    else:
+        _train_there(groups, executor, {"device": device, "engine": engine}, progress, deadline)
+    progress.report.seconds = time.monotonic() - start
+    progress.report.left = len(study.missing(store))
+    return progress.report
+
+
+class _Progress:
+    """Stores runs and keeps count."""
+
+    def __init__(self, study: Study, store: Store, wanted: Sequence[RunConfig], start: float, say):
+        self.study, self.store, self.start, self.say = study, store, start, say
+        self.total, self.report = len(wanted), Report(present=len(study) - len(wanted))
+        self._said = start
+
+    def add(self, runs: Sequence[Run]) -> None:
+        """Store runs, finished or cut."""
+        if runs:
+            self.store.write(runs, self.study.name)
+            done = sum(run.answers(run.config) for run in runs)
+            self.report.trained += done
+            self.report.cut += len(runs) - done
+            self.report.model_steps += sum(run.last_step for run in runs)
+            self.tell()
+
+    def tell(self, under_way: str = "", every: float = 0.0) -> None:
+        """A line of progress, unless the last one is more recent than `every` seconds."""
+        now = time.monotonic()
+        if now - self._said < every:
+            return
+        self._said, done, elapsed = now, self.report.trained, now - self.start
+        rest = f", about {elapsed / done * (self.total - done) / 60:.0f} min left" if done else ""
+        self.say(f"{self.study.name}: {done} of {self.total} runs, {elapsed / 60:.1f} min{rest}{under_way}")
+
+
+def _train_here(groups, options: dict[str, Any], progress: _Progress, deadline: float | None) -> None:
+    for group in groups:
+        if deadline is not None and time.monotonic() > deadline:
+            return
+        for attempt in range(1, TRIES + 1):
+            try:
+                _train_one(group, options, progress, deadline)
+                break
+            except (RuntimeError, MemoryError) as error:
+                progress.say(f"{progress.study.name}: a cohort failed ({error}), try {attempt} of {TRIES}")
+                group = progress.store.missing(group)
+                if attempt == TRIES:
+                    progress.report.errors[tuple(c.run_id for c in group)] = repr(error)
+
+
+def _train_one(group, options: dict[str, Any], progress: _Progress, deadline: float | None) -> None:
+    """One cohort; at the deadline, or on ^C, its unfinished runs are stored as far as they were followed."""
+    training = train(group, **options)
+    finished: set[str] = set()
+    try:
+        for evaluation in training:
+            progress.add(evaluation.finished)
+            finished |= {run.config.run_id for run in evaluation.finished}
+            progress.tell(f"; step {evaluation.step:,}, {training.steps_per_second * len(group):,.0f} model-steps a "
+                          "second", every=30)
+            if deadline is not None and time.monotonic() > deadline:
+                break
+    finally:
+        progress.add([run for run in training.runs() if run.config.run_id not in finished and run.last_step > 0])
+
+
+def _train_there(groups, executor: Executor, options: dict[str, Any], progress: _Progress,
+                 deadline: float | None) -> None:
+    waiting, running = [(group, 1) for group in groups], {}
+    while waiting or running:
+        late = deadline is not None and time.monotonic() > deadline
+        while waiting and not late:
+            group, attempt = waiting.pop()
+            running[executor.submit(train_group, list(group), options)] = (group, attempt)
+        for future in [future for future in running if future.done()]:
+            group, attempt = running.pop(future)
+            try:
+                runs = future.result()
+            except Exception as error:  # whatever a cluster can say: it is kept, and the cohort is tried again
+                runs = []
+                progress.say(f"{progress.study.name}: a cohort failed ({error}), try {attempt} of {TRIES}")
+                if attempt < TRIES:
+                    waiting.append((group, attempt + 1))
+                else:
+                    progress.report.errors[tuple(c.run_id for c in group)] = repr(error)
+            progress.add(runs)
+        if late and not running:
+            return
+        progress.tell(f"; {len(running)} cohorts under way", every=30)
+        time.sleep(POLL)
+
+
+def train_group(group: list[RunConfig], options: dict[str, Any]) -> list[Run]:
+    """What a task of an executor does: train one cohort to its end. The runs travel without their weights."""
+    training = train(group, **options)
+    for _ in training:
+        pass
+    return [Run(run.config, run.curves, run.settled, run.provenance) for run in training.runs()]
