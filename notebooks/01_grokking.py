@@ -24,7 +24,7 @@ D_train: int = 5000  # training pairs of the live network
 seed: int = 0  # seed of its initial weights and of its split
 n_steps: int = 20_000  # most steps of the live training; it stops before, once every pair is right
 
-# %%
+# %% tags=["nbval-check-output"]
 import grokbook as gb
 
 config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
@@ -34,7 +34,8 @@ print(f"{config.n_params:,} weights, {config.D_train:,} of {config.n_pairs:,} pa
 # ## Watch it happen
 #
 # The next cell trains that network for real, on the whole training set at every step, and redraws its curves while it
-# does. Interrupt the kernel (■) to stop early: what was trained is kept.
+# does. The very first training on a machine begins with half a minute of compilation. Interrupt the kernel (■) to stop
+# early: what was trained is kept.
 #
 # Watch three curves. *Train* accuracy runs to 1 within a few hundred steps: the network has memorised. *Validation*
 # accuracy stays behind. The third, *twin-free*, is explained below. The step axis is logarithmic, so what looks like a
@@ -78,7 +79,7 @@ gb.plots.show(gb.plots.grokking_panels(runs, cells=[(64, 5000), (64, 4000), (64,
 # %%
 gb.plots.show(gb.plots.final_accuracy(runs))
 
-# %%
+# %% tags=["nbval-check-output"]
 gb.analysis.critical_size(runs).round(0)
 
 # %% [markdown]
@@ -105,7 +106,7 @@ gb.analysis.critical_size(runs).round(0)
 # ask the stored runs how accurate they are on mirrors alone, at a time when each has memorised and its twin-free
 # accuracy is still about chance:
 
-# %%
+# %% tags=["nbval-check-output"]
 measured = runs[["val_acc", "twin_free_val_acc"]].assign(twin_acc=gb.analysis.twin_accuracy(runs))
 early = measured.sel(step=1995, d_h=64, D_train=[2000, 3000, 4000])
 early.to_dataframe()[["val_acc", "twin_free_val_acc", "twin_acc"]].dropna().round(3)
@@ -121,13 +122,13 @@ early.to_dataframe()[["val_acc", "twin_free_val_acc", "twin_acc"]].dropna().roun
 # Every claim that the book takes up is judged by a rule that was fixed before looking, with the number of runs it
 # rests on. A claim that fails stays.
 
-# %%
+# %% tags=["nbval-check-output"]
 gb.claims.judge("critical-size")
 
-# %%
+# %% tags=["nbval-check-output"]
 gb.claims.judge("delay")
 
-# %%
+# %% tags=["nbval-check-output"]
 gb.claims.judge("twin-free")
 
 # %% [markdown]
@@ -138,7 +139,7 @@ gb.claims.judge("twin-free")
 # **1.** With `D_train = 3000` of the 12,769 pairs in training, what share of the validation pairs has its mirror in
 # training? (The diagonal $a = b$ is its own mirror.)
 
-# %%
+# %% tags=["nbval-check-output"]
 answer = None  # a fraction between 0 and 1
 gb.exercises.check("mirrors", answer)
 
@@ -153,7 +154,7 @@ gb.exercises.check("mirrors", answer)
 # **2.** Suppose that a network can store 2 bits in a weight, as has been measured for large language models (Allen-Zhu
 # and Li 2024). How many labels of this task, each one of 113 numbers, could the network with `d_h = 32` know by heart?
 
-# %%
+# %% tags=["nbval-check-output"]
 answer = None  # a number of labels
 gb.exercises.check("labels", answer)
 
@@ -166,7 +167,7 @@ gb.exercises.check("labels", answer)
 #
 # **3.** Of the stored runs with `d_h = 64` and `D_train = 5000`, at which step did the slowest seed generalise?
 
-# %%
+# %% tags=["nbval-check-output"]
 answer = None  # a step
 gb.exercises.check("slowest", answer)
 

@@ -325,6 +325,13 @@ def test_seeds_and_sizes_that_were_not_trained_are_left_out():
     assert row.n == 5 and row.D_crit == pytest.approx(3000, abs=5)
 
 
+def test_a_jump_between_two_sizes_is_known_no_better_than_their_gap():
+    jump = np.where(SIZES >= SIZES[len(SIZES) // 2], 1.0, 0.0)
+    row = analysis.critical_size(ending_at(np.tile(jump[:, None], 3)[None])).iloc[0]
+    below, above = SIZES[len(SIZES) // 2 - 1], SIZES[len(SIZES) // 2]
+    assert below <= row.lo < below + 0.3 * (above - below) and above - 0.3 * (above - below) < row.hi <= above
+
+
 def test_moving_the_sizes_moves_the_critical_size():
     accuracy = logistic(2900, 5, 200)[None]
     here, there = (analysis.critical_size(ending_at(accuracy, SIZES + shift)).iloc[0] for shift in (0, 700))

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted(book.NOTEBOOKS.glob("*.py"))
 
 OTHER_VALUES = {
-    "01_grokking": {"d_h": 32, "D_train": 5000},
+    "01_grokking": {"d_h": 32, "D_train": 4000, "n_steps": 200},
 }
 """Parameters for a second, short run of each chapter, by its name."""
 

@@ -11,16 +11,23 @@ from grokbook.analysis.statistics import LEVEL
 N_BOOTSTRAP = 1000
 """Resamples of the seeds behind an interval."""
 
+EQUALLY_GOOD = 1e-4
+"""Squared error, in accuracy, by which two fits may differ and still count as equally good."""
+
 DIMS = ("d_h", "D_train", "seed", "step")
 
 
 def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
     """D_train at which mean final validation accuracy crosses one half, by a logistic curve fitted a d_h.
 
-    `runs` has the dimensions d_h, D_train, seed, step. Returns one row a d_h with columns `d_h`, `D_crit`, `lo`, `hi`
-    (95 % over resampled seeds; an infinite end lies outside the sizes measured; NaN with fewer than two seeds), `n`
-    (seeds) and `censored`: empty where D_crit was measured, else why it is NaN: `below` or `above` the sizes measured,
-    `falling` (accuracy is over a half at the smallest size and under it at the largest), `no data`.
+    `runs` has the dimensions d_h, D_train, seed, step. Returns one row a d_h with columns
+
+    - `d_h`, `D_crit`, and `n`, the number of seeds;
+    - `lo`, `hi`: 95 % over resampled seeds, and never narrower than the measured sizes allow: if accuracy jumps from 0
+      to 1 between two of them, the interval spans the gap. An infinite end lies outside the sizes measured; NaN with
+      fewer than two seeds;
+    - `censored`: empty where D_crit was measured, else why it is NaN: `below` or `above` the sizes measured, `falling`
+      (accuracy is over a half at the smallest size and under it at the largest), `no data`.
 
     Raises:
         ValueError: other dimensions than these.
@@ -41,7 +48,7 @@ def _critical(sizes: np.ndarray, accuracy: np.ndarray) -> dict:
     row = {"D_crit": np.nan, "lo": np.nan, "hi": np.nan, "n": len(accuracy), "censored": _censored(accuracy)}
     if row["censored"]:
         return row
-    fitted = _fit(sizes, accuracy[None])[0]
+    fitted = _fit(sizes, accuracy[None])[1, 0]
     if np.isinf(fitted):
         return row | {"censored": "above" if fitted > 0 else "below"}
     return row | {"D_crit": fitted} | _resampled(sizes, accuracy)
@@ -63,23 +70,31 @@ def _resampled(sizes: np.ndarray, accuracy: np.ndarray) -> dict:
     if n == 1:
         return {}
     draws = np.random.default_rng(0).integers(n, size=(N_BOOTSTRAP, n))
+    lo, _, hi = _fit(sizes, accuracy[draws])
     # An order statistic is never a blend of a finite value and an infinite one.
-    lo, hi = np.quantile(_fit(sizes, accuracy[draws]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
-    return {"lo": lo, "hi": hi}
+    return {"lo": np.quantile(lo, (1 - LEVEL) / 2, method="inverted_cdf"),
+            "hi": np.quantile(hi, (1 + LEVEL) / 2, method="inverted_cdf")}
 
 
 def _fit(sizes: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
     """Where a rising logistic curve, fitted by least squares to each sample (sample, seed, D_train), crosses one half.
 
+    Returns (3, sample): the least, the middle and the largest crossing that fit equally well. They coincide where the
+    curve rises over several sizes; where it jumps from one measured size to the next, every point between fits.
+
     A search over a grid of centres (1/400 of the range apart, far below the spread over seeds) and widths: it cannot
-    stop at a local minimum, and all samples are one matrix product. A fit at the edge of the grid is returned as an
-    infinity: the crossing lies outside.
+    stop at a local minimum, and all samples are one matrix product. A crossing at the edge of the grid is returned as
+    an infinity: it lies outside.
     """
     n = (~np.isnan(accuracy)).sum(axis=1).astype(float)
     total = np.nansum(accuracy, axis=1)
     centres = np.linspace(sizes[0], sizes[-1], 401)
     widths = np.ptp(sizes) * np.geomspace(0.005, 0.5, 20)
     curves = expit((sizes - centres[:, None, None]) / widths[:, None]).reshape(-1, len(sizes))
-    error = n @ (curves**2).T - 2 * total @ curves.T
-    best = centres[error.argmin(axis=1) // len(widths)]
-    return np.select([best == sizes[0], best == sizes[-1]], [-np.inf, np.inf], best)
+    error = (n @ (curves**2).T - 2 * total @ curves.T).reshape(len(n), len(centres), len(widths)).min(axis=2)
+    good = error <= error.min(axis=1, keepdims=True) + EQUALLY_GOOD
+    ends = np.array([centres[good.argmax(axis=1)], centres[len(centres) - 1 - good[:, ::-1].argmax(axis=1)]])
+    least, largest = np.select([ends == sizes[0], ends == sizes[-1]], [-np.inf, np.inf], ends)
+    best = centres[error.argmin(axis=1)]
+    middle = np.select([best == sizes[0], best == sizes[-1]], [-np.inf, np.inf], ends.mean(axis=0))
+    return np.stack([least, middle, largest])
