@@ -34,14 +34,14 @@ class Claim:
     measure: Callable[[xr.Dataset], Measured]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """A claim beside its measurement. In a notebook it shows itself as a card, in print as a line."""
 
     claim: Claim
     measured: Measured
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.claim.id}: {self.measured.verdict} (n = {self.measured.n}). {self.measured.sentence}"
 
     def _repr_markdown_(self) -> str:
