@@ -100,10 +100,11 @@ def _usual_step(config: RunConfig, device: str, compiled: bool) -> Callable[[], 
     return step
 
 
-def engine_advance(name: str, configs: list[RunConfig], device: str) -> Advance:
-    """One of ours, on the same configs."""
-    start = np.stack([models.flatten(models.initial_weights(c)) for c in configs])
-    return engine_named(name)(configs, start, device).advance
+def engine_advance(name: str, configs: list[RunConfig], device: str, threads: int) -> Advance:
+    """One of ours, on the same configs and as many threads."""
+    start = np.stack([models.flatten(models.initial_weights(c), c) for c in configs])
+    options = {"n_threads": threads} if name == "fused" else {}
+    return engine_named(name)(configs, start, device, **options).advance
 
 
 def matrix_rate(device: str) -> float:
@@ -184,7 +185,7 @@ def main(sizes, train_sizes, cohorts, repeats, seconds, device, threads, with_co
                 if with_compiled:
                     contenders["usual compiled"] = usual_loop(configs, device, True)
                 for name in able(configs[0], torch.device(device)):
-                    contenders[name] = engine_advance(name, configs, device)
+                    contenders[name] = engine_advance(name, configs, device, threads)
                 for row in measure(configs, contenders, repeats, seconds, device):
                     print(json.dumps(asdict(row)) if as_json else _line(row), flush=True)
 

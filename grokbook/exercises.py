@@ -55,10 +55,11 @@ def check(name: str, answer: float | None) -> None:
     if answer is None:
         print(f"{name}: put your answer in place of None and run the cell again. Hint: {EXERCISES[name].hint}")
         return
-    if isinstance(answer, bool) or not np.isscalar(answer) or not np.isreal(answer):
+    answer = getattr(answer, "item", lambda: answer)()  # a number of NumPy or xarray is one too
+    if isinstance(answer, bool) or not isinstance(answer, (int, float)) or np.isnan(answer):
         raise ValueError(f"answer={answer!r} is not a number; valid: one number, such as 0.5")
     exercise = EXERCISES[name]
-    right, given = exercise.solve(), float(np.real(answer))
+    right, given = exercise.solve(), float(answer)
     if abs(given - right) <= exercise.tolerance * abs(right):
         print(f"{name}: right.")
     else:

@@ -44,9 +44,17 @@ def initial_weights(config: RunConfig) -> dict[str, np.ndarray]:
     return weights
 
 
-def flatten(weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """All weights as one vector, in the order of `weight_shapes`. (n_params,) float64."""
-    return np.concatenate([w.ravel() for w in weights.values()])
+def flatten(weights: Mapping[str, np.ndarray], config: RunConfig) -> np.ndarray:
+    """All weights as one vector, in the order of `weight_shapes`, whatever the order they come in. (n_params,)
+
+    Raises:
+        ValueError: they are not the weights of such a network.
+    """
+    shapes = weight_shapes(config)
+    if {name: np.shape(w) for name, w in weights.items()} != shapes:
+        raise ValueError(f"these weights are not those of a network with d_h={config.d_h}, n_heads={config.n_heads}, "
+                         f"n_layers={config.n_layers}, task={config.task!r}; valid: {shapes}")
+    return np.concatenate([np.ravel(weights[name]) for name in shapes])
 
 
 def unflatten(vector: np.ndarray, config: RunConfig) -> dict[str, np.ndarray]:

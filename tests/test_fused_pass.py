@@ -39,7 +39,7 @@ class Plain:
 def both(request):
     """The plain quantities, and a member after `tabulate` with a tile large enough for all rows."""
     plain = Plain(request.param)
-    member = Member(request.param, models.flatten(plain.w), np.float64)
+    member = Member(request.param, models.flatten(plain.w, request.param), np.float64)
     member.tabulate()
     return plain, member, np.zeros((member.n_features, member.train_rows.shape[1]))
 

@@ -1,6 +1,10 @@
 """Every engine against the plain network in float64, and the loop against the run alone."""
 
+import contextlib
 import math
+import os
+import signal
+import threading
 
 import numpy as np
 import pytest
@@ -13,14 +17,14 @@ import grokbook as gb
 from grokbook import models, tasks
 from grokbook.config import RunConfig
 from grokbook.run import METRICS, SETTLED, evaluation_steps
-from grokbook.training import ENGINES, cohorts, engine_named, vmapped
+from grokbook.training import ENGINES, cohorts, compiled, engine_named, vmapped
 from grokbook.training.loss import exact_cross_entropy, plain_cross_entropy
 
 SMALL = RunConfig(p=11, d_h=8, D_train=60, n_steps=30)
 
 
 def start(configs):
-    return np.stack([models.flatten(models.initial_weights(c)) for c in configs])
+    return np.stack([models.flatten(models.initial_weights(c), c) for c in configs])
 
 
 def usual_loop(config: RunConfig, n_steps: int) -> tuple[torch.nn.Module, torch.Tensor]:
@@ -270,9 +274,98 @@ def test_a_parents_weights_are_where_its_child_starts():
     name = f"{parent.config.run_id}@{parent.last_step}"
     child = SMALL.replace(parent=name, D_train=20)
     run = gb.training.train_all([child], parents={name: parent.weights})[0]
-    assert run.curves["param_norm"][0] == pytest.approx(parent.curves["param_norm"][-1], rel=1e-6)
+    assert run.curves["val_loss"][0] != parent.curves["val_loss"][-1], "another split"
+    same = gb.training.train_all([SMALL.replace(parent=name)], parents={name: parent.weights})[0]
+    assert same.curves["val_loss"][0] == pytest.approx(parent.curves["val_loss"][-1], rel=1e-6)
     with pytest.raises(ValueError, match="has no weights here"):
         gb.train([child])
+
+
+def test_a_parents_weights_come_back_from_the_store_in_their_places(tmp_path):
+    parent, store = gb.training.train_all([SMALL])[0], gb.Store(tmp_path)
+    store.write_weights(parent)
+    name = f"{parent.config.run_id}@{parent.last_step}"
+    child = gb.training.train_all([SMALL.replace(parent=name)], parents={name: store.weights(parent.config.run_id)})[0]
+    assert child.curves["val_loss"][0] == pytest.approx(parent.curves["val_loss"][-1], rel=1e-6)
+
+
+def test_weights_of_another_network_are_refused():
+    weights = models.initial_weights(SMALL.replace(n_heads=2))
+    with pytest.raises(ValueError, match="these weights are not those of a network with d_h=8, n_heads=4"):
+        gb.train([SMALL.replace(parent="0123456789abcdef@5")], parents={"0123456789abcdef@5": weights})
+
+
+def test_one_run_wished_for_twice_comes_back_with_both_budgets():
+    runs = gb.training.train_all([SMALL.replace(n_steps=50), SMALL.replace(n_steps=20)])
+    assert [run.last_step for run in runs] == [50, 20]
+
+
+def test_the_cohorts_before_one_that_fails_are_not_lost_to_an_interrupt_nor_trained_for_a_missing_parent(monkeypatch):
+    begun = []
+    original = gb.training.train
+
+    def interrupted(configs, **options):
+        begun.append(configs)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return original(configs, **options)
+
+    monkeypatch.setattr(gb.training, "train", interrupted)
+    assert [run.last_step for run in gb.training.train_all([SMALL, SMALL.replace(d_h=4)])] == [30]
+    with pytest.raises(ValueError, match="has no weights here"):
+        gb.training.train_all([SMALL, SMALL.replace(d_h=4, parent="0123456789abcdef@5")])
+    assert len(begun) == 2
+
+
+def test_real_interrupts_leave_steps_curves_and_weights_in_step():
+    """^C again and again while it trains; in the end everything is as if nothing had happened."""
+    config = SMALL.replace(n_steps=3000, stop_early=False)
+    training, interrupts = gb.train([config, config.replace(seed=1)]), 0
+    while training.step < 3000:
+        timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        try:
+            for _ in training:
+                pass
+        except KeyboardInterrupt:
+            interrupts += 1
+            for run in training.runs():
+                theta = models.flatten(run.weights, run.config)
+                assert run.last_step == training.step
+                assert np.linalg.norm(theta) == pytest.approx(run.curves["param_norm"][-1], rel=1e-5)
+        with contextlib.suppress(KeyboardInterrupt):
+            timer.join()
+    assert interrupts > 0
+    for run, alone in zip(training.runs(), gb.training.train_all(training.configs), strict=True):
+        for name, weight in alone.weights.items():
+            assert np.array_equal(run.weights[name], weight), name
+
+
+def test_runs_that_are_asked_for_between_their_evaluations_are_looked_at_there():
+    training = gb.train([SMALL.replace(n_steps=23), SMALL.replace(n_steps=5000, seed=1)])
+    for evaluation in training:
+        if evaluation.step == 23:
+            break
+    assert [run.last_step for run in training.runs()] == [23, 23]
+
+
+@pytest.mark.parametrize("options, sentence", [
+    ({"dtype": "banana"}, "dtype='banana' is unknown; valid: float32, float64"),
+    ({"device": "meta"}, "device='meta' is not supported"),
+])
+def test_other_numbers_and_devices_are_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        gb.train([SMALL], **options)
+
+
+def test_the_compiled_code_is_kept_under_a_name_that_follows_the_sources(tmp_path, monkeypatch):
+    first = compiled.folder([tmp_path])
+    changed = tmp_path / "tiles.py"
+    changed.write_text(compiled.SOURCES[1].read_text() + "# changed")
+    monkeypatch.setattr(compiled, "SOURCES", (compiled.SOURCES[0], changed, compiled.SOURCES[2]))
+    assert first != compiled.folder([tmp_path]) and first.is_dir()
+    (tmp_path / "file").write_text("")
+    assert compiled.folder([tmp_path / "file"]) is None
 
 
 def test_cohorts_group_what_can_train_together():

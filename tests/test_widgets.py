@@ -36,7 +36,8 @@ def test_the_curves_grow_and_the_last_figure_is_that_of_the_runs(shown):
 def test_an_interrupt_draws_and_returns_what_there_is(shown):
     class Interrupted:
         def __init__(self, training):
-            self.training, self.step, self.steps_per_second, self.runs = training, 0, 1.0, training.runs
+            self.training, self.configs, self.runs = training, training.configs, training.runs
+            self.step, self.steps_per_second = 0, 1.0
 
         def __iter__(self):
             for evaluation in self.training:

@@ -18,7 +18,7 @@ GENERALISED = 0.99
 """Validation accuracy at which a run has generalised."""
 
 SUSTAINED = SETTLED
-"""Evaluations in a row that make a crossing count: a quarter more steps on the logarithmic grid.
+"""Evaluations in a row that make a crossing count: a fifth more steps on the logarithmic grid.
 
 Long enough to skip a single lucky evaluation on a jagged curve, and as many as a run has at 1 when it stops early, so
 every run that settled has its events. "For the rest of the curve" would be the wrong rule: one slingshot of the loss

@@ -81,8 +81,8 @@ class Member:
 
     def descend(self) -> None:
         """AdamW with the collected gradient."""
+        adamw(self.theta, self.m, self.v, self.gradient(), self.step + 1, *self.optimiser)
         self.step += 1
-        adamw(self.theta, self.m, self.v, self.gradient(), self.step, *self.optimiser)
 
     def evaluate(self, work: np.ndarray) -> list[float]:
         """The six metrics, in the order of METRICS."""
@@ -105,6 +105,11 @@ def _entries(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return entries.astype(np.int64), rows
 
 
+def _cores() -> int:
+    """Cores that this process may use, as far as the system says."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _ones(work: np.ndarray) -> np.ndarray:
     """A row of ones, which turns a product into a sum."""
     return np.ones((1, work.shape[1]), work.dtype)
@@ -123,7 +128,7 @@ class Fused:
 
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: Any = "cpu",
                  dtype: str = "float32", n_threads: int | None = None):
-        self.n_threads = n_threads or len(os.sched_getaffinity(0))
+        self.n_threads = n_threads or _cores()
         self.members = [Member(c, w, np.dtype(dtype).type) for c, w in zip(configs, weights, strict=True)]
         n_features = self.members[0].n_features
         tile = ROWS * max(1, min(CACHE_BYTES // (n_features * np.dtype(dtype).itemsize), 1024) // ROWS)
@@ -134,7 +139,9 @@ class Fused:
 
     def advance(self, n_steps: int) -> None:
         """Take that many steps of AdamW."""
-        whole = len(self.members) - len(self.members) % self.n_threads
+        # Splitting keeps PARTS threads busy; more members than that would leave idle are better trained whole.
+        left_over = len(self.members) % self.n_threads
+        whole = len(self.members) - (left_over if left_over * PARTS <= self.n_threads or self.n_threads <= PARTS else 0)
         self._together([(member.advance, n_steps) for member in self.members[:whole]])
         for member in self.members[whole:]:
             for _ in range(n_steps):

@@ -15,9 +15,9 @@ cohort.
 import math
 
 import numpy as np
-from numba import njit
 
 from grokbook.config import BETAS, EPS
+from grokbook.training.compiled import compiled
 from grokbook.training.tiles import correlate, exponentiate, gather, multiply, scale, scatter, soften
 
 PARTS = 4
@@ -26,7 +26,7 @@ PARTS = 4
 BETA1, BETA2 = BETAS
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _views(theta, sizes):
     """The weights inside a flat vector, in the order of models.weight_shapes; heads side by side in one axis."""
     n_vocab, n_ctx, n_heads, d = sizes[0], sizes[1], sizes[2], sizes[3]
@@ -46,7 +46,7 @@ def _views(theta, sizes):
     return W_E, W_pos, W_Q, W_K, W_V, W_O, W_in, W_out, W_U
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def tabulate(theta, sizes, entries, x, u, table):
     """What all rows share: x (d, entry) residual streams, u (head, d) keys' read-out, and the table (entry, d + head)
 
@@ -75,7 +75,7 @@ def tabulate(theta, sizes, entries, x, u, table):
             table[t, f] = side_by_side[f, t]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _workspace(work, sizes):
     """The activations of a tile inside one array (feature, row)."""
     n_vocab, n_ctx, n_heads, d = sizes[0], sizes[1], sizes[2], sizes[3]
@@ -91,7 +91,7 @@ def _workspace(work, sizes):
     return fetched, a, z, mid, out, d_out, hidden, d_hidden, work[k : k + n_vocab], work[k + n_vocab : k + n_vocab + 4]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _attend(sizes, rows, at, n, table, last, fetched, a, z):
     """Attention of n rows from `at`: a (n_ctx · head, row) softmax of the scores, z (d, row) mixed values.
 
@@ -136,7 +136,7 @@ def _attend(sizes, rows, at, n, table, last, fetched, a, z):
                     mixed[r] += share[r] * v[r]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _forward(theta, sizes, rows, at, n, x, table, last, work):
     """Logits (class, row) of n rows from `at`, and what the way back needs, all in the workspace."""
     fetched, a, z, mid, out, _, hidden, _, logits, _ = _workspace(work, sizes)
@@ -156,7 +156,7 @@ def _forward(theta, sizes, rows, at, n, x, table, last, work):
     multiply(W_U.T, out, logits, n, False)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _loss_gradient(logits, stats, y, share, at, n, plain):
     """Logits become the gradient of the mean loss: e_j / Z · share, and −Σ_{j≠y} e_j / Z · share for the label."""
     labels = y[:, at : at + n]
@@ -169,7 +169,7 @@ def _loss_gradient(logits, stats, y, share, at, n, plain):
     scale(logits, labels, stats, n)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _attend_back(sizes, rows, at, n, table, last, fetched, a, dz, ones, d_table):
     """From dz to the gradients of values and scores, entry by entry, added into d_table."""
     n_ctx, n_heads, d, width = sizes[1], sizes[2], sizes[3], sizes[4]
@@ -206,7 +206,7 @@ def _attend_back(sizes, rows, at, n, table, last, fetched, a, dz, ones, d_table)
         scatter(fetched[i * width : (i + 1) * width], rows[i : i + 1], at, d_table, n)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _backward(theta, sizes, rows, at, n, table, last, work, ones, grad, d_table, dx_last):
     """Add the gradients of n rows; the workspace holds their forward pass and, for the logits, the loss gradient."""
     fetched, a, z, mid, out, d_out, hidden, d_hidden, d_logits, _ = _workspace(work, sizes)
@@ -229,7 +229,7 @@ def _backward(theta, sizes, rows, at, n, table, last, work, ones, grad, d_table,
     _attend_back(sizes, rows, at, n, table, last, fetched, a, dz, ones, d_table)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def differentiate(theta, sizes, rows, y, share, bounds, last, x, table, work, ones, grad, d_table, dx_last, plain):
     """Gradients of one part of the training rows, tile by tile."""
     grad[:] = 0
@@ -243,7 +243,7 @@ def differentiate(theta, sizes, rows, y, share, bounds, last, x, table, work, on
         _backward(theta, sizes, rows, at, n, table, last, work, ones, grad, d_table, dx_last)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def collect(theta, sizes, entries, x, u, grads, d_tables, dx_lasts):
     """Sum the parts into grads[0], and carry the table's gradient on to the attention and embedding weights."""
     for k in range(1, PARTS):
@@ -281,7 +281,7 @@ def collect(theta, sizes, entries, x, u, grads, d_tables, dx_lasts):
             g_pos[entries[1, t], f] += dx[f, t]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def adamw(theta, m, v, grad, step, lr, weight_decay, n_warmup):
     """One step of AdamW as PyTorch's, in place."""
     number = theta.dtype.type
@@ -295,7 +295,7 @@ def adamw(theta, m, v, grad, step, lr, weight_decay, n_warmup):
         theta[k] = keep * theta[k] - size * m[k] / (math.sqrt(v[k]) * root + eps)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def advance(theta, m, v, sizes, entries, rows, y, share, bounds, shared, partials, work, ones, optimiser, step,
              n_steps, plain):
     """n_steps of one member on one thread."""
@@ -311,7 +311,7 @@ def advance(theta, m, v, sizes, entries, rows, y, share, bounds, shared, partial
         adamw(theta, m, v, grads[0], step + k + 1, optimiser[0], optimiser[1], optimiser[2])
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def examine(theta, sizes, entries, rows, y, shared, work, loss, right):
     """Exact loss of every row of the table, and whether its label's logit is above all others."""
     x, u, table = shared

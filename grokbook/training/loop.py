@@ -1,7 +1,10 @@
 """The one training loop: an engine steps, the loop decides when to look, what to record and when a run has ended."""
 
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -42,7 +45,8 @@ class Training:
     """A cohort in training; iterate over it to train.
 
     Each item is an `Evaluation`. Leaving the iteration early, by `break`, `stop()` or ^C, loses nothing: `runs()` gives
-    every run as far as it was followed, and iterating again goes on.
+    every run as far as it was followed, and iterating again goes on. ^C takes effect between two chunks of steps, so it
+    never tears a step.
     """
 
     def __init__(self, configs: Sequence[RunConfig], engine: Engine, provenance: dict[str, Any]):
@@ -61,10 +65,15 @@ class Training:
 
     def __next__(self) -> Evaluation:
         if not self._members or self._stopping:
+            self._stopping = False
             raise StopIteration
         upcoming = [step for i in self._members for step in self._due[i] if step > self.step or not self._curves[i]]
-        self._advance(min(upcoming))
-        return self._evaluate()
+        with _interrupts_kept() as interrupted:
+            self._advance(min(upcoming), interrupted)
+            evaluation = None if interrupted else self._evaluate()
+        if evaluation is None or interrupted:
+            raise KeyboardInterrupt
+        return evaluation
 
     def stop(self) -> None:
         """End the training soon, from any thread: one last evaluation where it stands, then the iteration ends."""
@@ -72,6 +81,9 @@ class Training:
 
     def runs(self) -> list[Run]:
         """Every run as far as it was followed, in the order of `configs`; runs without an evaluation are left out."""
+        behind = [i for i in self._members if self._curves[i] and self._curves[i][-1][0] < self.step]
+        if behind:  # curves and weights are of one step
+            self._record(self._engine.evaluate(), behind)
         return [self._finished.get(i) or self._run(i) for i in range(len(self.configs)) if self._curves[i]]
 
     @property
@@ -79,8 +91,8 @@ class Training:
         """Steps of the whole cohort a second, of late; 0 before the first."""
         return 1 / self._pace if self._pace else 0.0
 
-    def _advance(self, target: int) -> None:
-        while self.step < target and not self._stopping:
+    def _advance(self, target: int, interrupted: list) -> None:
+        while self.step < target and not self._stopping and not interrupted:
             chunk = min(target - self.step, max(1, int(CHUNK_SECONDS / self._pace)) if self._pace else 1)
             start = time.perf_counter()
             self._engine.advance(chunk)
@@ -92,12 +104,17 @@ class Training:
         measured = self._engine.evaluate()
         self.seconds += time.perf_counter() - start
         metrics = {name: np.full(len(self.configs), np.nan) for name in METRICS}
-        for member, i in enumerate(self._members):
-            if self.step in self._due[i] or self._stopping:
-                for name in METRICS:
-                    metrics[name][i] = measured[name][member]
-                self._curves[i].append([self.step, *(float(measured[name][member]) for name in METRICS)])
+        seen = [i for i in self._members if self.step in self._due[i] or self._stopping]
+        for i in seen:
+            for name in METRICS:
+                metrics[name][i] = measured[name][self._members.index(i)]
+        self._record(measured, seen)
         return Evaluation(self.step, metrics, self._drop_ended())
+
+    def _record(self, measured: dict[str, np.ndarray], seen: Sequence[int]) -> None:
+        for i in seen:
+            member = self._members.index(i)
+            self._curves[i].append([self.step, *(float(measured[name][member]) for name in METRICS)])
 
     def _drop_ended(self) -> tuple[Run, ...]:
         ended = [i for i in self._members if self.step >= self.configs[i].n_steps or self._settled(i)]
@@ -123,3 +140,20 @@ class Training:
             flat = self._engine.weights(self._members.index(i)).astype(np.float32)
             weights = models.unflatten(flat, self.configs[i])
         return Run(self.configs[i], curves, self._settled(i), {**self.provenance, "seconds": self.seconds}, weights)
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[list]:
+    """Note ^C instead of raising it in the middle of a step; the list that is given fills when it came.
+
+    Only the main thread gets signals, and some programs ignore this one; then there is nothing to keep.
+    """
+    noted: list = []
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield noted
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: noted.append(True))
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -31,6 +31,10 @@ SHARE_OF_MEMORY = 0.6
 """Of the memory that is free when training starts, what activations may take."""
 
 
+UNKNOWN_MEMORY = 2 * 1024**3
+"""Taken to be free where the system does not say."""
+
+
 class Vmapped:
     """A cohort of same-shape networks stepping together, full batch. Members may differ in D_train, seed, lr, decay.
 
@@ -47,7 +51,7 @@ class Vmapped:
         self.config = configs[0]
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self._network = models.build(self.config, dtype=self.dtype).to(self.device)
-        self.theta = self._tensor(weights)
+        self.theta = self._tensor(weights).clone()
         self.m, self.v, self._gradients = (torch.zeros_like(self.theta) for _ in range(3))
         self._step_number = torch.zeros((), dtype=torch.float64, device=self.device)
         self.lr = self._tensor([[c.lr] for c in configs])
@@ -106,7 +110,7 @@ class Vmapped:
 
     def _bytes_per_member(self) -> int:
         """Activations and their gradients for one member's training rows, estimated generously."""
-        c, rows = self.config, self._rows.shape[1]
+        c, rows = self.config, max(self._rows.shape[1], ROWS)
         per_row = 32 * c.n_layers * c.n_ctx * c.d_h + 8 * c.d_vocab
         return (rows * per_row + 8 * c.n_params) * self.theta.element_size()
 
@@ -184,4 +188,7 @@ class Vmapped:
 def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError):  # Windows and macOS do not say
+        return UNKNOWN_MEMORY

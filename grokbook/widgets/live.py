@@ -4,12 +4,14 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import plotly.graph_objects as go
 from IPython.display import DisplayHandle
 
+from grokbook.config import RunConfig
 from grokbook.plots import learning_curves
 from grokbook.plots.picture import mime_bundle
-from grokbook.run import Run
+from grokbook.run import METRICS, Run
 
 if TYPE_CHECKING:
     from grokbook.training import Training
@@ -22,10 +24,15 @@ def watch(training: "Training", *, metric: str = "accuracy") -> list[Run]:
     """Train to the end and redraw the curves meanwhile; returns the runs.
 
     ■ (interrupt the kernel) or ^C ends it early, draws what there is and returns it: nothing trained is lost. The cell
-    is busy meanwhile. `training` is what `gb.train` gives; `metric` as in `plots.learning_curves`.
+    is busy meanwhile. `training` is what `gb.train` gives, of runs that differ by seed alone; `metric` as in
+    `plots.learning_curves`.
+
+    Raises:
+        ValueError: runs that cannot be drawn as one cell, or an unknown metric, before anything is trained.
     """
+    learning_curves([_at_start(config) for config in training.configs], metric=metric)  # refuses what cannot be drawn
     handle = DisplayHandle()
-    handle.display("Training: the first steps …")
+    handle.display("Training: the first steps … (on a new machine half a minute of compilation comes first)")
     drawn = time.monotonic()
     try:
         for _ in training:
@@ -35,8 +42,14 @@ def watch(training: "Training", *, metric: str = "accuracy") -> list[Run]:
     except KeyboardInterrupt:
         pass
     runs = training.runs()
-    handle.update(mime_bundle(learning_curves(runs, metric=metric)), raw=True)
+    if runs:
+        handle.update(mime_bundle(learning_curves(runs, metric=metric)), raw=True)
     return runs
+
+
+def _at_start(config: RunConfig) -> Run:
+    """A run of which nothing is known yet."""
+    return Run(config, {"step": np.zeros(1, np.int64)} | {name: np.full(1, np.nan, np.float32) for name in METRICS})
 
 
 def _draw(handle: DisplayHandle, fig: go.Figure, training: "Training") -> None:
