@@ -69,12 +69,12 @@ runs = gb.Store().load("grokking")
 gb.plots.show(gb.plots.grokking_panels(runs, cells=[(64, 5000), (64, 4000), (64, 3000), (64, 2000)]))
 
 # %% [markdown]
-# From left to right the network is shown fewer pairs. Memorising takes about the same time everywhere, and gets easier
-# if anything. Generalising takes longer and longer, differs between seeds by more and more, and in the last column it
-# does not happen within 60,000 steps.
+# From left to right the network is shown fewer pairs. Memorising takes about the same time everywhere. Generalising
+# takes longer: thousands of steps at 5,000 pairs, ten thousand and more at 4,000. At 3,000 and 2,000 pairs it does not
+# happen within 60,000 steps, in any seed.
 #
-# So there is a *critical size* of the training set. Below it the network, whatever its patience here, stays a
-# memoriser. Here is the end of every run, and the same for a network of half the hidden size:
+# So there is a *critical size* of the training set. Below it the network, within our patience, stays a memoriser.
+# Here is the end of every run, and the same for a network of half the hidden size:
 
 # %%
 gb.plots.show(gb.plots.final_accuracy(runs))
@@ -112,8 +112,9 @@ early = measured.sel(step=1995, d_h=64, D_train=[2000, 3000, 4000])
 early.to_dataframe()[["val_acc", "twin_free_val_acc", "twin_acc"]].dropna().round(3)
 
 # %% [markdown]
-# Some networks answer most mirrors (`twin_acc`), some few: how symmetric a memoriser turns out depends on its seed. A
-# validation accuracy of 0.2 that looks like the beginning of insight can be nothing but symmetry. Wherever this book
+# `twin_acc` is above chance (0.009) where `twin_free_val_acc` is below it: these networks have noticed that order does
+# not matter, in part, and nothing else. How much of it a memoriser picks up depends on its seed. So a validation
+# accuracy that creeps up and looks like the beginning of insight can be nothing but symmetry. Wherever this book
 # draws validation accuracy, to compare it with the papers, it draws the twin-free one beside it.
 
 # %% [markdown]
@@ -148,7 +149,8 @@ gb.exercises.check("mirrors", answer)
 #
 # The mirror of a validation pair with $a \neq b$ is any other pair, and is in training with probability
 # $3000 / 12{,}768 \approx 0.235$. Pairs with $a = b$ have no other mirror, which takes off about one in 113. The check
-# counts the pairs of seed 0: `split = gb.tasks.split(config)`, then `1 - split.twin_free_val.sum() / split.val.sum()`.
+# counts the pairs of seed 0: `split = gb.tasks.split(gb.RunConfig(D_train=3000))`, then
+# `answer = 1 - split.twin_free_val.sum() / split.val.sum()`.
 # </details>
 #
 # **2.** Suppose that a network can store 2 bits in a weight, as has been measured for large language models (Allen-Zhu
@@ -161,7 +163,7 @@ gb.exercises.check("labels", answer)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# A label is worth $\log_2 113 \approx 6.8$ bits: `2 * gb.RunConfig(d_h=32).n_params / math.log2(113)`. Compare it with
+# A label is worth $\log_2 113 \approx 6.82$ bits: `answer = 2 * gb.RunConfig(d_h=32).n_params / 6.82`. Compare it with
 # the 12,769 pairs that exist. Chapter 02 measures how many labels the network really holds.
 # </details>
 #
@@ -174,7 +176,7 @@ gb.exercises.check("slowest", answer)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# `gb.analysis.events(runs.sel(d_h=64, D_train=5000)).t_gen.max()`
+# `answer = gb.analysis.events(runs.sel(d_h=64, D_train=5000)).t_gen.max()`
 # </details>
 #
 # **Further:** change `D_train` to 4000 in the parameters cell and run the chapter again. Does your network grok within

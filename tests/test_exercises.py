@@ -1,8 +1,14 @@
 """The checks of the exercises: right answers pass, wrong ones learn on which side they are."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import grokbook
 from grokbook import exercises
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("name", exercises.EXERCISES)
@@ -21,12 +27,24 @@ def test_answers_worked_out_by_hand_are_right(name, answer, capsys):
     assert "right" in capsys.readouterr().out
 
 
+def test_the_chapters_solutions_are_right(capsys):
+    """What stands behind `answer = ` in the solutions of chapter 01, run as the reader would run it."""
+    text = (ROOT / "notebooks" / "01_grokking.py").read_text().replace("\n# ", " ")
+    scope = {"gb": grokbook, "runs": grokbook.Store().load("grokking"),
+             "split": grokbook.tasks.split(grokbook.RunConfig(D_train=3000))}
+    solutions = re.findall(r"`answer = ([^`]+)`", text)
+    assert len(solutions) == len(exercises.EXERCISES)
+    for name, solution in zip(exercises.EXERCISES, solutions, strict=True):
+        exercises.check(name, eval(solution, scope))
+        assert "right" in capsys.readouterr().out, name
+
+
 def test_no_answer_gets_a_hint(capsys):
     exercises.check("mirrors", None)
     assert "Hint" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("answer", ["a lot", [1, 2], True])
+@pytest.mark.parametrize("answer", ["a lot", [1, 2], True, float("nan")])
 def test_what_is_not_a_number_is_refused(answer):
     with pytest.raises(ValueError, match="is not a number"):
         exercises.check("mirrors", answer)

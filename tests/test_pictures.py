@@ -55,7 +55,7 @@ def test_without_a_browser_a_figure_is_stored_all_the_same(fig: go.Figure, monke
     monkeypatch.setenv("BROWSER_PATH", program)
     monkeypatch.setattr(pictures, "_painter", pictures._painter.__wrapped__)
     bundle = mime_bundle(fig)
-    assert list(bundle) == [FIGURE, "text/plain"] and len(bundle[FIGURE]["data"]) == len(fig.data)
+    assert list(bundle) == [FIGURE, "text/plain"] and len(bundle[FIGURE]["data"]) == len(fig.data)  # pyright: ignore[reportArgumentType]
     assert bundle["text/plain"].startswith(f"{SENTENCE} (No picture: ")
     assert "\n" not in bundle["text/plain"] and not recwarn
 

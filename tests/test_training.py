@@ -363,7 +363,7 @@ def test_the_compiled_code_is_kept_under_a_name_that_follows_the_sources(tmp_pat
     changed = tmp_path / "tiles.py"
     changed.write_text(compiled.SOURCES[1].read_text() + "# changed")
     monkeypatch.setattr(compiled, "SOURCES", (compiled.SOURCES[0], changed, compiled.SOURCES[2]))
-    assert first != compiled.folder([tmp_path]) and first.is_dir()
+    assert first is not None and first.is_dir() and first != compiled.folder([tmp_path])
     (tmp_path / "file").write_text("")
     assert compiled.folder([tmp_path / "file"]) is None
 

@@ -43,7 +43,7 @@ class Study(Sequence[RunConfig]):
 
 def grid(base: Mapping[str, Any], **axes: Sequence) -> tuple[RunConfig, ...]:
     """Every combination of the axes' values on top of `base`; the last axis runs fastest."""
-    return tuple(RunConfig(**base | dict(zip(axes, values, strict=True)))
+    return tuple(RunConfig(**{**base, **dict(zip(axes, values, strict=True))})
                  for values in itertools.product(*axes.values()))
 
 

@@ -5,14 +5,17 @@ into it too, so the cache's folder is named by a digest of all of them. Where no
 compiled anew in each process.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# (Numba makes the names in its configuration when it is imported)
+
 import hashlib
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numba
 from numba import njit
+from numba.core import config as numba_config
 
 HERE = Path(__file__).parent
 SOURCES = (HERE / "fused_pass.py", HERE / "tiles.py", HERE.parent / "config.py")
@@ -22,11 +25,11 @@ def compiled(function: Callable) -> Callable:
     """`function` compiled by Numba on first use, free of the interpreter's lock."""
     if FOLDER is None:
         return njit(nogil=True)(function)
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(FOLDER)
+    before, numba_config.CACHE_DIR = numba_config.CACHE_DIR, str(FOLDER)
     try:
         return njit(nogil=True, cache=True)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        numba_config.CACHE_DIR = before
 
 
 def folder(candidates: list[Path]) -> Path | None:
