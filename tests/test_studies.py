@@ -1,9 +1,9 @@
 """Studies are the papers' grids, and their laptop sizes are parts of them."""
 
 import pytest
+from samples import fake_run
 
 from grokbook import Run, RunConfig, Store, studies
-from tests.samples import fake_run
 
 IDENTITY_OF_PAPER = {"critical_size": (7 * 11 * 11), "double_descent": 15 * 4 * 11, "harder_task": 15 * 11,
                      "capacity": 14 * 3, "commutative_memory": 2 * 14 * 3, "zone_map": 15 * 26 * 3}

@@ -319,9 +319,9 @@ def test_the_cohorts_before_one_that_fails_are_not_lost_to_an_interrupt_nor_trai
 
 def test_real_interrupts_leave_steps_curves_and_weights_in_step():
     """^C again and again while it trains; in the end everything is as if nothing had happened."""
-    config = SMALL.replace(n_steps=3000, stop_early=False)
+    config = SMALL.replace(n_steps=30_000, stop_early=False)
     training, interrupts = gb.train([config, config.replace(seed=1)]), 0
-    while training.step < 3000:
+    while training.step < 30_000:
         timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
         try:
