@@ -317,7 +317,15 @@ def test_the_cohorts_before_one_that_fails_are_not_lost_to_an_interrupt_nor_trai
     assert len(begun) == 2
 
 
-def test_real_interrupts_leave_steps_curves_and_weights_in_step():
+@pytest.fixture
+def interruptible():
+    """^C raises KeyboardInterrupt, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_real_interrupts_leave_steps_curves_and_weights_in_step(interruptible):
     """^C again and again while it trains; in the end everything is as if nothing had happened."""
     config = SMALL.replace(n_steps=30_000, stop_early=False)
     training, interrupts = gb.train([config, config.replace(seed=1)]), 0

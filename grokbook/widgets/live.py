@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
-from IPython.display import DisplayHandle
+from IPython.display import clear_output, display
 
 from grokbook.config import RunConfig
 from grokbook.plots import learning_curves
@@ -31,19 +31,18 @@ def watch(training: "Training", *, metric: str = "accuracy") -> list[Run]:
         ValueError: runs that cannot be drawn as one cell, or an unknown metric, before anything is trained.
     """
     learning_curves([_at_start(config) for config in training.configs], metric=metric)  # refuses what cannot be drawn
-    handle = DisplayHandle()
-    handle.display("Training: the first steps … (on a new machine half a minute of compilation comes first)")
+    print("Training: the first steps … (on a new machine half a minute of compilation comes first)")
     drawn = time.monotonic()
     try:
         for _ in training:
             if time.monotonic() - drawn >= EVERY:
-                _draw(handle, learning_curves(training.runs(), metric=metric), training)
+                _draw(learning_curves(training.runs(), metric=metric), training)
                 drawn = time.monotonic()
     except KeyboardInterrupt:
         pass
     runs = training.runs()
     if runs:
-        handle.update(mime_bundle(learning_curves(runs, metric=metric)), raw=True)
+        _show(mime_bundle(learning_curves(runs, metric=metric)))
     return runs
 
 
@@ -52,7 +51,13 @@ def _at_start(config: RunConfig) -> Run:
     return Run(config, {"step": np.zeros(1, np.int64)} | {name: np.full(1, np.nan, np.float32) for name in METRICS})
 
 
-def _draw(handle: DisplayHandle, fig: go.Figure, training: "Training") -> None:
+def _draw(fig: go.Figure, training: "Training") -> None:
     fig.layout.title.text = f"{fig.layout.title.text}: step {training.step:,}, {training.steps_per_second:.0f} a second"
     figure = json.loads(fig.to_json() or "{}")
-    handle.update({"application/vnd.plotly.v1+json": figure, "text/plain": "training …"}, raw=True)
+    _show({"application/vnd.plotly.v1+json": figure, "text/plain": "training …"})
+
+
+def _show(bundle: dict) -> None:
+    """In place of what the cell shows. JupyterLab does not redraw a figure whose output is merely updated."""
+    clear_output(wait=True)
+    display(bundle, raw=True)
