@@ -4,7 +4,9 @@ Everything takes the `xarray.Dataset` that the store loads (dimensions of varyin
 returns labelled arrays or tables. What was not observed is NaN, and beside it stands how far the run was followed.
 """
 
-from grokbook.analysis.critical import critical_size
+from grokbook.analysis.capacity import capacity
+from grokbook.analysis.critical import critical_size, partial_range
+from grokbook.analysis.descent import double_descent
 from grokbook.analysis.events import (
     GENERALISED,
     MEMORISED,
@@ -15,8 +17,12 @@ from grokbook.analysis.events import (
     final,
     typical_seed,
 )
+from grokbook.analysis.norms import norm_change
+from grokbook.analysis.star import star
 from grokbook.analysis.statistics import interval, rate
 from grokbook.analysis.twins import twin_accuracy, twin_share
+from grokbook.analysis.zones import Zone, main_zone, zone_shares, zones
 
-__all__ = ["GENERALISED", "MEMORISED", "SUSTAINED", "carried", "critical_size", "crossing", "events", "final",
-           "interval", "rate", "twin_accuracy", "twin_share", "typical_seed"]
+__all__ = ["GENERALISED", "MEMORISED", "SUSTAINED", "Zone", "capacity", "carried", "critical_size", "crossing",
+           "double_descent", "events", "final", "interval", "main_zone", "norm_change", "partial_range", "rate", "star",
+           "twin_accuracy", "twin_share", "typical_seed", "zone_shares", "zones"]

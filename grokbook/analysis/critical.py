@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.optimize import isotonic_regression
 from scipy.special import expit
 
 from grokbook.analysis.events import final
@@ -39,6 +40,31 @@ def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
     sizes = runs["D_train"].values.astype(float)
     rows = [{"d_h": int(d_h), **_critical(sizes, accuracy.sel(d_h=d_h).values)} for d_h in runs["d_h"].values]
     return pd.DataFrame(rows, columns=["d_h", "D_crit", "lo", "hi", "n", "censored"])
+
+
+def partial_range(runs: xr.Dataset, *, metric: str = "val_acc",
+                  levels: tuple[float, float] = (0.1, 0.9)) -> pd.DataFrame:
+    """D_train from where to where mean final accuracy is partial: columns `d_h`, `begin`, `end`, `width`, `n` runs.
+
+    Read off the best rising fit (isotonic regression) with straight lines between the sizes measured; NaN where a level
+    lies outside what was measured.
+    """
+    accuracy = final(runs, metric).transpose("d_h", "D_train", "seed")
+    rows = []
+    for d_h in accuracy["d_h"].values:
+        cells = accuracy.sel(d_h=d_h).dropna("D_train", how="all")
+        n = int(cells.notnull().sum())
+        ends = [np.nan, np.nan] if cells.sizes["D_train"] < 2 else _reached(cells, levels)
+        rows.append({"d_h": int(d_h), "begin": ends[0], "end": ends[1], "width": ends[1] - ends[0], "n": n})
+    return pd.DataFrame(rows)
+
+
+def _reached(cells: xr.DataArray, levels: tuple[float, float]) -> list[float]:
+    rising = isotonic_regression(cells.mean("seed").values, weights=cells.notnull().sum("seed").values).x
+    sizes = cells["D_train"].values.astype(float)
+    last = np.array([np.flatnonzero(rising <= level).max(initial=-1) for level in levels])
+    return [np.nan if i in (-1, len(sizes) - 1) else
+            float(np.interp(level, rising[i:i + 2], sizes[i:i + 2])) for i, level in zip(last, levels, strict=True)]
 
 
 def _critical(sizes: np.ndarray, accuracy: np.ndarray) -> dict:

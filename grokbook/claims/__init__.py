@@ -4,13 +4,15 @@ A claim is one function of the stored runs. Too little data gives *not yet measu
 stays in the book.
 """
 
-from grokbook.claims.card import VERDICTS, Claim, Measured, Verdict
-from grokbook.claims.grokking import CLAIMS as GROKKING
+from grokbook import studies
+from grokbook.claims import descent, grokking, memory, zones
+from grokbook.claims.card import VERDICTS, Claim, Measured, TooLittle, Verdict
 from grokbook.store import Store
 
 __all__ = ["CLAIMS", "VERDICTS", "Claim", "Measured", "Verdict", "judge"]
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in GROKKING}
+CLAIMS: dict[str, Claim] = {claim.id: claim for module in (grokking, memory, zones, descent) for claim in module.CLAIMS}
+"""Every claim by its id, in the order of the chapters."""
 
 
 def judge(claim_id: str, store: Store | None = None) -> Verdict:
@@ -23,7 +25,7 @@ def judge(claim_id: str, store: Store | None = None) -> Verdict:
         raise ValueError(f"claim={claim_id!r} is unknown; valid: {', '.join(CLAIMS)}")
     claim = CLAIMS[claim_id]
     try:
-        runs = (store or Store()).load(claim.study)
-    except LookupError as nothing:
-        return Verdict(claim, Measured("not yet measured", str(nothing), 0))
-    return Verdict(claim, claim.measure(runs))
+        measured = claim.measure(*(studies.named(name).at(n_steps).load(store) for name, n_steps in claim.needs))
+    except (LookupError, TooLittle) as nothing:
+        measured = Measured("not yet measured", str(nothing), 0)
+    return Verdict(claim, measured)

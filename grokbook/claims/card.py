@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 
-import xarray as xr
-
 VERDICTS = ("reproduced", "partly", "not reproduced", "not yet measured")
 
 COLORS: dict[str, str] = dict(zip(VERDICTS, ("#00795c", "#a05a00", "#b3261e", "#5f6368"), strict=True))
@@ -21,17 +19,25 @@ class Measured:
     n: int
 
 
+class TooLittle(Exception):
+    """There are too few runs to judge by; says what it takes."""
+
+
 @dataclass(frozen=True)
 class Claim:
-    """A statement that can be judged. `rule` says in words what `measure` computes from a study's runs."""
+    """A statement that can be judged. `rule` says in words what `measure` computes.
+
+    `needs` names studies, each with the steps that its runs must have been followed: `measure` gets one Dataset each,
+    of those runs on the study's own grid that have been trained, cut at that step.
+    """
 
     id: str
     source: str
     says: str
     rule: str
     ours: str
-    study: str
-    measure: Callable[[xr.Dataset], Measured]
+    needs: tuple[tuple[str, int], ...]
+    measure: Callable[..., Measured]
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,10 +6,13 @@ plotly's default.
 
 from grokbook.plots.accuracy import final_accuracy
 from grokbook.plots.captions import caption, frame
-from grokbook.plots.curves import grokking_panels, learning_curves, loss_and_norm
+from grokbook.plots.curves import grokking_panels, learning_curves, loss_and_norm, seed_panels
+from grokbook.plots.maps import atlas, zone_map
 from grokbook.plots.picture import show
+from grokbook.plots.sizes import accuracy_by_size, compare_by_size, memory
 from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, d_h_color, step_axis
 from grokbook.plots.traces import find
 
-__all__ = ["METRIC_COLORS", "ZONE_COLORS", "caption", "d_h_color", "final_accuracy", "find", "frame", "grokking_panels",
-           "learning_curves", "loss_and_norm", "show", "step_axis"]
+__all__ = ["METRIC_COLORS", "ZONE_COLORS", "accuracy_by_size", "atlas", "caption", "compare_by_size", "d_h_color",
+           "final_accuracy", "find", "frame", "grokking_panels", "learning_curves", "loss_and_norm", "memory",
+           "seed_panels", "show", "step_axis", "zone_map"]

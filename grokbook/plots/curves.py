@@ -53,12 +53,29 @@ def loss_and_norm(runs: Runs, *, d_h: int | None = None, D_train: int | None = N
 
 
 def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000), (64, 3000), (64, 2000)),
-                    seed: int | None = None, spread: str = "lines") -> go.Figure:
+                    rows: Sequence[str] = tuple(ROWS), seed: int | None = None, spread: str = "lines") -> go.Figure:
     """Accuracy above loss above weight norm, one column a cell (d_h, D_train), on shared axes.
 
-    A cell that was not trained keeps its column and says so. Options and errors as `learning_curves`.
+    `rows` chooses among the three. A cell that was not trained keeps its column and says so. Options and errors as
+    `learning_curves`.
     """
-    return _panels(cells_at(as_dataset(runs), cells), list(ROWS), seed, spread, "Accuracy, loss and weight norm")
+    for row in rows:
+        _check("rows", row, ROWS)
+    title = " and ".join(", ".join(TITLES[row].partition(" (")[0] for row in rows).rsplit(", ", 1)).capitalize()
+    return _panels(cells_at(as_dataset(runs), cells), list(rows), seed, spread, title)
+
+
+def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
+    """Accuracy of every seed of one cell in a column of its own (Huang et al. 2024, Fig 5)."""
+    cell = trained(choose(as_dataset(runs), d_h=d_h, D_train=D_train))
+    cells = [cell.sel(seed=[seed]) for seed in cell["seed"].values]
+    if not cells:
+        raise ValueError(f"no seed of d_h {d_h}, D_train {D_train} was trained")
+    fig = _panels(cells, ["accuracy"], None, "lines", f"Every seed of {name_of(cell)}")
+    titles = fig.select_annotations(lambda annotation: annotation.text == name_of(cell))
+    for title, seed in zip(titles, cell["seed"].values, strict=False):
+        title.text = f"seed {seed}"
+    return fig
 
 
 def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, spread: str, title: str) -> go.Figure:
@@ -74,7 +91,8 @@ def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, spread: 
         if not len(cell["seed"]):
             _say_missing(fig, cell, column)
     _lay_out(fig, cells, rows)
-    every = xr.concat(cells, "cell", join="exact", combine_attrs="override")
+    every = xr.concat(cells, "cell", join="outer", combine_attrs="override",
+                      fill_value={"last_step": -1, "settled": False})
     return frame(fig, title=title, caption=caption(every, *_notes(shown, thick, seed)),
                  plot_height=HEIGHT[len(rows)], above=20 if len(cells) > 1 else 0)
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import xarray as xr
@@ -31,6 +31,15 @@ class Study(Sequence[RunConfig]):
 
     def __getitem__(self, index):
         return self.configs[index]
+
+    def at(self, n_steps: int) -> "Study":
+        """The same runs with a budget of `n_steps`: what to load where not all were followed as long as wished.
+
+        >>> from grokbook.studies import critical_size
+        >>> {run.n_steps for run in critical_size().at(40_000)}
+        {40000}
+        """
+        return replace(self, configs=tuple(dict.fromkeys(run.replace(n_steps=n_steps) for run in self.configs)))
 
     def missing(self, store: Store | None = None) -> list[RunConfig]:
         """The runs that the store (the shipped one if none is given) does not have yet."""

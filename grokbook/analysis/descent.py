@@ -1,0 +1,86 @@
+"""Double descent: does accuracy fall and rise again as the network grows? (Huang et al. 2024, Fig 6 and 7)
+
+The *depth* of a curve m over ascending sizes is that of its deepest valley,
+
+    depth = max over i < j < k of  min(m_i, m_k) − m_j,
+
+0 for a curve that only rises, or only falls. Noise alone makes valleys, so the depth is tested against a curve that
+only rises: seeds are drawn around the best rising fit (isotonic regression), each cell with the spread that it really
+has, and p is the share of such draws at least as deep.
+"""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.optimize import isotonic_regression
+
+from grokbook.analysis.events import final
+from grokbook.analysis.statistics import LEVEL
+
+N_DRAWS = 2000
+"""Resamples behind an interval and behind a p-value."""
+
+
+def depth(means: np.ndarray) -> np.ndarray:
+    """Depth of the deepest valley of each curve (…, size); see above."""
+    left = np.maximum.accumulate(means, axis=-1)
+    right = np.maximum.accumulate(means[..., ::-1], axis=-1)[..., ::-1]
+    return np.max(np.minimum(left, right) - means, axis=-1)
+
+
+def double_descent(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
+    """Depth of the valley of mean final accuracy over d_h, one row a D_train.
+
+    `runs` has the dimensions d_h, D_train, seed, step. Columns: `D_train`; `depth` with `lo`, `hi` (95 % over resampled
+    seeds); `at`, the d_h at the bottom, and `bottom`, the mean accuracy there; `p`, how often a rising curve with this
+    noise looks as deep; `n` runs and `sizes`, how many d_h. Sizes without a run are left out; with fewer than two seeds
+    at any size interval and p are NaN.
+
+    Raises:
+        ValueError: other dimensions than these.
+    """
+    if set(runs.dims) != {"d_h", "D_train", "seed", "step"}:
+        raise ValueError(f"runs vary over {', '.join(map(str, runs.dims))}; valid: d_h, D_train, seed, step, "
+                         "with one value selected of anything else")
+    accuracy = final(runs, metric).transpose("D_train", "d_h", "seed")
+    rows = [{"D_train": int(D), **_row(accuracy.sel(D_train=D))} for D in runs["D_train"].values]
+    return pd.DataFrame(rows)
+
+
+def _row(accuracy: xr.DataArray) -> dict:
+    cells = {int(d_h): values[~np.isnan(values)] for d_h, values in zip(accuracy["d_h"].values, accuracy.values,
+                                                                        strict=True)}
+    cells = {d_h: values for d_h, values in cells.items() if len(values)}
+    n = sum(map(len, cells.values()))
+    row = {"depth": np.nan, "lo": np.nan, "hi": np.nan, "at": -1, "bottom": np.nan, "p": np.nan, "n": n,
+           "sizes": len(cells)}
+    if len(cells) < 3:
+        return row
+    seeds, means = list(cells.values()), np.array([values.mean() for values in cells.values()])
+    measured, bottom = float(depth(means)), _bottom(means)
+    row |= {"depth": measured, "at": list(cells)[bottom], "bottom": means[bottom]}
+    return row | _tested(seeds, means, measured) if min(map(len, seeds)) > 1 else row
+
+
+def _bottom(means: np.ndarray) -> int:
+    """Where the deepest valley has its bottom; the last size of a curve that has none."""
+    valley = np.minimum(np.maximum.accumulate(means), np.maximum.accumulate(means[::-1])[::-1]) - means
+    return int(valley.argmax()) if valley.max() > 0 else len(means) - 1
+
+
+def _tested(seeds: list[np.ndarray], means: np.ndarray, measured: float) -> dict:
+    """Interval of the depth over resampled seeds, and p against a rising curve; the same numbers at every call."""
+    rng = np.random.default_rng(0)
+    drawn = _resampled(seeds, rng)
+    # A mean of resampled residuals varies by (n − 1)/n too little, much for three seeds.
+    wider = np.sqrt([len(values) / (len(values) - 1) for values in seeds])
+    rising = isotonic_regression(means, weights=[len(values) for values in seeds]).x
+    null = np.clip(rising + (_resampled([v - v.mean() for v in seeds], rng)) * wider, 0, 1)
+    lo, hi = np.quantile(depth(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return {"lo": lo, "hi": hi, "p": (1 + np.sum(depth(null) >= measured)) / (1 + N_DRAWS)}
+
+
+def _resampled(seeds: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Means of seeds drawn with replacement, (draw, size)."""
+    return np.stack([values[rng.integers(len(values), size=(N_DRAWS, len(values)))].mean(axis=1) for values in seeds],
+                    axis=1)

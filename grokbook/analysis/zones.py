@@ -1,0 +1,66 @@
+"""Which of the four training dynamics a run shows, read off its curves (Huang et al. 2024, §3, Fig 1 and 2).
+
+    it never memorised, or generalised on the way        PROGRESSION
+    it memorised first, and then                         UNGROKKING      knows nothing but its pairs
+                                                         SEMI_GROKKING   knows part of the others
+                                                         GROKKING        knows the others
+
+The paper defines its zones by two lines, D_mem and D_crit, and shows one run in each. Here every run is judged by
+itself, so the lines can be drawn over the zones as a test. The thresholds stand here, and in `events`.
+"""
+
+from enum import StrEnum
+
+import numpy as np
+import xarray as xr
+
+from grokbook.analysis.events import events, final
+
+ON_THE_WAY = 0.5
+"""Twin-free validation accuracy at the step of memorising from which a run counts as having generalised on the way.
+
+One half lies far from both ends: at that step networks that grok later are at chance, and networks too small to
+memorise near their final accuracy."""
+
+NEGLIGIBLE = 0.05
+"""Final twin-free validation accuracy up to which a run knows nothing but its pairs: five times chance.
+
+Chance is 1 in 113. Twin-free, since a symmetric memoriser answers mirrors without knowing any more."""
+
+
+class Zone(StrEnum):
+    """The four training dynamics."""
+
+    PROGRESSION = "PROGRESSION"
+    UNGROKKING = "UNGROKKING"
+    SEMI_GROKKING = "SEMI_GROKKING"
+    GROKKING = "GROKKING"
+
+
+def zones(runs: xr.Dataset, *, on_the_way: float = ON_THE_WAY, negligible: float = NEGLIGIBLE) -> xr.DataArray:
+    """The zone of each run, over all dimensions of `runs` but `step`, as text; empty where there is no run.
+
+    A run is judged by its curves as given: cut them (`runs.sel(step=slice(0, 10_000))`) and it is judged by those.
+    """
+    found = events(runs)
+    at = runs["twin_free_val_acc"].sel(step=found["t_mem"].fillna(0), method="nearest").drop_vars("step")
+    memorised_first = found["t_mem"].notnull() & (at < on_the_way)
+    later = xr.where(found["t_gen"].notnull(), Zone.GROKKING.value,
+                     xr.where(final(runs, "twin_free_val_acc") <= negligible, Zone.UNGROKKING.value,
+                              Zone.SEMI_GROKKING.value))
+    zone = xr.where(memorised_first, later, Zone.PROGRESSION.value).where(runs["last_step"] >= 0, "")
+    return zone.rename("zone")
+
+
+def zone_shares(runs: xr.Dataset) -> xr.DataArray:
+    """Share of a cell's seeds in each zone, with the dimension `zone` first; NaN where no seed was trained."""
+    zone, n = zones(runs), (runs["last_step"] >= 0).sum("seed")
+    shares = xr.concat([(zone == one.value).sum("seed") / n.where(n > 0) for one in Zone], "zone")
+    return shares.assign_coords(zone=[one.value for one in Zone])
+
+
+def main_zone(runs: xr.Dataset) -> xr.DataArray:
+    """The most frequent zone among a cell's seeds, the first in `Zone` of equally frequent ones; empty without runs."""
+    shares = zone_shares(runs)
+    names = shares["zone"].values[shares.fillna(0).argmax("zone").values]
+    return shares.isel(zone=0, drop=True).copy(data=np.where(shares.isnull().all("zone"), "", names)).rename("zone")

@@ -1,0 +1,150 @@
+"""Claims of chapter 04: accuracy that falls and rises again as networks grow."""
+
+import numpy as np
+import xarray as xr
+
+from grokbook.analysis import Zone, double_descent, final, main_zone
+from grokbook.analysis.descent import N_DRAWS, depth
+from grokbook.claims.card import Claim, Measured, TooLittle
+from grokbook.claims.grokking import ENOUGH_SEEDS, OURS, STEPS
+
+DESCENT = 0.05
+"""Depth from which a valley counts, in accuracy; and the p-value below which it is not noise."""
+
+FEW, MANY = (2600, 3000), (4000, 5000)
+"""Training sizes at which the paper sees a descent, and at which not."""
+
+NEAR_PERFECT = 0.95
+"""Mean accuracy that counts as near perfect; the paper gives no number."""
+
+
+def judge_double_descent(runs: xr.Dataset) -> Measured:
+    """Where a valley is deeper than noise makes it."""
+    table = double_descent(_enough(runs)).set_index("D_train")
+    seen = ((table["depth"] >= DESCENT) & (table["p"] < DESCENT)).to_dict()
+    right = [bool(seen[D]) for D in FEW] + [not seen[D] for D in MANY]
+    verdict = ("reproduced" if all(right) else "partly" if any(seen[D] for D in FEW) and not all(seen[D] for D in MANY)
+               else "not reproduced")
+    said = "; ".join("{D_train:,}: {depth:.2f} [{lo:.2f}, {hi:.2f}] at d_h {at}, accuracy {bottom:.2f} there, "
+                     "p = {p:.3f}".format(**row) for row in table.reset_index().to_dict("records"))
+    return Measured(verdict, f"Depth of the valley by D_train: {said}.", sum(table["n"].tolist()))
+
+
+def judge_progression_trend(runs: xr.Dataset) -> Measured:
+    """By how much accuracy falls from its peak to the last size of the progression zone."""
+    runs = _enough(runs)
+    zone, accuracy = main_zone(runs), final(runs, "val_acc")
+    falls = {D: _fall(accuracy.sel(D_train=D), zone.sel(D_train=D)) for D in (*FEW, *MANY)}
+    right = [falls[D][1] > 0 for D in FEW] + [not falls[D][1] > 0 for D in MANY]
+    verdict = "reproduced" if all(right) else "partly" if sum(right) > 2 else "not reproduced"
+    said = "; ".join(f"{D:,}: {mean:.2f} [{lo:.2f}, {hi:.2f}] up to d_h {last}"
+                     for D, (mean, lo, hi, last) in falls.items())
+    return Measured(verdict, "Fall of mean validation accuracy from its peak to the last size of the zone, by "
+                             f"D_train: {said}.", int((runs["last_step"] >= 0).sum()))
+
+
+def _fall(accuracy: xr.DataArray, zone: xr.DataArray) -> tuple[float, float, float, int]:
+    """Peak minus last mean over the sizes of the progression zone, with its interval, and the last size."""
+    sizes = zone["d_h"].values
+    inside = sizes[np.cumprod(zone.values == Zone.PROGRESSION.value).astype(bool)]
+    if len(inside) < 3:
+        raise TooLittle(f"At D_train {int(zone['D_train'])} the progression zone has {len(inside)} hidden sizes; it "
+                        "takes three.")
+    drawn = _draws(accuracy.sel(d_h=inside))
+    fall = drawn.max(axis=1) - drawn[:, -1]
+    means = accuracy.sel(d_h=inside).mean("seed").values
+    lo, hi = np.quantile(fall, [0.025, 0.975])
+    return float(means.max() - means[-1]), float(lo), float(hi), int(inside[-1])
+
+
+def judge_model_wise(runs: xr.Dataset) -> Measured:
+    """The smallest d_h of near perfect train and validation accuracy, by D_train."""
+    runs = _enough(runs)
+    first = {D: [_first(final(runs, metric).sel(D_train=D)) for metric in ("train_acc", "val_acc")]
+             for D in (*FEW, *MANY)}
+    gaps = {D: val / train for D, (train, val) in first.items()}
+    if not np.isfinite([train for train, _ in first.values()]).all():
+        raise TooLittle("At some D_train no size measured has near perfect train accuracy.")
+    values = [gaps[D] for D in (*FEW, *MANY)]
+    closes = all(a >= b for a, b in zip(values, values[1:], strict=False)) and values[-1] < values[0]
+    verdict = ("reproduced" if closes and values[0] > 1 else
+               "partly" if values[-1] < values[0] else "not reproduced")
+    said = "; ".join(f"{D:,}: train from d_h {train:.0f}, validation " +
+                     (f"from {val:.0f}" if np.isfinite(val) else "at no size measured")
+                     for D, (train, val) in first.items())
+    return Measured(verdict, f"Mean accuracy of {NEAR_PERFECT} or more, by D_train: {said}.",
+                    int((runs["last_step"] >= 0).sum()))
+
+
+def judge_harder_task(square: xr.Dataset, add: xr.Dataset) -> Measured:
+    """Depth of the valley for (a + b)² minus that for a + b, at 3,000 pairs and the same hidden sizes."""
+    add = add.sel(D_train=[3000])
+    shared = np.intersect1d(_sampled(square), _sampled(add))
+    if len(shared) < 5:
+        raise TooLittle(f"{len(shared)} hidden sizes have {ENOUGH_SEEDS} seeds for both tasks; it takes five.")
+    rows = [double_descent(runs.sel(d_h=shared)).to_dict("records")[0] for runs in (square, add)]
+    draws = [depth(_draws(final(runs.sel(d_h=shared), "val_acc").isel(D_train=0))) for runs in (square, add)]
+    lo, hi = np.quantile(draws[0] - draws[1], [0.025, 0.975])
+    verdict = "reproduced" if lo > 0 else "not reproduced" if hi < 0 else "not yet measured"
+    said = ["{} {depth:.2f} at d_h {at} (accuracy {bottom:.2f} there, p = {p:.3f})".format(name, **row)
+            for name, row in zip(("(a + b)²", "a + b"), rows, strict=True)]
+    return Measured(verdict, f"Depth of the valley: {'; '.join(said)}. Difference [{lo:.2f}, {hi:.2f}].",
+                    sum(row["n"] for row in rows))
+
+
+def _first(accuracy: xr.DataArray) -> float:
+    """The smallest d_h from which on mean accuracy is near perfect; infinite if there is none."""
+    good = (accuracy.mean("seed") >= NEAR_PERFECT).values[::-1]
+    n = int(np.cumprod(good).sum())
+    return float(accuracy["d_h"].values[-n]) if n else np.inf
+
+
+def _draws(accuracy: xr.DataArray) -> np.ndarray:
+    """Mean accuracies over d_h of seeds drawn with replacement, (draw, d_h)."""
+    rng = np.random.default_rng(0)
+    values = [row[~np.isnan(row)] for row in accuracy.transpose("d_h", "seed").values]
+    return np.stack([row[rng.integers(len(row), size=(N_DRAWS, len(row)))].mean(axis=1) for row in values], axis=1)
+
+
+def _sampled(runs: xr.Dataset) -> np.ndarray:
+    """The hidden sizes with enough seeds at every D_train."""
+    return runs["d_h"].values[((runs["last_step"] >= 0).sum("seed") >= ENOUGH_SEEDS).all("D_train").values]
+
+
+def _enough(runs: xr.Dataset) -> xr.Dataset:
+    """The runs at hidden sizes with enough seeds at all four training sizes."""
+    if not set(FEW + MANY) <= set(runs["D_train"].values.tolist()):
+        raise TooLittle(f"It takes D_train {', '.join(map(str, FEW + MANY))}.")
+    sizes = _sampled(runs)
+    if len(sizes) < 5:
+        raise TooLittle(f"{len(sizes)} hidden sizes have {ENOUGH_SEEDS} seeds at all four D_train; it takes five.")
+    return runs.sel(d_h=sizes)
+
+
+CLAIMS = (
+    Claim("double-descent", "Huang et al. 2024, Fig 6, Takeaway 5",
+          "Against d_h, final validation accuracy falls and rises again at 2,600 training pairs (zero between d_h 24 "
+          "and 40) and less so at 3,000 (a dip between 28 and 36), and only rises at 4,000 and 5,000.",
+          f"A descent is a valley of the mean curve at least {DESCENT} deep that a rising curve with the same spread "
+          f"over seeds shows in fewer than {DESCENT:.0%} of draws. Reproduced if seen at 2,600 and 3,000 only; partly "
+          "if at one of them, or at one of the others as well.",
+          OURS.format(STEPS), (("double_descent", STEPS),), judge_double_descent),
+    Claim("progression-trend", "Huang et al. 2024, §4.4",
+          "In the progression zone accuracy rises and then falls with d_h where there are few training pairs, and only "
+          "rises where there are many.",
+          "The fall from the peak of the mean to the last of the sizes whose most frequent zone is progression, with a "
+          "95 % interval over resampled seeds: above zero at 2,600 and 3,000, not at 4,000 and 5,000; partly if three "
+          "of the four.",
+          OURS.format(STEPS) + "; the zones' thresholds", (("double_descent", STEPS),), judge_progression_trend),
+    Claim("model-wise-grokking", "Huang et al. 2024, §4.2",
+          "Where there are few training pairs, train accuracy is near perfect from a smaller d_h than validation "
+          "accuracy; the gap closes as there are more.",
+          f"The first d_h from which on mean accuracy is at least {NEAR_PERFECT}, validation over train: reproduced if "
+          "above 1 at 2,600 and never growing with D_train, partly if it is smaller at 5,000 than at 2,600.",
+          OURS.format(STEPS), (("double_descent", STEPS),), judge_model_wise),
+    Claim("harder-task", "Huang et al. 2024, Fig 7, Takeaway 6",
+          "With the harder task (a + b)² the descent at 3,000 pairs is deeper than with a + b, down to zero at d_h 24.",
+          "Reproduced if the 95 % interval (resampled seeds) of the difference in depth, over the same hidden sizes, "
+          "lies above zero, not reproduced if below; while it holds zero it is not yet measured.",
+          OURS.format(STEPS), (("harder_task", STEPS), ("double_descent", STEPS)), judge_harder_task),
+)

@@ -1,0 +1,180 @@
+"""Maps over hidden size and training size: zones or accuracy, with the measured D_mem, D_crit and their crossing.
+
+Huang et al. 2024 sketch such a map (Fig 1); here every cell is the runs that were trained there.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import xarray as xr
+from plotly.subplots import make_subplots
+
+from grokbook.analysis import Zone, capacity, critical_size, final, main_zone, star, zone_shares
+from grokbook.plots.captions import caption, frame
+from grokbook.plots.cells import Runs, as_dataset
+from grokbook.plots.template import INK, ZONE_COLORS
+
+SHOWN = ("zone", "train_acc", "val_acc", "twin_free_val_acc")
+
+NAMES = {Zone.PROGRESSION: "progression", Zone.UNGROKKING: "ungrokking", Zone.SEMI_GROKKING: "semi-grokking",
+         Zone.GROKKING: "grokking"}
+"""Zones as legends call them."""
+
+ACCURACY_SCALE = "Cividis"
+"""Runs from dark to light for every reader, with or without colour vision deficiency."""
+
+MEM_COLOR, CRIT_COLOR = "#7A3E9D", "#000000"
+
+
+def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone") -> go.Figure:
+    """The cells (d_h, D_train) coloured by their most frequent zone, or by mean final accuracy.
+
+    `random`: runs on random labels, for D_mem. `show` is "zone", "train_acc", "val_acc" or "twin_free_val_acc". A cell
+    whose seeds disagree says how many of them are in the zone shown; a cell that nobody trained stays white. D_crit is
+    fitted to the same runs; the star is where it meets D_mem. Bars are 95 % intervals.
+
+    Raises:
+        ValueError: another `show`, or runs that vary over more than d_h, D_train and seed.
+    """
+    data = _checked(runs, show)
+    fig = go.Figure(_cells(data, show))
+    if show == "zone":
+        fig.add_traces(_legend())
+    notes = _add_lines(fig, data, random)
+    _lay_out(fig, data)
+    titles = {"zone": "The four zones, measured"}
+    return frame(fig, title=titles.get(show, f"Final {show.replace('_', ' ')}"), plot_height=440,
+                 caption=caption(data, *notes, _absent(data)))
+
+
+def atlas(runs: Runs, *, budgets: Sequence[int], show: str = "zone") -> go.Figure:
+    """The same map as it looks when every run is stopped at each of the budgets, in steps."""
+    data = _checked(runs, show)
+    fig = make_subplots(rows=1, cols=len(budgets), shared_yaxes=True, horizontal_spacing=0.02,
+                        column_titles=[f"{budget:,} steps" for budget in budgets])
+    for column, budget in enumerate(budgets, 1):
+        fig.add_trace(_cells(data.sel(step=slice(0, budget)), show), row=1, col=column)
+    if show == "zone":
+        fig.add_traces(_legend())
+    _lay_out(fig, data)
+    fig.update_yaxes(title_text="", col=None)
+    fig.update_yaxes(title_text="D_train", row=1, col=1)
+    fig.update_annotations(font_size=13)
+    return frame(fig, title="The map at several budgets", plot_height=300, above=20,
+                 caption=caption(data, "Each map judges the same runs by their first steps.", _absent(data)))
+
+
+def _checked(runs: Runs, show: str) -> xr.Dataset:
+    if show not in SHOWN:
+        raise ValueError(f"show={show!r} is not valid; valid: {', '.join(SHOWN)}")
+    data = as_dataset(runs)
+    others = set(map(str, data.dims)) - {"d_h", "D_train", "seed", "step"}
+    if others:
+        raise ValueError(f"the runs vary over {', '.join(sorted(others))} too; select one value of it first")
+    return data
+
+
+def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
+    """The coloured cells. Hidden sizes stand side by side, training sizes at their place."""
+    z = _zone_numbers(data) if show == "zone" else final(data, show).mean("seed").transpose("D_train", "d_h").values
+    text, hover = _texts(data, show)
+    colors = [ZONE_COLORS[zone.value] for zone in Zone]
+    scale = ([[edge, color] for i, color in enumerate(colors) for edge in (i / 4, (i + 1) / 4)] if show == "zone"
+             else ACCURACY_SCALE)
+    return go.Heatmap(x=_edges(np.arange(data.sizes["d_h"])), y=_edges(data["D_train"].values), z=z, xgap=1, ygap=1,
+                      zmin=-0.5 if show == "zone" else 0, zmax=3.5 if show == "zone" else 1, colorscale=scale,
+                      showscale=show != "zone", text=text, texttemplate="%{text}", textfont={"size": 10},
+                      customdata=hover, hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"})
+
+
+def _zone_numbers(data: xr.Dataset) -> np.ndarray:
+    """The place in `Zone` of every cell's most frequent zone, (D_train, d_h); NaN without a run."""
+    number = {zone.value: float(i) for i, zone in enumerate(Zone)} | {"": np.nan}
+    return np.vectorize(number.get, otypes=[float])(main_zone(data).transpose("D_train", "d_h").values)
+
+
+def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
+    """What stands in a cell whose seeds disagree, and what hovering says, both (D_train, d_h)."""
+    shares = zone_shares(data).transpose("zone", "D_train", "d_h")
+    n = (data["last_step"] >= 0).sum("seed").transpose("D_train", "d_h").values
+    accuracy = final(data, "val_acc").mean("seed").transpose("D_train", "d_h").values
+    text, hover = np.full(n.shape, "", object), np.full(n.shape, "", object)
+    for i, j in np.argwhere(n):
+        counts = np.rint(shares.values[:, i, j] * n[i, j]).astype(int).tolist()
+        here = dict(zip(Zone, counts, strict=True))
+        if show == "zone" and max(here.values()) < n[i, j]:
+            text[i, j] = f"{max(here.values())}/{n[i, j]}"
+        listed = ", ".join(f"{NAMES[zone]} {count}" for zone, count in here.items() if count)
+        hover[i, j] = (f"d_h {data['d_h'].values[j]}, D_train {data['D_train'].values[i]:,}<br>{listed} of {n[i, j]} "
+                       f"seeds<br>mean final validation accuracy {accuracy[i, j]:.3f}")
+    return text, hover
+
+
+def _legend() -> list[go.Scatter]:
+    return [go.Scatter(x=[None], y=[None], mode="markers", name=NAMES[zone],
+                       marker={"symbol": "square", "size": 12, "color": ZONE_COLORS[zone.value]}) for zone in Zone]
+
+
+def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None) -> list[str]:
+    """Draw D_crit, D_mem and the star where they are known; returns sentences on what they are."""
+    critical = critical_size(data)
+    fig.add_trace(_line(data, critical, "D_crit", ("lo", "hi"), CRIT_COLOR))
+    notes = ["D_crit: where mean final validation accuracy crosses one half."]
+    if random is None:
+        return notes
+    held = capacity(random).query("task == 'random'")
+    fig.add_trace(_line(data, held, "D_mem", ("D_mem_lo", "D_mem_hi"), MEM_COLOR))
+    steps = int(random["last_step"].max())
+    notes.append(f"D_mem: pairs of 12,769 with random labels known after {steps:,} steps, n = {held['n'].min()} or "
+                 "more seeds.")
+    at = star(held, critical).to_dict()
+    if at["n_crossings"]:
+        fig.add_trace(go.Scatter(x=_place(data, [at["d_h"]]), y=[at["D_train"]], mode="markers", name="crossing",
+                                 marker={"symbol": "star", "size": 17, "color": INK,
+                                         "line": {"color": "white", "width": 1.5}}, meta={"role": "star"}))
+        notes.append(f"They cross at d_h {at['d_h']:.1f}, D_train {at['D_train']:,.0f}.")
+    else:
+        notes.append("They do not cross where both are known.")
+    return notes
+
+
+def _line(data: xr.Dataset, table: pd.DataFrame, name: str, ends: tuple[str, str], color: str) -> go.Scatter:
+    smallest, largest = data["d_h"].values[[0, -1]]
+    table = table.query("@smallest <= d_h <= @largest").dropna(subset=[name])
+    top, bottom = float(data["D_train"].values.max()) * 1.5, 0.0
+    lo, hi = (table[end].clip(bottom, top).fillna(table[name]) for end in ends)
+    return go.Scatter(x=_place(data, table["d_h"]), y=table[name], mode="lines+markers", name=name,
+                      line={"color": color, "width": 2.5}, marker={"size": 6, "line": {"color": "white", "width": 1}},
+                      error_y={"array": hi - table[name], "arrayminus": table[name] - lo, "width": 3, "thickness": 1.2},
+                      customdata=table["d_h"], meta={"role": name},
+                      hovertemplate=f"{name} at d_h %{{customdata}}: %{{y:,.0f}}<extra></extra>")
+
+
+def _place(data: xr.Dataset, d_h) -> np.ndarray:
+    """Where a hidden size stands on the axis; between two columns by its logarithm."""
+    sizes = np.log(data["d_h"].values)
+    return np.interp(np.log(np.asarray(d_h, float)), sizes, np.arange(len(sizes)))
+
+
+def _edges(centres: np.ndarray) -> np.ndarray:
+    """Borders half-way between neighbouring cells."""
+    centres = np.asarray(centres, float)
+    if len(centres) == 1:
+        return centres[0] + np.array([-0.5, 0.5])
+    middle = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+
+
+def _lay_out(fig: go.Figure, data: xr.Dataset) -> None:
+    sizes, edges = data["d_h"].values, _edges(data["D_train"].values)
+    fig.update_xaxes(title_text="d_h", tickvals=list(range(len(sizes))), ticktext=[str(d) for d in sizes],
+                     showgrid=False, range=[-0.5, len(sizes) - 0.5])
+    fig.update_yaxes(title_text="D_train", showgrid=False, range=[edges[0], edges[-1]],
+                     tickvals=data["D_train"].values.tolist())
+
+
+def _absent(data: xr.Dataset) -> str:
+    n = int(((data["last_step"] >= 0).sum("seed") == 0).sum())
+    return f"White: {n} cells that were not trained." if n else ""
