@@ -116,6 +116,21 @@ def status(store: Path | None) -> None:
 
 
 @main.command()
+@click.argument("claims", metavar="[CLAIM]...", nargs=-1)
+@_store
+def check(claims: tuple[str, ...], store: Path | None) -> None:
+    """Judge CLAIMs (all, if none is named) by the stored runs: the verdicts that the chapters show."""
+    from grokbook.claims import CLAIMS, judge
+    from grokbook.store import Store
+
+    with _plainly():
+        for claim in claims or CLAIMS:
+            verdict = judge(claim, Store(store))
+            click.echo(f"{claim:<22} {verdict.measured.verdict:<17} n = {verdict.measured.n}\n    "
+                       f"{verdict.measured.sentence}")
+
+
+@main.command()
 @click.argument("study")
 @_store
 def pack(study: str, store: Path | None) -> None:

@@ -24,6 +24,12 @@ def grokbook(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
+def test_check_says_what_the_cards_say(tmp_path: Path):
+    result = grokbook("check", "delay", "capacity", "--store", str(tmp_path))
+    assert result.exit_code == 0 and result.output.count("not yet measured") == 2
+    assert "claim='delays' is unknown" in grokbook("check", "delays").output
+
+
 def test_rerun_runs_every_combination_and_tells_which_failed(notebooks: Path):
     result = grokbook("rerun", "07", "--set", "n=4,7", "--set", "word=total")
     assert result.exit_code == 1

@@ -52,7 +52,7 @@ def _sampled(runs: xr.Dataset) -> xr.Dataset:
     if enough.sum() < ENOUGH_CELLS:
         raise TooLittle(f"{int(enough.sum())} cells of the map have two seeds so far; it takes {ENOUGH_CELLS}.")
     curves = {name: runs[name].where(enough) for name in runs.data_vars if "step" in runs[name].dims}
-    return runs.assign(curves, last_step=runs["last_step"].where(enough, -1))
+    return runs.assign(curves | {"last_step": runs["last_step"].where(enough, -1)})
 
 
 def judge_four_dynamics(runs: xr.Dataset) -> Measured:

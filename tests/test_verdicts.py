@@ -1,0 +1,203 @@
+"""Verdicts of chapters 02 to 04 on maps that were made to deserve them, and the other ones."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from maps import STEPS, cube, rise, typical
+
+from grokbook import RunConfig, claims, studies
+from grokbook.analysis import Zone
+from grokbook.claims import descent, grokking, memory, zones
+from grokbook.claims.card import TooLittle
+from grokbook.studies.zones import EXAMPLES
+
+ALL = [113**2]
+DD = [2600, 3000, 4000, 5000]
+SIZES = [4, 8, 16, 24, 32, 48, 64]
+
+
+def remembering(accuracies, spread=0.001, task="random", n_seeds=3, loss=0.0):
+    sizes = [8, 16, 32]
+    return cube(sizes, ALL, n_seeds, lambda d_h, D, seed: {
+        "train_acc": accuracies[sizes.index(d_h)] + spread * seed, "train_loss": loss}, task=task)
+
+
+@pytest.mark.parametrize("accuracies, spread, verdict", [
+    ([0.1, 0.3, 0.6], 0.001, "reproduced"), ([0.1, 0.3, 0.31], 0.1, "partly"),
+    ([0.3, 0.1, 0.6], 0.001, "not reproduced"),
+])
+def test_capacity(accuracies, spread, verdict):
+    assert memory.judge_capacity(remembering(accuracies, spread)).verdict == verdict
+
+
+def test_capacity_of_two_seeds_is_not_measured():
+    with pytest.raises(TooLittle):
+        memory.judge_capacity(remembering([0.1, 0.3, 0.6], n_seeds=2))
+
+
+def test_bits_are_judged_by_their_distance_from_two():
+    two_bits = {d_h: np.log(113) - 2 * RunConfig(d_h=d_h, task="random", D_train=ALL[0]).n_params / 6441 * np.log(2)
+                for d_h in (8, 16, 32)}
+    runs = cube([8, 16, 32], ALL, 3, lambda d_h, *_: {"train_loss": two_bits[d_h]}, task="random")
+    assert memory.judge_bits(runs).verdict == "reproduced"
+    assert memory.judge_bits(remembering([1.0] * 3)).verdict == "partly"  # all labels fill d_h 32 and overfill others
+    assert memory.judge_bits(remembering([1.0] * 3, loss=np.log(113))).verdict == "not reproduced"
+
+
+@pytest.mark.parametrize("factor, verdict", [(1.5, "reproduced"), (1.0, "not reproduced"), (0.7, "not reproduced")])
+def test_commutative_labels(factor, verdict):
+    plain = remembering([0.1, 0.3, 0.6], task="random-ordered")
+    both = xr.concat([plain.assign(train_acc=plain["train_acc"] * factor), plain], "task",
+                     combine_attrs="drop").assign_coords(task=["random", "random-ordered"])
+    assert memory.judge_commutative(both).verdict == verdict
+
+
+def four(zone_of, n_seeds=5):
+    return cube([8, 32, 64], [2600, 3000], n_seeds, lambda d_h, D, seed: typical(zone_of((d_h, D), seed))
+                if (d_h, D) in EXAMPLES.values() else None)
+
+
+NAMED = {cell: zones.ZONE_OF[name].value for name, cell in EXAMPLES.items()}
+
+
+def test_four_dynamics():
+    assert zones.judge_four_dynamics(four(lambda cell, seed: NAMED[cell])).verdict == "reproduced"
+    assert zones.judge_four_dynamics(four(lambda cell, seed: "UNGROKKING" if cell[0] > 8 else NAMED[cell])
+                                     ).verdict == "partly"
+    assert zones.judge_four_dynamics(four(lambda cell, seed: "SEMI_GROKKING")).verdict == "not reproduced"
+
+
+@pytest.mark.parametrize("moved, verdict", [(2, "reproduced"), (0, "not reproduced"), (5, "not reproduced")])
+def test_progression_varies_if_some_seeds_move_and_some_do_not(moved, verdict):
+    runs = four(lambda cell, seed: "PROGRESSION" if seed < moved else "UNGROKKING")
+    assert zones.judge_progression_varies(runs).verdict == verdict
+
+
+@pytest.mark.parametrize("grokking_change, verdict", [(-10, "reproduced"), (10, "partly")])
+def test_the_norm_is_judged_in_both_zones(grokking_change, verdict):
+    way = np.clip((np.log10(np.maximum(STEPS, 1)) - 3) / 1.2, 0, 1)
+
+    def curves(d_h, D, seed):
+        if d_h == 8:
+            return {"train_acc": 0.9 * way, "val_acc": 0.5 * way, "param_norm": 20 + 10 * way}
+        return {"train_acc": rise(100), "val_acc": way, "param_norm": 50 + grokking_change * way}
+    assert zones.judge_norm(cube([8, 64], DD, 3, curves)).verdict == verdict
+
+
+def world(zone_of, n_seeds=2):
+    return cube([4, 8, 12, 16, 24, 32, 64], [1000, 2000, 2600, 3000, 3600, 4000, 5000, 6000], n_seeds,
+                lambda d_h, D, seed: typical(zone_of(d_h, D)))
+
+
+def papers_zone(d_h, D):
+    """The sketch of the paper: D_mem = 200 d_h rises, D_crit = 4,500 − 25 d_h falls."""
+    if 200 * d_h < D:
+        return "PROGRESSION"
+    gap = D - (4500 - 25 * d_h)
+    return "GROKKING" if gap > 0 else "SEMI_GROKKING" if gap > -300 else "UNGROKKING"
+
+
+def test_the_papers_sketch_would_be_reproduced():
+    random = cube([4, 8, 12, 16, 24, 32, 64], ALL, 3,
+                  lambda d_h, D, seed: {"train_acc": min(1, 200 * d_h / 12769) + seed * 1e-4}, task="random")
+
+    def finished(d_h, D, seed):
+        curves = typical(papers_zone(d_h, D))
+        return curves | {"val_acc": rise(100, 0.6)} if papers_zone(d_h, D) == "PROGRESSION" and D > 4000 else curves
+    runs = cube([4, 8, 12, 16, 24, 32, 64], [1000, 2000, 2600, 3000, 3400, 3600, 4000, 5000, 6000], 2, finished)
+    measured = zones.judge_zone_map(runs, random)
+    assert measured.verdict == "reproduced", measured
+    assert "cross 1 times" in measured.sentence
+
+
+def test_a_map_with_few_cells_is_not_judged():
+    with pytest.raises(TooLittle, match="it takes 50"):
+        zones.judge_zone_map(cube([4, 8], [1000], 3, lambda *_: typical("GROKKING")),
+                             cube([4], ALL, 3, lambda *_: {}, task="random"))
+
+
+def test_a_settled_map_and_one_that_still_moves():
+    assert zones.judge_time_axis(world(papers_zone)).verdict == "reproduced"
+    late = {"train_acc": rise(100), "val_acc": rise(25_000)}
+    runs = cube(SIZES, [1000, 2000, 2600, 3000, 3600, 4000, 5000, 6000], 2,
+                lambda d_h, D, seed: late if D > 4000 else typical("UNGROKKING"))
+    measured = zones.judge_time_axis(runs)
+    assert measured.verdict == "not reproduced" and "28 runs generalise only after 20,000" in measured.sentence
+
+
+def test_another_recipe_is_judged_by_the_zones_it_keeps():
+    default = four(lambda cell, seed: NAMED[cell], n_seeds=3).assign_attrs(lr=1e-3)
+
+    def changed(zone_of):
+        return four(zone_of, n_seeds=2).expand_dims(lr=[3e-3])
+    assert zones.judge_recipe(changed(lambda cell, seed: NAMED[cell]), default).verdict == "reproduced"
+    lost = zones.judge_recipe(changed(lambda cell, seed: "UNGROKKING" if cell[0] == 64 else NAMED[cell]), default)
+    assert lost.verdict == "partly" and "lr 0.003 at (64, 3000): ungrokking for grokking" in lost.sentence
+    with pytest.raises(TooLittle):
+        zones.judge_recipe(four(lambda cell, seed: NAMED[cell]).expand_dims(lr=[1e-3]), default)
+
+
+def dd(accuracy, zone="PROGRESSION", n_seeds=3, train=None):
+    def curves(d_h, D, seed):
+        made = typical(zone) | {"val_acc": rise(100, accuracy(d_h, D) + 0.01 * seed)}
+        return made if train is None else made | {"train_acc": rise(100, train(d_h, D))}
+    return cube(SIZES, DD, n_seeds, curves)
+
+
+def valley(d_h, D):
+    return 0.05 if D <= 3000 and 16 <= d_h <= 32 else 0.3 if d_h < 16 else 0.4 + d_h / 200
+
+
+@pytest.mark.parametrize("accuracy, verdict", [
+    (valley, "reproduced"), (lambda d_h, D: d_h / 70, "not reproduced"),
+    (lambda d_h, D: valley(d_h, 2600 if D == 2600 else 5000), "partly"),
+    (lambda d_h, D: valley(d_h, 2600), "not reproduced"),
+])
+def test_double_descent(accuracy, verdict):
+    assert descent.judge_double_descent(dd(accuracy)).verdict == verdict
+
+
+def test_progression_trend():
+    def falls(d_h, D):
+        return 0.4 - d_h / 400 if D <= 3000 else 0.1 + d_h / 200
+    assert descent.judge_progression_trend(dd(falls)).verdict == "reproduced"
+    assert descent.judge_progression_trend(dd(lambda d_h, D: d_h / 200)).verdict == "not reproduced"
+
+
+def test_model_wise_grokking():
+    def gap(size_at):
+        return dd(lambda d_h, D: float(d_h >= size_at[D]) * 0.96, train=lambda d_h, D: float(d_h >= 16))
+    assert descent.judge_model_wise(gap({2600: 64, 3000: 48, 4000: 24, 5000: 16})).verdict == "reproduced"
+    assert descent.judge_model_wise(gap({2600: 48, 3000: 64, 4000: 24, 5000: 16})).verdict == "partly"
+    assert descent.judge_model_wise(gap({2600: 24, 3000: 24, 4000: 24, 5000: 24})).verdict == "not reproduced"
+
+
+@pytest.mark.parametrize("square, verdict", [
+    (valley, "reproduced"), (lambda d_h, D: d_h / 70, "not yet measured"),
+])
+def test_the_harder_task(square, verdict):
+    add = dd(lambda d_h, D: d_h / 70)
+    assert descent.judge_harder_task(dd(square).sel(D_train=[3000]), add).verdict == verdict
+
+
+def test_semi_grokking_needs_single_runs_that_are_partial():
+    sizes = [2000, 2400, 2600, 2800, 3000, 3200, 3600]
+
+    def partial(d_h, D, seed):
+        at = np.clip((D - 2200) / 1000, 0.0, 1.0)
+        return {"train_acc": rise(100), "val_acc": rise(9000, at)}
+
+    def mixed(d_h, D, seed):
+        return typical("GROKKING" if (D - 2200) / 1000 > (seed + 0.5) / 3 else "UNGROKKING")
+    assert grokking.judge_semi_grokking(cube([32, 64], sizes, 3, partial)).verdict == "reproduced"
+    assert grokking.judge_semi_grokking(cube([32, 64], sizes, 3, mixed)).verdict == "partly"
+
+
+def test_every_zone_has_an_example():
+    assert set(zones.ZONE_OF.values()) == set(Zone)
+
+
+def test_every_claim_asks_for_studies_that_exist_and_for_no_more_than_their_budget():
+    for claim in claims.CLAIMS.values():
+        for name, n_steps in claim.needs:
+            assert n_steps <= max(run.n_steps for run in studies.named(name)), claim.id

@@ -1,0 +1,77 @@
+"""The zone of a run, on curves made to lie in one."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from maps import STEPS, cube, rise, typical
+
+from grokbook import analysis
+from grokbook.analysis import Zone
+
+
+def zone_of(**curves) -> str:
+    return str(analysis.zones(cube([8], [3000], 1, lambda *_: curves)).item())
+
+
+@pytest.mark.parametrize("zone", list(Zone))
+def test_each_zone_is_recognised_by_its_typical_run(zone):
+    assert zone_of(**typical(zone.value)) == zone
+
+
+def test_a_small_network_that_learns_all_by_the_rule_progresses_and_does_not_grok():
+    assert zone_of(train_acc=rise(500), val_acc=rise(450)) == Zone.PROGRESSION
+
+
+def test_mirrors_alone_are_no_partial_understanding():
+    assert zone_of(train_acc=rise(100), val_acc=rise(100, 0.23), twin_free_val_acc=0.009) == Zone.UNGROKKING
+
+
+def test_accuracy_that_came_and_went_is_judged_by_where_it_ended():
+    fell = np.where(STEPS < 20_000, rise(5_000, 0.7), 0.01)
+    assert zone_of(train_acc=rise(100), val_acc=fell) == Zone.UNGROKKING
+
+
+def test_cut_curves_are_judged_by_what_is_left():
+    runs = cube([64], [4000], 1, lambda *_: typical("GROKKING"))
+    budgets = {budget: analysis.zones(runs.sel(step=slice(0, budget))).item() for budget in (50, 5_000, 40_000)}
+    assert budgets == {50: "PROGRESSION", 5_000: "UNGROKKING", 40_000: "GROKKING"}
+
+
+@given(st.lists(st.sampled_from([*Zone, ""]), min_size=1, max_size=6))
+def test_shares_count_the_seeds_and_the_main_zone_is_the_most_frequent(seeds):
+    runs = cube([8], [3000], len(seeds), lambda d, D, seed: typical(seeds[seed]) if seeds[seed] else None)
+    trained = [zone for zone in seeds if zone]
+    main = analysis.main_zone(runs).item()
+    if not trained:
+        assert main == "" and analysis.zone_shares(runs).isnull().all()
+        return
+    shares = analysis.zone_shares(runs).squeeze().to_series()
+    assert shares.to_dict() == pytest.approx({zone: trained.count(zone) / len(trained) for zone in Zone})
+    assert trained.count(main) == max(map(trained.count, Zone))
+
+
+def test_the_thresholds_are_arguments_and_move_the_zones():
+    runs = cube([8], [3000], 1, lambda *_: typical("UNGROKKING"))
+    assert analysis.zones(runs, negligible=0.01).item() == Zone.SEMI_GROKKING
+    runs = cube([8], [3000], 1, lambda *_: {"train_acc": rise(500), "val_acc": rise(400, 0.6)})
+    assert [analysis.zones(runs, on_the_way=at).item() for at in (0.5, 0.7)] == [Zone.PROGRESSION, Zone.SEMI_GROKKING]
+
+
+@pytest.mark.parametrize("zone, change", [("GROKKING", 40 / 50), ("PROGRESSION", 1.0)])
+def test_the_norm_is_compared_across_the_rise(zone, change):
+    found = analysis.norm_change(cube([8], [3000], 1, lambda *_: typical(zone)))
+    at = STEPS[STEPS >= 9_000][0] if zone == "GROKKING" else STEPS[STEPS >= 100][0]
+    assert found["begin"].item() == found["end"].item() == at
+    assert found["ratio"].item() == pytest.approx(1.0)  # begin and end are one evaluation: nothing lies between
+
+
+def test_a_slow_rise_has_a_norm_before_and_one_after():
+    way = np.clip((STEPS - 1_000) / 10_000, 0, 1)
+    found = analysis.norm_change(cube([8], [3000], 1, lambda *_: {"val_acc": way, "param_norm": 50 - 20 * way}))
+    assert found["begin"].item() == pytest.approx(2_000, rel=0.1) and found["end"].item() == pytest.approx(1e4, rel=0.1)
+    assert found["ratio"].item() == pytest.approx(32 / 48, rel=0.03)
+
+
+def test_a_run_that_did_not_generalise_has_no_norm_change():
+    assert analysis.norm_change(cube([8], [3000], 1, lambda *_: typical("UNGROKKING")))["ratio"].isnull().all()
