@@ -6,9 +6,10 @@
 
 Every contender does the same work, full-batch AdamW on the same networks. For one cell of the table they take turns,
 `repeats` times, so that a slow moment of the machine meets all of them; the median is printed with the range.
-Compilation and warm-up come before. Printed a cell: milliseconds a model-step, times faster than the usual loop, and
-the share of the machine's own matrix rate (`torch.mm` of 1024 × 1024 on as many threads), counting the matrix products
-that the fused pass cannot avoid: 6 · D_train · (9 d_h² + d_h · d_vocab) a step.
+Compilation and warm-up come before. Printed a cell: milliseconds a model-step, model-steps a second, times faster than
+the usual loop, and the share of the machine's own float32 matrix rate (`torch.mm` of 1024 × 1024 on as many threads, of
+8192 × 8192 on a GPU, which smaller ones do not fill), counting the matrix products that the fused pass cannot avoid:
+6 · D_train · (9 d_h² + d_h · d_vocab) a step.
 """
 
 import json
@@ -67,6 +68,7 @@ class Row:
     median_ms: float
     least_ms: float
     most_ms: float
+    model_steps_per_second: float
     times_faster: float
     share_of_matrix_rate: float
 
@@ -108,14 +110,15 @@ def engine_advance(name: str, configs: list[RunConfig], device: str, threads: in
 
 
 def matrix_rate(device: str) -> float:
-    """FLOP/s of a large float32 matrix product here, the best of ten."""
-    a = torch.randn(1024, 1024, device=device)
+    """FLOP/s of a large float32 matrix product here, the best of ten; TF32 stays off, as for the engines."""
+    size = 8192 if device.startswith("cuda") else 1024
+    a = torch.randn(size, size, device=device)
 
     def multiply(n_times: int) -> None:
         for _ in range(n_times):
             torch.mm(a, a)
 
-    return 2 * 1024**3 / min(_seconds(multiply, 3, device) / 3 for _ in range(10))
+    return 2 * size**3 / min(_seconds(multiply, 3, device) / 3 for _ in range(10))
 
 
 def measure(configs: list[RunConfig], contenders: dict[str, Advance], repeats: int, seconds: float,
@@ -132,8 +135,8 @@ def measure(configs: list[RunConfig], contenders: dict[str, Advance], repeats: i
     c, medians = configs[0], {name: statistics.median(values) for name, values in times.items()}
     flops = 6 * c.D_train * (9 * c.d_h**2 + c.d_h * c.d_vocab)
     usual, rate = medians[next(iter(medians))], statistics.median(rates)
-    return [Row(name, c.d_h, c.D_train, len(configs), medians[name], min(values), max(values), usual / medians[name],
-                flops / (1e-3 * medians[name]) / rate) for name, values in times.items()]
+    return [Row(name, c.d_h, c.D_train, len(configs), medians[name], min(values), max(values), 1e3 / medians[name],
+                usual / medians[name], flops / (1e-3 * medians[name]) / rate) for name, values in times.items()]
 
 
 def _seconds(advance: Advance, n_steps: int, device: str) -> float:
@@ -175,8 +178,8 @@ def main(sizes, train_sizes, cohorts, repeats, seconds, device, threads, with_co
     where = machine(device, threads)
     print(json.dumps(where) if as_json else " · ".join(f"{name} {value}" for name, value in where.items()))
     if not as_json:
-        print(f"{'d_h':>4} {'D_train':>7} {'models':>6} {'engine':<14} {'ms/model-step':>13} {'range':>17} "
-              f"{'faster':>7} {'matrix rate':>11}")
+        print(f"{'d_h':>4} {'D_train':>7} {'models':>6} {'engine':<14} {'ms/model-step':>13} {'range':>19} "
+              f"{'a second':>9} {'faster':>7} {'matrix rate':>11}")
     for n_models in cohorts:
         for d_h in sizes:
             for D_train in train_sizes:
@@ -191,9 +194,11 @@ def main(sizes, train_sizes, cohorts, repeats, seconds, device, threads, with_co
 
 
 def _line(row: Row) -> str:
-    spread = f"{row.least_ms:.3f} to {row.most_ms:.3f}"
-    return (f"{row.d_h:>4} {row.D_train:>7} {row.n_models:>6} {row.engine:<14} {row.median_ms:>13.3f} {spread:>17} "
-            f"{row.times_faster:>6.1f}× {row.share_of_matrix_rate:>10.0%}")
+    digits = 3 if row.median_ms >= 0.1 else 5
+    spread = f"{row.least_ms:.{digits}f} to {row.most_ms:.{digits}f}"
+    return (f"{row.d_h:>4} {row.D_train:>7} {row.n_models:>6} {row.engine:<14} {row.median_ms:>13.{digits}f} "
+            f"{spread:>19} {row.model_steps_per_second:>9,.0f} {row.times_faster:>6.1f}× "
+            f"{row.share_of_matrix_rate:>10.0%}")
 
 
 if __name__ == "__main__":

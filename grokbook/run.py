@@ -40,7 +40,8 @@ class Run:
 
     `curves` maps `step` (int64) and each of `METRICS` (float32; NaN where a metric has no pairs to be measured on) to
     arrays of one length. `settled` says that it was stopped by the early-stop rule rather than by its budget.
-    `provenance` says what trained it: engine, device, versions, seconds. `weights` are the final ones by name.
+    `provenance` says what trained it: engine, device, versions, and `seconds`, this run's share of the cohort's time:
+    each moment is divided evenly among the runs then in training. `weights` are the final ones by name.
     """
 
     config: RunConfig

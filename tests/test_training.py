@@ -21,6 +21,7 @@ from grokbook.training import ENGINES, cohorts, compiled, engine_named, vmapped
 from grokbook.training.loss import exact_cross_entropy, plain_cross_entropy
 
 SMALL = RunConfig(p=11, d_h=8, D_train=60, n_steps=30)
+ON_A_CPU = [name for name in ENGINES if name != "fused_cuda"]  # which has a module of tests for itself
 
 
 def start(configs):
@@ -74,7 +75,7 @@ def shapes(draw, scales=(0.5, 1.0, 2.0)):
                      n_warmup=draw(st.integers(0, 12)), init_scale=draw(st.sampled_from(scales)))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_A_CPU)
 @settings(max_examples=25, deadline=None)
 @given(config=shapes())
 def test_gradients_and_a_hundred_steps_are_those_of_the_usual_loop(engine, config):
@@ -87,7 +88,7 @@ def test_gradients_and_a_hundred_steps_are_those_of_the_usual_loop(engine, confi
     np.testing.assert_allclose(trainer.weights(0), flat(network, config), rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_A_CPU)
 @settings(max_examples=15, deadline=None)
 @given(config=shapes(scales=(0.5, 1.0)), loss=st.sampled_from(["exact", "plain"]))
 def test_float32_gradients_stay_close_to_float64_ones(engine, config, loss):
@@ -98,7 +99,7 @@ def test_float32_gradients_stay_close_to_float64_ones(engine, config, loss):
     assert relative(trainer.gradient()[0], gradient.numpy()) < 1e-5
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_A_CPU)
 @settings(max_examples=15, deadline=None)
 @given(config=shapes())
 def test_metrics_are_those_of_the_plain_network(engine, config):
@@ -116,7 +117,7 @@ def test_metrics_are_those_of_the_plain_network(engine, config):
     assert measured["param_norm"][0] == pytest.approx(np.linalg.norm(start([config])))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_A_CPU)
 def test_a_member_of_a_cohort_trains_as_it_does_alone(engine):
     configs = [SMALL.replace(D_train=D, seed=seed, lr=lr, weight_decay=decay, n_steps=n)
                for D, seed, lr, decay, n in ((60, 0, 1e-3, 1.0, 30), (20, 1, 1e-2, 0.1, 60), (100, 2, 3e-3, 0.0, 45))]
@@ -139,7 +140,7 @@ def test_on_the_fused_engine_it_does_so_bit_for_bit_whatever_the_threads():
             assert np.array_equal(alone.weights(0), together.weights(k)), (k, n_threads)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_A_CPU)
 def test_members_that_finish_leave_the_others_alone(engine):
     configs = [SMALL.replace(seed=seed, n_steps=50) for seed in range(3)]
     whole = engine_named(engine)(configs, start(configs), dtype="float64")
@@ -155,7 +156,7 @@ def test_a_cohort_too_large_for_memory_goes_through_in_groups(monkeypatch):
     configs = [SMALL.replace(seed=seed) for seed in range(5)]
     roomy = engine_named("vmapped")(configs, start(configs), dtype="float64")
     room = 2.5 * roomy._bytes_per_member() / vmapped.SHARE_OF_MEMORY
-    monkeypatch.setattr(vmapped, "_free_bytes", lambda device: room)
+    monkeypatch.setattr(vmapped, "free_bytes", lambda device: room)
     tight = engine_named("vmapped")(configs, start(configs), dtype="float64")
     assert len(roomy._groups) == 1 and len(tight._groups) == 3
     for engine in (roomy, tight):
@@ -203,6 +204,24 @@ def test_a_loss_with_the_right_answer_far_below_the_others_is_finite_and_right()
     fused, vmapped = (engine_named(name)([config], weights).evaluate() for name in ("fused", "vmapped"))
     assert np.isfinite(fused["val_loss"][0]) and fused["val_loss"][0] > 100
     assert fused["val_loss"][0] == pytest.approx(vmapped["val_loss"][0], rel=1e-4)
+
+
+@pytest.mark.parametrize("engine", ON_A_CPU)
+@pytest.mark.parametrize("name", models.weight_shapes(SMALL))
+def test_a_weight_that_is_not_a_number_shows_in_the_losses(engine, name):
+    weights = models.initial_weights(SMALL)
+    weights[name].flat[0] = np.nan
+    measured = engine_named(engine)([SMALL], models.flatten(weights, SMALL)[None], "cpu", "float32").evaluate()
+    assert np.isnan([measured["train_loss"][0], measured["val_loss"][0], measured["param_norm"][0]]).all()
+
+
+@pytest.mark.parametrize("engine", ON_A_CPU)
+def test_a_class_without_a_number_makes_no_answer_right(engine):
+    """One column of W_U: all other logits are finite, and the label's may be above all of those."""
+    weights = models.initial_weights(SMALL)
+    weights["W_U"][:, SMALL.p] = np.nan
+    measured = engine_named(engine)([SMALL], models.flatten(weights, SMALL)[None], "cpu", "float32").evaluate()
+    assert measured["train_acc"][0] == measured["val_acc"][0] == 0
 
 
 def test_evaluations_fall_on_the_grid_and_end_with_the_budget():
@@ -391,7 +410,8 @@ def test_cohorts_that_cannot_train_are_refused(arguments, sentence):
 
 
 @pytest.mark.parametrize("options, sentence", [
-    ({"engine": "warp"}, "engine='warp' is unknown; valid: auto, vmapped, fused"),
+    ({"engine": "warp"}, "engine='warp' is unknown; valid: auto, vmapped, fused, fused_cuda"),
+    ({"engine": "fused_cuda"}, "engine='fused_cuda' cannot train .* on cpu; valid here: fused, vmapped$"),
     ({"device": "abacus"}, "device='abacus' is unknown"),
     ({"device": "cuda"}, "device='cuda' is not there"),
 ])

@@ -1,10 +1,12 @@
 """The training core: one loop, and engines behind it that all compute the same thing.
 
-    vmapped   the plain network lifted with torch.func: any architecture, CPU or CUDA; the reference
-    fused     the one-layer transformer in one compiled pass, one network a thread: CPU
+    vmapped      the plain network lifted with torch.func: any architecture, CPU or CUDA; the reference
+    fused        the one-layer transformer in one compiled pass, one network a thread: CPU
+    fused_cuda   the same pass as Triton kernels over (network, tile of rows): CUDA
 """
 
 import importlib.util
+import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -21,7 +23,9 @@ from grokbook.training.loop import Evaluation, Training
 
 __all__ = ["ENGINES", "Evaluation", "Training", "able", "cohorts", "engine_named", "train", "train_all"]
 
-ENGINES = ("vmapped", "fused")
+ENGINES = {"vmapped": "Vmapped", "fused": "Fused", "fused_cuda": "FusedCuda"}
+"""Every engine, and the class that it is in the module of its name."""
+
 SHAPE = ("architecture", "task", "p", "d_h", "n_heads", "n_layers", "loss")
 """Fields that the members of a cohort share."""
 
@@ -109,15 +113,30 @@ def _device(name: str) -> torch.device:
 
 
 def able(config: RunConfig, device: torch.device) -> list[str]:
-    """Engines that can train this config on this device, the fastest first."""
-    one_layer = config.architecture == "transformer" and config.n_layers == 1
-    compiled = device.type == "cpu" and importlib.util.find_spec("numba") is not None
-    return ["fused", "vmapped"] if one_layer and compiled else ["vmapped"]
+    """Engines that can train this config on this device, the fastest first.
+
+    With TRITON_INTERPRET=1 in the environment, for tests, the CUDA kernels run on a CPU too, so slowly that only asking
+    for them by name chooses them.
+    """
+    if config.architecture != "transformer" or config.n_layers != 1:
+        return ["vmapped"]
+    if device.type == "cuda":
+        return ["fused_cuda", "vmapped"] if _fits_kernels(config) else ["vmapped"]
+    fused = ["fused"] if importlib.util.find_spec("numba") else []
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1" and _fits_kernels(config)
+    return [*fused, "vmapped", *(["fused_cuda"] if interpreted else [])]
+
+
+def _fits_kernels(config: RunConfig) -> bool:
+    """Whether Triton is there and its kernels hold a network of this size."""
+    if importlib.util.find_spec("triton") is None:
+        return False
+    return importlib.import_module("grokbook.training.fused_cuda").supports(config)
 
 
 def engine_named(name: str) -> Any:
-    """The class of an engine, `grokbook.training.<name>`; imported only now, since each needs packages of its own."""
-    return getattr(importlib.import_module(f"grokbook.training.{name}"), name.capitalize())
+    """The class of an engine; its module is imported only now, since each needs packages of its own."""
+    return getattr(importlib.import_module(f"grokbook.training.{name}"), ENGINES[name])
 
 
 def _engine(name: str, config: RunConfig, device: torch.device) -> str:
@@ -125,8 +144,8 @@ def _engine(name: str, config: RunConfig, device: torch.device) -> str:
     if name not in ("auto", *ENGINES):
         raise ValueError(f"engine={name!r} is unknown; valid: auto, {', '.join(ENGINES)}")
     if name not in ("auto", *choices):
-        raise ValueError(f"engine={name!r} cannot train {config.architecture} with n_layers={config.n_layers} on "
-                         f"{device.type}; valid here: {', '.join(choices)}")
+        raise ValueError(f"engine={name!r} cannot train {config.architecture} with n_layers={config.n_layers} and "
+                         f"d_h={config.d_h} on {device.type}; valid here: {', '.join(choices)}")
     return choices[0] if name == "auto" else name
 
 
@@ -143,12 +162,22 @@ def _provenance(engine: str, device: torch.device) -> dict[str, str]:
     return {"engine": engine, "device": f"{device.type} ({name})", "torch": torch.__version__, "commit": _commit()}
 
 
-def _commit() -> str:
-    """The commit of the checkout that trains, with + if the package differs from it; empty outside a checkout."""
-    git = ["git", "-C", str(Path(__file__).parents[1])]
+def _commit(package: Path = Path(__file__).parents[1]) -> str:
+    """The commit of the checkout that trains, with + if the package differs from it.
+
+    Empty where the package does not lie at the root of a checkout: one installed inside another project's repository
+    has nothing to do with that project's commits.
+    """
     try:
-        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
-        changes = subprocess.run([*git, "status", "--porcelain", "."], capture_output=True, text=True)
+        head = _git(package, "rev-parse", "--show-toplevel", "--short=12", "HEAD")
+        changes = _git(package, "status", "--porcelain", ".")
     except OSError:
         return ""
-    return head.stdout.strip() + ("+" if changes.stdout else "") if head.returncode == 0 else ""
+    root, _, commit = head.stdout.strip().rpartition("\n")
+    if head.returncode or Path(root) != package.resolve().parent:
+        return ""
+    return commit + ("+" if changes.stdout else "")
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True)

@@ -323,6 +323,6 @@ def examine(theta, sizes, entries, rows, y, shared, work, loss, right):
         soften(logits, y[:, at : at + n], stats, n)
         for r in range(n):
             own, top, rest, mine = stats[0, r], stats[1, r], stats[2, r], stats[3, r]
-            right[at + r] = own > top
+            right[at + r] = own > top and rest == rest  # top passes over what is not a number, rest does not
             # Where the label's own exponential has underflowed, its logit is far below: Z is the others alone.
             loss[at + r] = math.log1p(rest / mine) if top - own < 80 else math.log(rest) + top - own

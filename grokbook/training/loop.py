@@ -23,7 +23,7 @@ class Engine(Protocol):
 
     name: str
 
-    def advance(self, n_steps: int) -> None: ...
+    def advance(self, n_steps: int) -> None: ...  # returns once the steps are taken, for the loop times it
     def evaluate(self) -> dict[str, np.ndarray]: ...
     def weights(self, member: int) -> np.ndarray: ...
     def keep(self, members: Sequence[int]) -> None: ...
@@ -52,6 +52,7 @@ class Training:
     def __init__(self, configs: Sequence[RunConfig], engine: Engine, provenance: dict[str, Any]):
         self.configs, self.provenance = list(configs), provenance
         self.step, self.seconds = 0, 0.0
+        self._shares = [0.0 for _ in self.configs]
         self._engine = engine
         self._due = [set(evaluation_steps(c.n_steps).tolist()) for c in self.configs]
         self._members = list(range(len(self.configs)))
@@ -97,12 +98,13 @@ class Training:
             start = time.perf_counter()
             self._engine.advance(chunk)
             elapsed = time.perf_counter() - start
-            self.step, self.seconds, self._pace = self.step + chunk, self.seconds + elapsed, elapsed / chunk
+            self.step, self._pace = self.step + chunk, elapsed / chunk
+            self._spend(elapsed)
 
     def _evaluate(self) -> Evaluation:
         start = time.perf_counter()
         measured = self._engine.evaluate()
-        self.seconds += time.perf_counter() - start
+        self._spend(time.perf_counter() - start)
         metrics = {name: np.full(len(self.configs), np.nan) for name in METRICS}
         seen = [i for i in self._members if self.step in self._due[i] or self._stopping]
         for i in seen:
@@ -110,6 +112,11 @@ class Training:
                 metrics[name][i] = measured[name][self._members.index(i)]
         self._record(measured, seen)
         return Evaluation(self.step, metrics, self._drop_ended())
+
+    def _spend(self, elapsed: float) -> None:
+        self.seconds += elapsed
+        for i in self._members:
+            self._shares[i] += elapsed / len(self._members)
 
     def _record(self, measured: dict[str, np.ndarray], seen: Sequence[int]) -> None:
         for i in seen:
@@ -135,11 +142,12 @@ class Training:
         columns = np.array(self._curves[i]).T
         curves = {"step": columns[0].astype(np.int64)}
         curves |= {name: columns[k + 1].astype(np.float32) for k, name in enumerate(METRICS)}
+        provenance = {**self.provenance, "seconds": self._shares[i]}
         weights = {}
         if i in self._members:
             flat = self._engine.weights(self._members.index(i)).astype(np.float32)
             weights = models.unflatten(flat, self.configs[i])
-        return Run(self.configs[i], curves, self._settled(i), {**self.provenance, "seconds": self.seconds}, weights)
+        return Run(self.configs[i], curves, self._settled(i), provenance, weights)
 
 
 @contextmanager

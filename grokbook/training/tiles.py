@@ -276,12 +276,13 @@ def _unary(builder, name, x):
 
 
 def _exponential(builder, x):
-    """e^x for x ≤ 0, as 2^n e^f with |f| ≤ ln 2 / 2, Taylor's polynomial in f; never below the least normal number."""
+    """e^x for x ≤ 0, as 2^n e^f with |f| ≤ ln 2 / 2, Taylor's polynomial in f; never below the least normal number.
+    NaN stays NaN."""
     single = x.type.element == ir.FloatType()
     integer, mantissa, bias, degree, least = (
         (ir.IntType(32), 23, 127, 7, -87.0) if single else (ir.IntType(64), 52, 1023, 13, -708.0))
     ln2_high, ln2_low = (0.693359375, -2.12194440e-4) if single else (0.6931471803691238, 1.9082149292705877e-10)
-    x = builder.select(builder.fcmp_ordered(">", x, _constant(x.type, least)), x, _constant(x.type, least))
+    given, x = x, builder.select(builder.fcmp_ordered(">", x, _constant(x.type, least)), x, _constant(x.type, least))
     n = _unary(builder, "llvm.rint", builder.fmul(x, _constant(x.type, 1.4426950408889634)))
     f = _fused_multiply_add(builder, n, _constant(x.type, -ln2_high), x)
     f = _fused_multiply_add(builder, n, _constant(x.type, -ln2_low), f)
@@ -290,7 +291,8 @@ def _exponential(builder, x):
         total = _fused_multiply_add(builder, total, f, _constant(x.type, 1 / math.factorial(k)))
     integers = ir.VectorType(integer, x.type.count)
     exponent = builder.add(builder.fptosi(n, integers), _constant(integers, bias))
-    return builder.fmul(total, builder.bitcast(builder.shl(exponent, _constant(integers, mantissa)), x.type))
+    power = builder.fmul(total, builder.bitcast(builder.shl(exponent, _constant(integers, mantissa)), x.type))
+    return builder.select(builder.fcmp_unordered("uno", given, given), given, power)
 
 
 def _class_mask(builder, labels, v):

@@ -11,7 +11,6 @@ whose activations would not fit into memory goes through in groups of members.
 """
 
 import math
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,16 +22,13 @@ from grokbook import models, tasks
 from grokbook.config import BETAS, EPS, RunConfig
 from grokbook.run import METRICS
 from grokbook.training.loss import CROSS_ENTROPY, exact_cross_entropy
+from grokbook.training.memory import free_bytes
 
 ROWS = 4096
 """Table rows evaluated at a time, to bound memory."""
 
 SHARE_OF_MEMORY = 0.6
 """Of the memory that is free when training starts, what activations may take."""
-
-
-UNKNOWN_MEMORY = 2 * 1024**3
-"""Taken to be free where the system does not say."""
 
 
 class Vmapped:
@@ -67,13 +63,15 @@ class Vmapped:
         self._prepare()
 
     def advance(self, n_steps: int) -> None:
-        """Take that many steps of AdamW."""
+        """Take that many steps of AdamW; returns when the device has taken them."""
         step = self._step
         if self.device.type == "cuda":
             self._graph = self._graph or self._captured()
             step = self._graph.replay
         for _ in range(n_steps):
             step()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """The six metrics now, each (member,) float64."""
@@ -105,7 +103,7 @@ class Vmapped:
         """What follows from the members that are left."""
         self._graph: torch.cuda.CUDAGraph | None = None
         self._rows, self._share = self._train_rows()
-        at_once = max(1, int(SHARE_OF_MEMORY * _free_bytes(self.device) // self._bytes_per_member()))
+        at_once = max(1, int(SHARE_OF_MEMORY * free_bytes(self.device) // self._bytes_per_member()))
         self._groups = [slice(i, i + at_once) for i in range(0, len(self.theta), at_once)]
 
     def _bytes_per_member(self) -> int:
@@ -183,12 +181,3 @@ class Vmapped:
         self.v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
         root = torch.sqrt(1 - beta2**t).to(self.dtype)
         self.theta -= (lr / (1 - beta1**t)).to(self.dtype) * self.m / (self.v.sqrt() / root + EPS)
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError):  # Windows and macOS do not say
-        return UNKNOWN_MEMORY
