@@ -116,6 +116,21 @@ def status(store: Path | None) -> None:
 
 
 @main.command()
+@click.argument("networks", metavar="[NETWORK]...", nargs=-1)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@_store
+def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
+    """Train the NETWORKs (all, if none is named) that chapters open, and keep their weights."""
+    from grokbook import studies
+    from grokbook.store import Store
+    from grokbook.sweep import keep_weights
+
+    with _plainly():
+        for name in networks or studies.NETWORKS:
+            keep_weights(name, Store(store), device=device, say=click.echo)
+
+
+@main.command()
 @click.argument("claims", metavar="[CLAIM]...", nargs=-1)
 @_store
 def check(claims: tuple[str, ...], store: Path | None) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import xarray as xr
 
-from grokbook import analysis, tasks
+from grokbook import analysis, studies, tasks
 from grokbook.config import RunConfig
 from grokbook.store import Store
 
@@ -37,10 +38,30 @@ def _generalised() -> float:
     return float(analysis.events(runs)["t_gen"].max())
 
 
+def _progression() -> float:
+    runs = studies.four_dynamics().at(40_000).load()
+    return float(analysis.final(runs, "twin_free_val_acc").sel(d_h=8, D_train=3000).mean())
+
+
+def _threshold() -> float:
+    runs = studies.four_dynamics().at(40_000).load()
+    return float((analysis.zones(runs, negligible=0.002) == "UNGROKKING").sum())
+
+
+def _interval() -> float:
+    return float(analysis.interval(xr.DataArray([0.0, 0.0, 0.9], dims="seed"))["hi"])
+
+
 EXERCISES = {
     "mirrors": Exercise(_mirrors, 0.03, "Pick a validation pair with a ≠ b: how likely is its mirror in train?"),
     "labels": Exercise(_labels, 0.02, "A label among 113 is log₂ 113 bits; RunConfig(d_h=32).n_params counts weights."),
     "slowest": Exercise(_generalised, 0.001, "analysis.events(runs) gives t_gen for every run; NaN is `never`."),
+    "bits": Exercise(lambda: 6441 * np.log2(113), 0.01, "One label among 113 is log₂ 113 bits."),
+    "half-known": Exercise(lambda: np.log2(113) / 2, 0.01, "What is the cross entropy of each half?"),
+    "progression": Exercise(_progression, 0.01, "analysis.final(runs, metric) is where each run ended."),
+    "threshold": Exercise(_threshold, 0.001, "analysis.zones takes the threshold as `negligible`."),
+    "valley": Exercise(lambda: 0.4, 0.001, "The lower of the two shores counts."),
+    "interval": Exercise(_interval, 0.01, "Mean plus t times standard error; t for two degrees of freedom is 4.30."),
 }
 
 

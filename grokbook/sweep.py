@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from grokbook.config import RunConfig
 from grokbook.run import Run
 from grokbook.store import Store
-from grokbook.studies import Study
+from grokbook.studies import NETWORKS, Study
 from grokbook.training import cohorts, train
 
 COHORT = 8
@@ -85,6 +85,27 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
     progress.report.seconds = time.monotonic() - start
     progress.report.left = len(study.missing(store))
     return progress.report
+
+
+def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
+                 say: Callable[[str], None] | None = None) -> Run:
+    """Train one of `studies.NETWORKS` and store its weights at the steps named there and at its end.
+
+    Raises:
+        ValueError: there is no such network.
+        OSError: the store cannot be written.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"network={name!r} is unknown; valid: {', '.join(NETWORKS)}")
+    store, network = store or Store(), NETWORKS[name]
+    training = train([network.config], device=device)
+    for evaluation in training:
+        (run,) = evaluation.finished or training.runs()
+        if evaluation.step in network.steps or evaluation.finished:
+            path = store.write_weights(run, evaluation.step)
+            if say:
+                say(f"{name}: wrote {path.name}")
+    return run
 
 
 class _Progress:

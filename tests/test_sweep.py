@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from grokbook import RunConfig, Store, studies
-from grokbook.run import METRICS
-from grokbook.sweep import sweep
+from grokbook.models import initial_weights
+from grokbook.run import METRICS, evaluation_steps
+from grokbook.sweep import keep_weights, sweep
 from grokbook.training import train_all
 
 QUICK = RunConfig(p=7, d_h=8, D_train=20, n_steps=40)
@@ -36,6 +37,27 @@ def assert_as_trained_here(store: Store) -> None:
     assert len(stored) == len(store.frame()) == len(CONFIGS)
     for run in expected:
         np.testing.assert_array_equal(stored[run.config.run_id], np.stack([run.curves[name] for name in METRICS]))
+
+
+
+def test_the_networks_that_chapters_open_keep_their_weights(tmp_path, monkeypatch):
+    config = RunConfig(p=7, d_h=8, D_train=20, n_steps=60)
+    monkeypatch.setitem(studies.NETWORKS, "small", studies.Network(config, (0, 10)))
+    run, store = keep_weights("small", Store(tmp_path)), Store(tmp_path)
+    (alone,) = train_all([config])
+    for name, last in store.weights(config.run_id).items():
+        np.testing.assert_array_equal(last, alone.weights[name])
+        np.testing.assert_array_equal(store.weights(config.run_id, 0)[name],
+                                      initial_weights(config)[name].astype(np.float32))
+    assert run.last_step == 60 and len(list((tmp_path / "weights").iterdir())) == 3
+    with pytest.raises(ValueError, match="network='grokkd' is unknown; valid: grokked, "):
+        keep_weights("grokkd", store)
+
+
+@pytest.mark.parametrize("name", studies.NETWORKS)
+def test_kept_steps_are_steps_that_are_evaluated(name):
+    network = studies.NETWORKS[name]
+    assert set(network.steps) <= set(evaluation_steps(network.config.n_steps).tolist())
 
 
 def test_a_sweep_trains_what_is_missing_and_a_second_one_nothing(tmp_path):
