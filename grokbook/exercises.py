@@ -57,7 +57,7 @@ EXERCISES = {
     "mirrors": Exercise(_mirrors, 0.03, "Pick a validation pair with a ≠ b: how likely is its mirror in train?"),
     "labels": Exercise(_labels, 0.02, "A label among 113 is log₂ 113 bits; RunConfig(d_h=32).n_params counts weights."),
     "slowest": Exercise(_generalised, 0.001, "analysis.events(runs) gives t_gen for every run; NaN is `never`."),
-    "plateau": Exercise(_plateau, 0.02, "Pattern 2 covers everything: how often is pattern 1 right too, and what is G?"),
+    "plateau": Exercise(_plateau, 0.02, "Pattern 2 covers everything: how often is pattern 1 right too? Then G?"),
     "halfway": Exercise(_halfway, 0.02, "Where pattern 3 covers an example it answers; elsewhere pattern 2 does."),
     "least-heuristic": Exercise(_least_heuristic, 0.06, "Move γ of pattern 1 down, a hundredth at a time."),
 }

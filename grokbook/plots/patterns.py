@@ -227,7 +227,7 @@ def pattern_fit(run: xr.Dataset, fit: Fit) -> go.Figure:
 
 
 def _fit_notes(fit: Fit) -> list[str]:
-    clock = "log10(1 + step)" if fit.clock == "log" else "the step"
+    clock = "the step" if fit.clock == "linear" else "log10(1 + step)"
     n = 4 * len(fit.patterns)
     rms = " and ".join(f"{value:.4f} ({'train' if name == 'train_acc' else 'validation'})"
                        for name, value in fit.rms.items())
@@ -243,7 +243,7 @@ def _line(x, y, name: str, color: str, meta: dict, *, dash: str = "solid") -> go
 
 def _values(patterns: Sequence[Pattern]) -> str:
     """(γ, α, b, g) of every pattern in a line."""
-    told = [f"({p.gamma:.3g}, {p.alpha:.3g}, {p.b:.4g}, {p.g:.3g})" + (" preferred" if p.preferred else "")
+    told = [f"({p.gamma:.3g}, {p.alpha:.3g}, {float(f'{p.b:.4g}'):g}, {p.g:.3g}){' preferred' * p.preferred}"
             for p in patterns]
     return f"(γ, α, b, g) {', '.join(told)}"
 
