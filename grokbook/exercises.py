@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -52,6 +52,22 @@ def _interval() -> float:
     return float(analysis.interval(xr.DataArray([0.0, 0.0, 0.9], dims="seed"))["hi"])
 
 
+def _plateau() -> float:
+    heuristic, overfitting, _ = analysis.patterns.DOUBLE_DESCENT
+    return float(analysis.patterns.test_accuracy([heuristic, overfitting], 1e6))
+
+
+def _halfway() -> float:
+    times = analysis.patterns.TIMES
+    return float(times[analysis.patterns.test_accuracy(analysis.patterns.GROKKING, times).searchsorted(0.5)])
+
+
+def _least_heuristic() -> float:
+    first, *others = analysis.patterns.DOUBLE_DESCENT
+    kinds = {gamma / 100: analysis.kinds.kind_of([replace(first, gamma=gamma / 100), *others]) for gamma in range(101)}
+    return min(gamma for gamma, kind in kinds.items() if kind == "double descent")
+
+
 EXERCISES = {
     "mirrors": Exercise(_mirrors, 0.03, "Pick a validation pair with a ≠ b: how likely is its mirror in train?"),
     "labels": Exercise(_labels, 0.02, "A label among 113 is log₂ 113 bits; RunConfig(d_h=32).n_params counts weights."),
@@ -62,6 +78,9 @@ EXERCISES = {
     "threshold": Exercise(_threshold, 0.001, "analysis.zones takes the threshold as `negligible`."),
     "valley": Exercise(lambda: 0.4, 0.001, "The lower of the two shores counts."),
     "interval": Exercise(_interval, 0.01, "Mean plus t times standard error; t for two degrees of freedom is 4.30."),
+    "plateau": Exercise(_plateau, 0.02, "Pattern 2 covers everything: how often is pattern 1 right too? Then G?"),
+    "halfway": Exercise(_halfway, 0.02, "Where pattern 3 covers an example it answers; elsewhere pattern 2 does."),
+    "least-heuristic": Exercise(_least_heuristic, 0.06, "Move γ of pattern 1 down, a hundredth at a time."),
 }
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from grokbook import Run, RunConfig, Store, claims, tasks
+from grokbook.analysis import patterns as model
 from grokbook.run import METRICS, evaluation_steps
 
 
@@ -71,9 +72,32 @@ def test_symmetric_memorisers_flatter_the_split_and_plain_ones_do_not(tmp_path):
     assert "0.50 to 0.70" in symmetric.measured.sentence
 
 
-@pytest.mark.parametrize("claim", claims.CLAIMS)
+@pytest.mark.parametrize("claim", [claim.id for claim in claims.CLAIMS.values() if claim.study])
 def test_an_empty_store_gives_no_verdict(claim, tmp_path):
     assert claims.judge(claim, Store(tmp_path)).measured.verdict == "not yet measured"
+
+
+@pytest.mark.parametrize("claim", ["pattern-model", "two-patterns"])
+def test_a_claim_about_a_model_rests_on_no_runs(claim, tmp_path):
+    verdict = claims.judge(claim, Store(tmp_path))
+    assert verdict.measured.verdict == "reproduced" and verdict.measured.n == 0
+    assert "n = 0" not in str(verdict) + verdict._repr_html_() and "none: computed" in verdict._repr_markdown_()
+
+
+def test_a_model_without_heuristics_does_not_descend_twice(monkeypatch):
+    """The rule can fail: half of it where one set shows its curve, all of it where neither does."""
+    monkeypatch.setattr(model, "DOUBLE_DESCENT", model.GROKKING)
+    assert claims.judge("pattern-model").measured.verdict == "partly"
+    monkeypatch.setattr(model, "GROKKING", model.GROKKING[:2])
+    monkeypatch.setattr(model, "DOUBLE_DESCENT", model.GROKKING)
+    assert claims.judge("pattern-model").measured.verdict == "not reproduced"
+
+
+def test_another_rule_for_the_overlap_is_noticed(monkeypatch):
+    monkeypatch.setattr(model, "test_accuracy", lambda patterns, t: patterns[0].g * model.train_accuracy(patterns, t))
+    assert claims.judge("two-patterns").measured.verdict == "partly"
+    monkeypatch.setattr(model, "simulate", lambda *_, **__: (0.0, 0.0))
+    assert claims.judge("two-patterns").measured.verdict == "not reproduced"
 
 
 def test_an_unknown_claim_is_refused_with_the_ones_there_are():

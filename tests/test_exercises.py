@@ -21,6 +21,7 @@ def test_the_right_answer_is_right_and_others_are_not(name, capsys):
 
 @pytest.mark.parametrize("name, answer", [
     ("mirrors", (3000 / 12768) * 112 / 113), ("labels", 2 * (32 * (114 + 3 + 114) + 12 * 32**2) / 6.82),
+    ("plateau", 0.7 / 2), ("halfway", 200), ("least-heuristic", 0.2),
 ])
 def test_answers_worked_out_by_hand_are_right(name, answer, capsys):
     exercises.check(name, answer)
@@ -28,8 +29,9 @@ def test_answers_worked_out_by_hand_are_right(name, answer, capsys):
 
 
 def test_the_chapters_solutions_are_right(capsys):
-    """What stands behind `answer = ` in the solutions of chapter 01, run as the reader would run it."""
-    text = (ROOT / "notebooks" / "01_grokking.py").read_text().replace("\n# ", " ")
+    """What stands behind `answer = ` in the solutions of the chapters, run as the reader would run it."""
+    chapters = sorted((ROOT / "notebooks").glob("*.py"))
+    text = "".join(chapter.read_text() for chapter in chapters).replace("\n# ", " ")
     scope = {"gb": grokbook, "runs": grokbook.Store().load("grokking"),
              "split": grokbook.tasks.split(grokbook.RunConfig(D_train=3000))}
     solutions = re.findall(r"`answer = ([^`]+)`", text)

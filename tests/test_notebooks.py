@@ -21,6 +21,7 @@ SOURCES = sorted(book.NOTEBOOKS.glob("*.py"))
 
 OTHER_VALUES = {
     "01_grokking": {"d_h": 32, "D_train": 4000, "n_steps": 200},
+    "06_pattern_model": {"d_h": 32, "n_patterns": 2, "clock": "log"},
 }
 """Parameters for a second, short run of each chapter, by its name."""
 

@@ -4,6 +4,7 @@ Everything takes the `xarray.Dataset` that the store loads (dimensions of varyin
 returns labelled arrays or tables. What was not observed is NaN, and beside it stands how far the run was followed.
 """
 
+from grokbook.analysis import kinds, patterns
 from grokbook.analysis.capacity import capacity
 from grokbook.analysis.critical import critical_size, partial_range
 from grokbook.analysis.descent import double_descent
@@ -18,11 +19,14 @@ from grokbook.analysis.events import (
     typical_seed,
 )
 from grokbook.analysis.norms import norm_change
+from grokbook.analysis.pattern_fit import Fit, fit_patterns
+from grokbook.analysis.patterns import Pattern
 from grokbook.analysis.star import star
 from grokbook.analysis.statistics import interval, rate
 from grokbook.analysis.twins import twin_accuracy, twin_share
 from grokbook.analysis.zones import Zone, main_zone, zone_shares, zones
 
-__all__ = ["GENERALISED", "MEMORISED", "SUSTAINED", "Zone", "capacity", "carried", "critical_size", "crossing",
-           "double_descent", "events", "final", "interval", "main_zone", "norm_change", "partial_range", "rate", "star",
-           "twin_accuracy", "twin_share", "typical_seed", "zone_shares", "zones"]
+__all__ = ["GENERALISED", "MEMORISED", "SUSTAINED", "Fit", "Pattern", "Zone", "capacity", "carried", "critical_size",
+           "crossing", "double_descent", "events", "final", "fit_patterns", "interval", "kinds", "main_zone",
+           "norm_change", "partial_range", "patterns", "rate", "star", "twin_accuracy", "twin_share", "typical_seed",
+           "zone_shares", "zones"]

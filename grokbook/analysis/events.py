@@ -17,6 +17,9 @@ MEMORISED = 0.99
 GENERALISED = 0.99
 """Validation accuracy at which a run has generalised."""
 
+LONG_BEFORE = 2
+"""Validation accuracy rises long after train accuracy if it takes this many times as many steps."""
+
 SUSTAINED = SETTLED
 """Evaluations in a row that make a crossing count: a fifth more steps on the logarithmic grid.
 

@@ -1,17 +1,19 @@
 """Numbers to verdicts: what a source says, what we measured, and whether they agree, by a rule written before looking.
 
-A claim is one function of the stored runs. Too little data gives *not yet measured*, never a pass; a failed claim
-stays in the book.
+A claim is one function of the stored runs, or of a model that needs none. Too little data gives *not yet measured*,
+never a pass; a failed claim stays in the book.
 """
 
 from grokbook import studies
-from grokbook.claims import descent, grokking, memory, zones
+from grokbook.claims import descent, grokking, memory, patterns, zones
 from grokbook.claims.card import VERDICTS, Claim, Measured, TooLittle, Verdict
 from grokbook.store import Store
 
 __all__ = ["CLAIMS", "VERDICTS", "Claim", "Measured", "Verdict", "judge"]
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for module in (grokking, memory, zones, descent) for claim in module.CLAIMS}
+CHAPTERS = (grokking, memory, zones, descent, patterns)
+
+CLAIMS: dict[str, Claim] = {claim.id: claim for module in CHAPTERS for claim in module.CLAIMS}
 """Every claim by its id, in the order of the chapters."""
 
 

@@ -28,7 +28,8 @@ class Claim:
     """A statement that can be judged. `rule` says in words what `measure` computes.
 
     `needs` names studies, each with the steps that its runs must have been followed: `measure` gets one Dataset each,
-    of those runs on the study's own grid that have been trained, cut at that step.
+    of those runs on the study's own grid that have been trained, cut at that step. A claim about a model needs none and
+    is computed.
     """
 
     id: str
@@ -48,7 +49,7 @@ class Verdict:
     measured: Measured
 
     def __repr__(self) -> str:
-        return f"{self.claim.id}: {self.measured.verdict} (n = {self.measured.n}). {self.measured.sentence}"
+        return f"{self.claim.id}: {self.measured.verdict} ({self._runs()}). {self.measured.sentence}"
 
     def _repr_markdown_(self) -> str:
         rows = "\n".join(f"| {name} | {text} |" for name, text in self._rows())
@@ -65,4 +66,7 @@ class Verdict:
     def _rows(self) -> tuple[tuple[str, str], ...]:
         claim = self.claim
         return (("The source says", f"{claim.says} ({claim.source})"), ("We measured", self.measured.sentence),
-                ("Judged by", claim.rule), ("Ours", claim.ours), ("Runs", f"n = {self.measured.n}"))
+                ("Judged by", claim.rule), ("Ours", claim.ours), ("Runs", self._runs()))
+
+    def _runs(self) -> str:
+        return f"n = {self.measured.n}" if self.claim.needs else "none: computed"

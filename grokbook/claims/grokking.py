@@ -13,6 +13,7 @@ from grokbook.analysis import (
     twin_share,
     zones,
 )
+from grokbook.analysis.events import LONG_BEFORE
 from grokbook.claims.card import Claim, Measured, TooLittle
 
 ENOUGH_SEEDS = 3
@@ -20,9 +21,6 @@ ENOUGH_SEEDS = 3
 
 NO_BETTER = 2 / 113
 """Twin-free accuracy of a run that has understood nothing: no more than twice chance."""
-
-LONG_BEFORE = 2
-"""Validation accuracy rises long after train accuracy if it takes this many times as many steps."""
 
 STEPS = 40_000
 """Budget of the runs that most claims are judged by: the longest that runs over the whole grid were given so far."""

@@ -8,6 +8,7 @@ from grokbook.plots.accuracy import final_accuracy
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.curves import grokking_panels, learning_curves, loss_and_norm, seed_panels
 from grokbook.plots.maps import atlas, zone_map
+from grokbook.plots.patterns import pattern_curves, pattern_fit, pattern_map, pattern_morph, two_pattern_squares
 from grokbook.plots.picture import show
 from grokbook.plots.sizes import accuracy_by_size, compare_by_size, memory
 from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, d_h_color, step_axis
@@ -15,4 +16,5 @@ from grokbook.plots.traces import find
 
 __all__ = ["METRIC_COLORS", "ZONE_COLORS", "accuracy_by_size", "atlas", "caption", "compare_by_size", "d_h_color",
            "final_accuracy", "find", "frame", "grokking_panels", "learning_curves", "loss_and_norm", "memory",
-           "seed_panels", "show", "step_axis", "zone_map"]
+           "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph", "seed_panels", "show", "step_axis",
+           "two_pattern_squares", "zone_map"]

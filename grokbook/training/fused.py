@@ -1,9 +1,12 @@
 """The CPU engine: the fused pass of `fused_pass`, one network a thread.
 
-A lone network, or those left over when the cohort does not divide by the threads, is split by rows over all threads.
+A cohort of fewer networks than threads is split by rows over all threads. A larger one is shared out in whole steps, a
+network at the border between two threads first by one and then by the other, so that all end together.
 """
 
+import math
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from queue import SimpleQueue
@@ -26,6 +29,7 @@ class Member:
 
     def __init__(self, config: RunConfig, weights: np.ndarray, dtype: type):
         self.config, self.step, self.plain = config, 0, config.loss == "plain"
+        self._turn = threading.Lock()
         table, split = tasks.table(config), tasks.split(config)
         entries, rows = _entries(table.tokens)
         train = np.flatnonzero(split.train)
@@ -55,11 +59,12 @@ class Member:
         return int((n_ctx - 1) * width + n_ctx * n_heads + 12 * d + n_vocab + 4)
 
     def advance(self, n_steps: int, work: np.ndarray) -> None:
-        """Steps on the calling thread."""
-        advance(self.theta, self.m, self.v, self.sizes, self.entries, self.train_rows, self.train_y, self.share,
-                self.bounds, self.shared, self.partials, work, _ones(work), self.optimiser, self.step, n_steps,
-                self.plain)
-        self.step += n_steps
+        """Steps on the calling thread, once no other thread takes steps of this member."""
+        with self._turn:
+            advance(self.theta, self.m, self.v, self.sizes, self.entries, self.train_rows, self.train_y, self.share,
+                    self.bounds, self.shared, self.partials, work, _ones(work), self.optimiser, self.step, n_steps,
+                    self.plain)
+            self.step += n_steps
 
     def tabulate(self) -> None:
         """The first third of a step split over threads: what the rows share."""
@@ -121,8 +126,29 @@ def _padded(columns: np.ndarray) -> np.ndarray:
     return np.concatenate([columns, np.repeat(columns[:, :1], extra, axis=1)], axis=1).astype(np.int32)
 
 
+def shares(costs: Sequence[float], n_steps: int, n_threads: int) -> list[list[tuple[int, int]]]:
+    """For each thread the (member, steps) that it takes, in order, where a step of each member costs so much.
+
+    McNaughton's wrap-around rule (1959): fill one thread after the other, and where one is full let the next begin with
+    what is left of the member. It begins at once, and the first thread comes to that member last, so they seldom meet.
+    """
+    quota = n_steps * sum(costs) / n_threads
+    filled: list[list[tuple[int, int]]] = [[]]
+    room = quota
+    for member, cost in enumerate(costs):
+        left = n_steps
+        while left:
+            taken = left if len(filled) == n_threads else min(left, math.ceil(room / cost))
+            filled[-1].append((member, taken))
+            left, room = left - taken, room - taken * cost
+            if room <= 0 and len(filled) < n_threads:
+                filled.append([])
+                room += quota
+    return filled
+
+
 class Fused:
-    """A cohort on the CPU, one member a thread; members left over, or a lone one, are split over the threads."""
+    """A cohort on the CPU, shared out to the threads."""
 
     name = "fused"
 
@@ -139,13 +165,13 @@ class Fused:
 
     def advance(self, n_steps: int) -> None:
         """Take that many steps of AdamW."""
-        # Splitting keeps PARTS threads busy; more members than that would leave idle are better trained whole.
-        left_over = len(self.members) % self.n_threads
-        whole = len(self.members) - (left_over if left_over * PARTS <= self.n_threads or self.n_threads <= PARTS else 0)
-        self._together([(member.advance, n_steps) for member in self.members[:whole]])
-        for member in self.members[whole:]:
-            for _ in range(n_steps):
-                self._split_step(member)
+        if len(self.members) < min(PARTS, self.n_threads):  # one after the other, each on all threads
+            for member in self.members:
+                for _ in range(n_steps):
+                    self._split_step(member)
+            return
+        costs = [member.train_rows.shape[1] for member in self.members]
+        self._together([(self._take, share) for share in shares(costs, n_steps, self.n_threads)])
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """The six metrics now, each (member,) float64."""
@@ -166,6 +192,10 @@ class Fused:
             member.tabulate()
             self._together([(member.part, k) for k in range(PARTS)])
         return np.array([member.gradient() for member in self.members])
+
+    def _take(self, share: Sequence[tuple[int, int]], work: np.ndarray) -> None:
+        for member, n_steps in share:
+            self.members[member].advance(n_steps, work)
 
     def _split_step(self, member: Member) -> None:
         member.tabulate()

@@ -1,0 +1,157 @@
+"""What a pair of curves shows: grokking, double descent, both or neither. The thresholds stand here, with reasons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from grokbook.analysis.events import LONG_BEFORE, MEMORISED
+from grokbook.analysis.patterns import DOUBLE_DESCENT, TIMES, Pattern, covered, predictiveness, shares, usage
+
+KINDS = ("neither", "double descent", "grokking", "both")
+
+DIP = 0.05
+"""Least rise, fall and second rise of test accuracy in a double descent. Seen at a glance in a figure, and nine times
+the sampling error of an accuracy over the 8,769 pairs that validate a network shown 4,000."""
+
+LOW, HIGH = 0.1, 0.9
+"""Test accuracies that count as still near chance and as generalised: the usual two ends of a rise. Looser than what
+events of trained networks use, since a γ just short of 1 is no event of another kind."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What curves look like, every field over the leading dimensions of the curves.
+
+    `peak`, `valley` and their times are those of the deepest dip of test accuracy; `dip` is its depth, the least of the
+    rise before, the fall and the rise after. `t_mem` and `t_gen`: first times at `MEMORISED` and at `HIGH`, NaN if
+    never; `test_at_mem` the test accuracy at t_mem; `start` and `end` the first and last test accuracy.
+    """
+
+    start: np.ndarray
+    end: np.ndarray
+    dip: np.ndarray
+    peak: np.ndarray
+    t_peak: np.ndarray
+    valley: np.ndarray
+    t_valley: np.ndarray
+    t_mem: np.ndarray
+    t_gen: np.ndarray
+    test_at_mem: np.ndarray
+
+    def kind(self, *, dip: float = DIP, low: float = LOW) -> np.ndarray:
+        """The place in `KINDS` of each pair of curves.
+
+        Double descent: test accuracy rises, falls and rises again, each by at least `dip`, and train accuracy does not
+        fall with it. Grokking: test accuracy is at most `low` when train accuracy reaches `MEMORISED`, and reaches
+        `HIGH`, no sooner than after `LONG_BEFORE` times as long.
+        """
+        descends = self.dip >= dip
+        groks = (self.test_at_mem <= low) & (self.t_gen >= LONG_BEFORE * self.t_mem)  # NaN compares as False
+        return descends + 2 * groks.astype(int)
+
+
+def shape(t: ArrayLike, train: ArrayLike, test: ArrayLike) -> Shape:
+    """The shape of curves `train` and `test` (…, time) at times `t` (time,), ascending from a start at 0.
+
+    Made for smooth curves. In measured ones, noise of `DIP` and more would count as a dip.
+    """
+    t, train, test = np.asarray(t, float), np.asarray(train, float), np.asarray(test, float)
+    top = np.maximum.accumulate(test, axis=-1)
+    later = np.flip(np.maximum.accumulate(np.flip(test, axis=-1), axis=-1), axis=-1)
+    at_top = np.maximum.accumulate(np.where(test == top, np.arange(len(t)), 0), axis=-1)
+    depth = np.minimum(np.minimum(top - test[..., :1], top - test), later - test)
+    depth = np.where(train >= np.take_along_axis(train, at_top, -1), depth, 0)
+    valley = depth.argmax(axis=-1)[..., None]
+    peak = np.take_along_axis(at_top, valley, -1)
+    mem, gen = (_first(values, level) for values, level in ((train, MEMORISED), (test, HIGH)))
+    return Shape(start=test[..., 0], end=test[..., -1], dip=_at(depth, valley), peak=_at(test, peak),
+                 t_peak=t[peak[..., 0]], valley=_at(test, valley), t_valley=t[valley[..., 0]], t_mem=_time(t, mem),
+                 t_gen=_time(t, gen), test_at_mem=np.where(mem[..., 0] < 0, np.nan, _at(test, mem)))
+
+
+def shape_of(patterns: Sequence[Pattern], t: ArrayLike = TIMES) -> Shape:
+    """The shape of the pattern model's curves."""
+    p = predictiveness(patterns, t)
+    used = usage(patterns, t)
+    return shape(t, covered(p), np.tensordot([pattern.g for pattern in patterns], used, axes=1))
+
+
+def kind_of(patterns: Sequence[Pattern], t: ArrayLike = TIMES) -> str:
+    """Which of `KINDS` the pattern model's curves show."""
+    return KINDS[int(shape_of(patterns, t).kind())]
+
+
+def kind_map(patterns: Sequence[Pattern] = DOUBLE_DESCENT, *, size: int = 41, t: ArrayLike = TIMES,
+             dip: float = DIP, low: float = LOW) -> np.ndarray:
+    """The kind over γ of the first pattern (rows) and of the last (columns), each in `size` values from 0 to 1.
+
+    All else is as in `patterns`; `dip` and `low` as in `Shape.kind`. Returns places in `KINDS`, (size, size).
+
+    Raises:
+        ValueError: fewer than two patterns.
+    """
+    if len(patterns) < 2:
+        raise ValueError(f"the map spans γ of two patterns and there is {len(patterns)}; valid: two or more")
+    gamma = np.linspace(0, 1, size)
+    ones = [replace(patterns[0], gamma=1), *patterns[1:-1], replace(patterns[-1], gamma=1)]
+    p = np.tile(predictiveness(ones, t)[:, None, None], (1, size, size, 1))
+    p[0] *= gamma[:, None, None]
+    p[-1] *= gamma[:, None]
+    preferred = next((i for i, pattern in enumerate(patterns) if pattern.preferred), None)
+    test = np.tensordot([pattern.g for pattern in patterns], shares(p, preferred), axes=1)
+    return shape(t, covered(p), test).kind(dip=dip, low=low)
+
+
+def describe(patterns: Sequence[Pattern], t: ArrayLike = TIMES) -> str:
+    """What the pattern model's curves show, and which patterns make it so, in a sentence or two."""
+    seen, used, t = shape_of(patterns, t), usage(patterns, t), np.asarray(t, float)
+    kind = KINDS[int(seen.kind())]
+
+    def grower(since, until, weight=1.0) -> str:
+        """The pattern that came to answer the most examples, or the most of them rightly."""
+        gain = used[:, np.searchsorted(t, until)] - used[:, np.searchsorted(t, since)]
+        i = int((gain * weight).argmax())
+        return f"pattern {i + 1} (g = {patterns[i].g:g})"
+
+    g = np.array([pattern.g for pattern in patterns])
+
+    said = []
+    if kind in ("double descent", "both"):
+        said.append(f"Test accuracy rises to {seen.peak:.2f} at t = {seen.t_peak:g} as {grower(t[0], seen.t_peak, g)} "
+                    f"grows, falls to {seen.valley:.2f} at t = {seen.t_valley:g} as "
+                    f"{grower(seen.t_peak, seen.t_valley)} takes over, and ends at {seen.end:.2f} with the growth of "
+                    f"{grower(seen.t_valley, t[-1], g)}: double descent.")
+    if kind in ("grokking", "both"):
+        said.append(f"Train accuracy reaches {MEMORISED:g} at t = {seen.t_mem:g} through {grower(t[0], seen.t_mem)}, "
+                    f"while test accuracy is {seen.test_at_mem:.2f}; that reaches {HIGH:g} at t = {seen.t_gen:g} "
+                    f"through {grower(seen.t_mem, seen.t_gen, g)}: grokking.")
+    return " ".join(said) or _neither(seen)
+
+
+def _neither(seen: Shape) -> str:
+    why = [f"no dip of test accuracy is {DIP:g} deep"]
+    if np.isnan(seen.t_mem):
+        why.append(f"train accuracy never reaches {MEMORISED:g}")
+    elif seen.test_at_mem > LOW:
+        why.append(f"test accuracy is already {seen.test_at_mem:.2f} when train accuracy reaches {MEMORISED:g}")
+    elif np.isnan(seen.t_gen):
+        why.append(f"test accuracy never reaches {HIGH:g}")
+    else:
+        why.append("test accuracy follows train accuracy too soon")
+    return f"Neither double descent nor grokking: {', and '.join(why)}. Test accuracy ends at {seen.end:.2f}."
+
+
+def _first(values: np.ndarray, level: float) -> np.ndarray:
+    """Place of the first value at or above a level, (…, 1); −1 if there is none."""
+    reached = values >= level
+    return np.where(reached.any(axis=-1), reached.argmax(axis=-1), -1)[..., None]
+
+
+def _at(values: np.ndarray, place: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(values, place, -1)[..., 0]
+
+
+def _time(t: np.ndarray, place: np.ndarray) -> np.ndarray:
+    return np.where(place[..., 0] < 0, np.nan, t[place[..., 0]])

@@ -1,0 +1,218 @@
+"""The pattern model of Davies, Langosco & Krueger 2022, §2.2: training as a race of patterns of different speeds.
+
+Pattern i is right on a training example with probability p_i(t) = γ_i / (1 + exp(−α_i (t − b_i))), independently of the
+others. Training accuracy is the chance that any is right, test accuracy the mean generalisation g of those that are:
+
+    acc_train(t) = 1 − Π_i (1 − p_i(t))                                                                     (Eq 1)
+    acc_test(t)  = Σ_A P_A(t) G(A),   P_A = Π_{i∈A} p_i Π_{j∉A} (1 − p_j),   G(A) = mean of g_i over A      (Eq 2)
+
+and G(A) = g_k whenever A holds the preferred pattern k. The paper leaves G(∅), a mean over nothing, undefined; here the
+empty subset contributes 0: an example that no pattern covers is answered wrongly.
+
+The sum has 2ⁿ terms. Because 1/|A| = ∫₀¹ x^(|A|−1) dx it is Σ_i g_i u_i with
+
+    u_i = p_i ∫₀¹ Π_{j≠i} (1 − p_j + p_j x) dx,
+
+a polynomial of degree n − 1, which Gauss and Legendre integrate exactly with n/2 points: n² operations. With a
+preferred pattern, u_k = p_k and the others share the rest, 1 − p_k, in the same way.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import expit
+
+from grokbook.config import typed
+
+TIMES = np.arange(301.0)
+"""Times 0…300, as far as Fig 2 goes."""
+
+MOST_SUBSETS = 20
+"""Patterns whose subsets are still summed one by one: a million terms."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern: maximum predictiveness γ, learning speed α, inflection point b, generalisation g, all as in §2.2.
+
+    Raises:
+        TypeError: a value that is no number, or `preferred` no bool.
+        ValueError: a value outside of its range.
+    """
+
+    gamma: float
+    alpha: float
+    b: float
+    g: float
+    preferred: bool = False
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, typed(field.name, field.type, getattr(self, field.name)))
+        for name, most in (("gamma", 1), ("g", 1), ("alpha", math.inf), ("b", math.inf)):
+            value = getattr(self, name)
+            if not 0 <= value <= most or math.isinf(value):
+                valid = "0 to 1" if most == 1 else "a finite number, 0 or more"
+                raise ValueError(f"{name}={value:g} is not valid; valid: {valid}")
+
+
+Patterns = Sequence[Pattern]
+
+DOUBLE_DESCENT = (Pattern(0.7, 0.15, 30, 1), Pattern(1, 0.15, 50, 0), Pattern(0.2, 0.05, 200, 1, preferred=True))
+"""Fig 2, left: heuristics, overfitting, and a slow pattern that generalises."""
+
+GROKKING = (replace(DOUBLE_DESCENT[0], gamma=0), DOUBLE_DESCENT[1], replace(DOUBLE_DESCENT[2], gamma=1))
+"""Fig 2, right: the same three types, without heuristics and with a slow pattern that covers everything."""
+
+TYPES = ("heuristic", "overfitting", "slow")
+"""What the paper calls these three."""
+
+TWO = (Pattern(0.6, 0.05, 150, 0.9), Pattern(0.8, 0.15, 50, 0.2))
+"""Fig 3 has two patterns and gives no numbers. Ours: a slow one that generalises, a fast one that hardly does."""
+
+PRESETS: dict[str, Patterns] = {
+    "double descent": DOUBLE_DESCENT, "grokking": GROKKING, "two patterns": TWO,
+    "two patterns, the first preferred": (replace(TWO[0], preferred=True), TWO[1]),
+}
+
+CORNERS = [[patterns[0].gamma, patterns[-1].gamma] for patterns in (DOUBLE_DESCENT, GROKKING)]
+
+PATHS = {
+    "γ₁ and γ₃ together": np.array(CORNERS),
+    "first γ₁, then γ₃": np.array([CORNERS[0], [CORNERS[1][0], CORNERS[0][1]], CORNERS[1]]),
+    "first γ₃, then γ₁": np.array([CORNERS[0], [CORNERS[0][0], CORNERS[1][1]], CORNERS[1]]),
+}
+"""Ways from double descent to grokking, as points (γ₁, γ₃) joined by straight lines; the paper's is the first."""
+
+
+def predictiveness(patterns: Patterns, t: ArrayLike) -> np.ndarray:
+    """p_i(t) of every pattern, (pattern, …) over the shape of `t`.
+
+    Raises:
+        ValueError: no patterns, or more than one that is preferred.
+    """
+    _preferred(patterns)
+    gamma, alpha, b = (np.array([getattr(pattern, name) for pattern in patterns]) for name in ("gamma", "alpha", "b"))
+    return sigmoids(gamma, alpha, b, np.asarray(t, float))
+
+
+def sigmoids(gamma: np.ndarray, alpha: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """γ / (1 + exp(−α (t − b))) of parameters (pattern,) at times (…), as (pattern, …)."""
+    gamma, alpha, b = (np.reshape(value, (-1, *[1] * t.ndim)) for value in (gamma, alpha, b))
+    return gamma * expit(alpha * (t - b))
+
+
+def train_accuracy(patterns: Patterns, t: ArrayLike) -> np.ndarray:
+    """Eq 1 at times `t`, in their shape. Errors as `predictiveness`."""
+    return covered(predictiveness(patterns, t))
+
+
+def test_accuracy(patterns: Patterns, t: ArrayLike) -> np.ndarray:
+    """Eq 2 at times `t`, in their shape, by the integral above. Errors as `predictiveness`."""
+    return np.tensordot([p.g for p in patterns], usage(patterns, t), axes=1)
+
+
+def usage(patterns: Patterns, t: ArrayLike) -> np.ndarray:
+    """Share of test examples that each pattern answers, (pattern, …); they add up to `train_accuracy`.
+
+    Errors as `predictiveness`.
+    """
+    return shares(predictiveness(patterns, t), _preferred(patterns))
+
+
+def covered(p: np.ndarray) -> np.ndarray:
+    """Probability that any of independent events (event, …) with probabilities `p` happens."""
+    return 1 - np.prod(1 - p, axis=0)
+
+
+def shares(p: np.ndarray, preferred: int | None = None) -> np.ndarray:
+    """Share of examples that falls to each of patterns with predictiveness `p` (pattern, …), in the same shape."""
+    if preferred is not None:
+        others = shares(np.delete(p, preferred, axis=0)) * (1 - p[preferred])
+        return np.insert(others, preferred, p[preferred], axis=0)
+    total = np.zeros_like(p)
+    for x, weight in _nodes(len(p) // 2 + 1):
+        factors = 1 - p * (1 - x)  # at least x, and no node is 0
+        total += weight * np.prod(factors, axis=0) / factors
+    return p * total
+
+
+def test_accuracy_by_subsets(patterns: Patterns, t: ArrayLike) -> np.ndarray:
+    """Eq 2 as it is written, subset by subset, the empty one contributing 0: the reference for `test_accuracy`.
+
+    Raises:
+        ValueError: more than `MOST_SUBSETS` patterns; and as `predictiveness`.
+    """
+    if len(patterns) > MOST_SUBSETS:
+        raise ValueError(f"{len(patterns)} patterns have too many subsets; valid: up to {MOST_SUBSETS} patterns")
+    p, preferred = predictiveness(patterns, t), _preferred(patterns)
+    P, size, total = np.ones((1, *p.shape[1:])), np.zeros(1), np.zeros(1)
+    has_preferred = np.zeros(1, bool)
+    for i, pattern in enumerate(patterns):  # every subset so far, without pattern i and with it
+        P = np.concatenate([P * (1 - p[i]), P * p[i]])
+        size, total = np.concatenate([size, size + 1]), np.concatenate([total, total + pattern.g])
+        has_preferred = np.concatenate([has_preferred, has_preferred | (i == preferred)])
+    G = np.divide(total, size, out=np.zeros_like(total), where=size > 0)
+    if preferred is not None:
+        G = np.where(has_preferred, patterns[preferred].g, G)
+    return np.tensordot(G, P, axes=1)
+
+
+def simulate(patterns: Patterns, t: float, *, n_examples: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    """Train and test accuracy at time `t` by drawing examples, in the way of Appendix A.
+
+    Each pattern has a domain that holds an example with probability p_i. A training example is right if any domain
+    holds it. A test example goes to one of the patterns whose domain holds it, drawn uniformly, which is right with
+    probability g. The appendix keeps the domain of a preferred pattern disjoint from all others on the test set; it is
+    read here as taking its examples out of theirs. Another reading, that the others keep their size beside it, is not
+    Eq 2, and cannot be once the domains add up to more than everything. An example in no domain is wrong.
+
+    Errors as `predictiveness`.
+    """
+    p, preferred, rng = predictiveness(patterns, t), _preferred(patterns), np.random.default_rng(seed)
+    domains = rng.random((n_examples, len(p))) < p
+    disjoint = domains.copy()
+    if preferred is not None:
+        disjoint[domains[:, preferred]] = np.arange(len(p)) == preferred
+    chosen = np.where(disjoint, rng.random(disjoint.shape), -1).argmax(axis=1)
+    right = rng.random(n_examples) < np.array([pattern.g for pattern in patterns])[chosen]
+    held = domains.any(axis=1)
+    return float(held.mean()), float((right & held).mean())
+
+
+def along(path: ArrayLike, share: float, patterns: Patterns = DOUBLE_DESCENT) -> Patterns:
+    """`patterns` with γ of the first and the last set to the point that lies `share` (0 to 1) of the way along `path`.
+
+    `path`: (point, 2), joined by straight lines that take equal shares; see `PATHS`.
+
+    Raises:
+        ValueError: a share outside of 0 to 1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share={share} is not on the way; valid: 0 to 1")
+    path = np.asarray(path, float)
+    stops = np.linspace(0, 1, len(path))
+    first, last = (float(np.interp(share, stops, path[:, i])) for i in (0, 1))
+    return (replace(patterns[0], gamma=first), *patterns[1:-1], replace(patterns[-1], gamma=last))
+
+
+@functools.cache
+def _nodes(n: int) -> list[tuple[float, float]]:
+    """Points and weights that integrate polynomials of degree 2n − 1 over 0 to 1."""
+    x, weights = np.polynomial.legendre.leggauss(n)
+    return list(zip(((1 + x) / 2).tolist(), (weights / 2).tolist(), strict=True))
+
+
+def _preferred(patterns: Patterns) -> int | None:
+    """The place of the preferred pattern, having refused what is no set of patterns."""
+    if not len(patterns):
+        raise ValueError("there are no patterns; valid: one or more")
+    places = [i for i, pattern in enumerate(patterns) if pattern.preferred]
+    if len(places) > 1:
+        named = ", ".join(str(i + 1) for i in places)
+        raise ValueError(f"patterns {named} are preferred; valid: at most one")
+    return places[0] if places else None

@@ -1,0 +1,90 @@
+"""Claims of chapter 06: the pattern model. They are computed, from no runs."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from grokbook.analysis import patterns as model
+from grokbook.analysis.kinds import DIP, HIGH, LONG_BEFORE, LOW, MEMORISED, kind_of, shape_of
+from grokbook.claims.card import Claim, Measured
+
+EXACT = 1e-12
+"""Largest difference between two ways to one number that counts as rounding."""
+
+N_DRAWS = 200
+"""Random pairs of patterns."""
+
+N_EXAMPLES = 5000
+"""Examples drawn for each pair."""
+
+MOST_OUTSIDE = 0.10
+"""Share of draws that may lie outside their 95 % interval: 5 % are expected, twice that is no chance."""
+
+
+def judge_pattern_model() -> Measured:
+    """The kinds at the two ends of Fig 2, and on the straight way between them."""
+    left, right = model.DOUBLE_DESCENT, model.GROKKING
+    descent, delay = shape_of(left), shape_of(right)
+    met = [kind_of(left) == "double descent", kind_of(right) == "grokking"]
+    verdict = ("not reproduced", "partly", "reproduced")[sum(met)]
+    return Measured(verdict, f"With the first set test accuracy rises to {descent.peak:.2f}, falls to "
+                             f"{descent.valley:.2f} and ends at {descent.end:.2f}: {kind_of(left)}. With the second it "
+                             f"is {delay.test_at_mem:.3f} when train accuracy reaches {MEMORISED:g} at t = "
+                             f"{delay.t_mem:g}, and reaches {HIGH:g} at t = {delay.t_gen:g}: {kind_of(right)}. On the "
+                             f"straight way between them: {_on_the_way()}.", 0)
+
+
+def _on_the_way() -> str:
+    """The kinds met on the way, each from which share of it on."""
+    shares = np.linspace(0, 1, 101)
+    kinds = [kind_of(model.along(model.PATHS["γ₁ and γ₃ together"], float(share))) for share in shares]
+    changes = [i for i in range(len(kinds)) if i == 0 or kinds[i] != kinds[i - 1]]
+    return ", ".join(f"{kinds[i]} from {shares[i]:.0%}" for i in changes)
+
+
+def judge_two_patterns() -> Measured:
+    """Fig 3's areas against Eq 2, and against examples drawn as Appendix A says, for random pairs of patterns."""
+    rng = np.random.default_rng(0)
+    worst, outside = 0.0, 0
+    for draw in range(N_DRAWS):
+        gamma, g, t = rng.random(2), rng.random(2), float(rng.uniform(0, 300))
+        pair = [model.Pattern(gamma[i], 0.1, 100, g[i]) for i in range(2)]
+        for patterns in (pair, [replace(pair[0], preferred=True), pair[1]]):
+            expected = _by_area(patterns, t)
+            worst = max(worst, abs(expected - float(model.test_accuracy(patterns, t))))
+            drawn = model.simulate(patterns, t, n_examples=N_EXAMPLES, seed=draw)[1]
+            outside += abs(drawn - expected) > 1.96 * np.sqrt(expected * (1 - expected) / N_EXAMPLES)
+    share = outside / (2 * N_DRAWS)
+    met = [worst <= EXACT, share <= MOST_OUTSIDE]
+    exact = "no more than rounding" if met[0] else "more than rounding"
+    return Measured(("not reproduced", "partly", "reproduced")[sum(met)],
+                    f"Over {N_DRAWS} random pairs, with and without preference, the areas differ from Eq 2 by {exact} "
+                    f"(at most {worst:.0e}); of the accuracies of {N_EXAMPLES:,} drawn examples {share:.1%} lie "
+                    "outside of the 95 % interval around it.", 0)
+
+
+def _by_area(patterns: list[model.Pattern], t: float) -> float:
+    """Test accuracy of two patterns as Fig 3 draws it: areas times generalisation."""
+    (p, q), (g, h) = model.predictiveness(patterns, t), (pattern.g for pattern in patterns)
+    both = g if patterns[0].preferred else (g + h) / 2
+    return float(p * (1 - q) * g + q * (1 - p) * h + p * q * both)
+
+
+CLAIMS = (
+    Claim("pattern-model", "Davies et al. 2022, §2.2, §2.3, Fig 2",
+          "One model with three types of patterns (heuristics, overfitting, slow and general) shows double descent and "
+          "grokking; only the maximum predictiveness of the first and the third type differ.",
+          f"At the two sets of parameters, t from 0 to 300 in steps of 1. Double descent: test accuracy rises, falls "
+          f"and rises again by {DIP:g} or more each. Grokking: test accuracy is at most {LOW:g} when train accuracy "
+          f"reaches {MEMORISED:g}, and reaches {HIGH:g} no sooner than after {LONG_BEFORE} times as long. Reproduced "
+          "if the first set shows double descent and the second grokking, partly if one of them does.",
+          "the thresholds, and 0 for the empty subset, which Eq 2 leaves undefined", (), judge_pattern_model),
+    Claim("two-patterns", "Davies et al. 2022, Fig 3, Appendix A",
+          "With two patterns, test accuracy is the sum of areas weighted by generalisation, their mean where both are "
+          "right; a preferred pattern answers all that it covers, as if its domain were disjoint from the other.",
+          f"Over {N_DRAWS} random pairs: the areas of Fig 3 equal Eq 2 up to {EXACT:g}, and of the accuracies of "
+          f"{N_EXAMPLES:,} examples drawn as in Appendix A at most {MOST_OUTSIDE:.0%} lie outside of the 95 % interval "
+          "around it. Reproduced if both hold, partly if one does.",
+          "the pairs, and that a preferred pattern takes its examples out of the other domains, which keep the rest",
+          (), judge_two_patterns),
+)

@@ -1,0 +1,117 @@
+# pyright: reportAttributeAccessIssue=false
+"""The pattern explorer without a browser: traits are set, the figure and the sentence are read."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from grokbook import plots
+from grokbook.analysis import kinds, patterns
+from grokbook.analysis.patterns import DOUBLE_DESCENT, GROKKING, PRESETS, TIMES
+from grokbook.widgets import PatternExplorer
+from grokbook.widgets import patterns as module
+
+
+@pytest.fixture
+def explorer() -> PatternExplorer:
+    return PatternExplorer()
+
+
+def assert_shows(explorer: PatternExplorer, wanted):
+    """Controls, curves, map and sentence all agree."""
+    assert explorer.patterns == tuple(wanted) == tuple(row.read() for row in explorer.rows.children)
+    (test,) = plots.find(explorer.figure, metric="val_acc")
+    np.testing.assert_allclose(test.y, patterns.test_accuracy(wanted, TIMES), atol=1e-6)
+    drawn = plots.find(explorer.figure, role="pattern")
+    np.testing.assert_allclose([line.y for line in drawn], patterns.predictiveness(wanted, TIMES), atol=1e-6)
+    assert kinds.describe(wanted) in explorer.message.value
+    here = plots.find(explorer.figure, role="here")
+    assert [(ring.x[0], ring.y[0]) for ring in here] == [(wanted[0].gamma, wanted[-1].gamma)] * (len(wanted) > 1)
+    for heat in plots.find(explorer.figure, role="map"):
+        np.testing.assert_array_equal(heat.z, kinds.kind_map(wanted, size=module.MAP_SIZE).T)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_sets_everything(explorer: PatternExplorer, name: str):
+    explorer.preset.value = name
+    assert_shows(explorer, PRESETS[name])
+    assert explorer.preset.value == name
+
+
+def test_it_starts_with_the_preset_that_was_asked_for():
+    assert_shows(PatternExplorer("grokking"), GROKKING)
+    with pytest.raises(ValueError, match="preset='grok' is unknown; valid: double descent, grokking"):
+        PatternExplorer("grok")
+
+
+@pytest.mark.parametrize("name, value", [("gamma", 0.4), ("alpha", 0.3), ("b", 80.0), ("g", 0.5)])
+@pytest.mark.parametrize("place", [0, 2])
+def test_every_slider_of_every_pattern_moves_the_curves(explorer: PatternExplorer, place: int, name: str, value: float):
+    (before,) = plots.find(explorer.figure, metric="val_acc")
+    before = np.array(before.y)
+    explorer.rows.children[place].sliders[name].value = value
+    assert getattr(explorer.patterns[place], name) == value and explorer.preset.value == module.HAND_MADE
+    assert_shows(explorer, explorer.patterns)
+    assert np.abs(plots.find(explorer.figure, metric="val_acc")[0].y - before).max() > 0.01
+
+
+def test_the_morph_goes_from_double_descent_to_grokking(explorer: PatternExplorer):
+    seen = []
+    for share in (0.5, 1.0, 0.0):
+        explorer.morph.value = share
+        assert_shows(explorer, patterns.along(patterns.PATHS["γ₁ and γ₃ together"], share))
+        seen.append(explorer.preset.value)
+    assert seen == [module.HAND_MADE, "grokking", "double descent"]
+
+
+def test_the_morph_follows_the_preset(explorer: PatternExplorer):
+    explorer.preset.value = "grokking"
+    assert explorer.morph.value == 1
+    explorer.preset.value = "two patterns"
+    assert explorer.morph.value == 0
+
+
+def test_patterns_are_added_and_removed_down_to_one(explorer: PatternExplorer):
+    explorer.add.click()
+    assert_shows(explorer, (*DOUBLE_DESCENT, module.NEW))
+    explorer.rows.children[1].remove.click()
+    assert_shows(explorer, (DOUBLE_DESCENT[0], DOUBLE_DESCENT[2], module.NEW))
+    for _ in range(2):
+        explorer.rows.children[0].remove.click()
+    assert_shows(explorer, (module.NEW,))
+    explorer.rows.children[0].remove.click()
+    assert "there are no patterns; valid: one or more" in explorer.message.value
+    assert explorer.patterns == (module.NEW,) and len(explorer.rows.children) == 1
+
+
+def test_two_preferred_patterns_are_refused_in_the_widget_until_one_is_not(explorer: PatternExplorer):
+    explorer.rows.children[0].preferred.value = True
+    assert "patterns 1, 3 are preferred; valid: at most one" in explorer.message.value
+    assert explorer.patterns == DOUBLE_DESCENT
+    explorer.rows.children[2].preferred.value = False
+    assert explorer.patterns[0].preferred
+    assert_shows(explorer, explorer.patterns)
+
+
+def test_moves_from_several_threads_end_in_one_picture(explorer: PatternExplorer):
+    def move(place: int) -> None:
+        for value in np.linspace(0.1, 0.9, 5):
+            explorer.rows.children[place].sliders["gamma"].value = float(value)
+
+    threads = [threading.Thread(target=move, args=(place,)) for place in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [pattern.gamma for pattern in explorer.patterns] == [0.9] * 3
+    assert_shows(explorer, explorer.patterns)
+
+
+def test_a_page_without_a_kernel_gets_a_picture_and_a_sentence(explorer: PatternExplorer, monkeypatch):
+    monkeypatch.setattr(module, "picture", lambda fig: b"painted")
+    bundle = explorer._repr_mimebundle_()
+    assert bundle["image/png"] == "cGFpbnRlZA==" and "application/vnd.jupyter.widget-view+json" in bundle
+    assert kinds.describe(DOUBLE_DESCENT) in bundle["text/plain"]
+    monkeypatch.setattr(module, "picture", lambda fig: None)
+    assert "image/png" not in explorer._repr_mimebundle_()
