@@ -1,5 +1,6 @@
 """What a reader moves and watches. Thin: layout and events here, numbers in `analysis`, pictures in `plots`."""
 
-from grokbook.widgets.live import watch
+from grokbook.widgets.cell import watch
+from grokbook.widgets.live import LiveRun
 
-__all__ = ["watch"]
+__all__ = ["LiveRun", "watch"]
