@@ -31,6 +31,9 @@ STUDY, MY_RUNS = "live", "my-runs"
 HEIGHT = 470
 """Pixels of the figure: with the controls above it fills the page of a small laptop."""
 
+FEW = [digit * 10.0**power for power in range(-9, 4) for digit in (1, 2, 5)]
+"""Losses named on the axis while it spans less than two powers of ten, where plotly names single digits or too many."""
+
 
 class LiveRun(W.VBox):
     """A training that a reader steers: sliders, start, pause, stop, growing curves, and a button that keeps the runs.
@@ -203,5 +206,5 @@ def _growing(runs: Sequence[Run]) -> go.Figure:
     if not max(run.last_step for run in runs):  # one point or none, and no scale yet
         fig.update_yaxes(range=[-4, 1], row=2).update_yaxes(range=[0, 80], row=3)
     low, high = fig.to_dict()["layout"]["yaxis2"]["range"]
-    fig.update_yaxes(dtick="D2" if high - low < 2 else 1 if high - low < 6 else 2, row=2)
+    fig.update_yaxes({"tickvals": FEW} if high - low < 2 else {"dtick": 1 if high - low < 6 else 2}, row=2)
     return fig.update_layout(annotations=(), height=HEIGHT, margin={"t": 84, "b": 48}, legend_y=1 - 40 / HEIGHT)
