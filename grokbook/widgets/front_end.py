@@ -9,7 +9,7 @@ from IPython.display import display
 
 from grokbook.plots.picture import mime_bundle
 
-NEEDS_KERNEL = "This is a picture. Where a kernel runs, as in JupyterLab, running this cell gives {what}."
+NEEDS_KERNEL = "This is a picture. Run the cell where a kernel is, in JupyterLab, and it becomes {what}."
 
 
 def watched() -> bool:
@@ -20,7 +20,7 @@ def watched() -> bool:
 
 
 def show_picture(fig: go.Figure, what: str) -> None:
-    """In place of a widget, for pages without a kernel: a figure with its picture, and a line that says `what` is."""
+    """In place of a widget, for pages without a kernel: a figure with its picture, and a line that says `what` the cell is with one."""
     print(NEEDS_KERNEL.format(what=what))
     display(mime_bundle(fig), raw=True)
 

@@ -139,7 +139,7 @@ class LiveRun(W.VBox):
             self.wait()
         if self.phase == "failed":
             raise RuntimeError(self.note)
-        show_picture(_panels(self.runs), "this as a live training with sliders and buttons")
+        show_picture(_panels(self.runs), "a live training with sliders and buttons")
 
     def _trained(self) -> list[Run]:
         if not self.runs:
