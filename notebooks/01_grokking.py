@@ -33,30 +33,27 @@ print(f"{config.n_params:,} weights, {config.D_train:,} of {config.n_pairs:,} pa
 # %% [markdown]
 # ## Watch it happen
 #
-# The next cell trains that network for real, on the whole training set at every step, and redraws its curves while it
-# does. The very first training on a machine begins with half a minute of compilation. Interrupt the kernel (■) to stop
-# early: what was trained is kept.
+# The next cell trains that network for real, on the whole training set at every step. Press **Start** and its curves
+# grow while you read on or run other cells. Pause it, stop it, or move the sliders and start anew with another network;
+# what was trained last stays in `live.result()`. The very first training on a machine begins with half a minute of
+# compilation.
 #
 # Watch three curves. *Train* accuracy runs to 1 within a few hundred steps: the network has memorised. *Validation*
 # accuracy stays behind. The third, *twin-free*, is explained below. The step axis is logarithmic, so what looks like a
 # short pause is most of the training.
 
 # %%
-training = gb.train([config])
-live = gb.widgets.watch(training)
+live = gb.widgets.LiveRun(config)
+live.show()
 
 # %% [markdown]
 # Nothing changed from outside when validation accuracy took off: same pairs, same learning rate, a training loss
 # already far below what a human would call finished. What kept working is *weight decay*. At every step it shrinks all
 # weights a little, and the loss pulls back only those that the answers need. Knowing 5,000 pairs by heart takes large
-# weights; a rule for addition does with smaller ones. Look at loss and norm of the run that you just trained:
-
-# %%
-gb.plots.show(gb.plots.loss_and_norm(live))
-
-# %% [markdown]
-# While memorising, the norm of the weights grows. Then the training loss is next to nothing, weight decay wins, and
-# the norm falls. Generalisation arrives on the way down.
+# weights; a rule for addition does with smaller ones.
+#
+# Look at the two lower panels. While memorising, the norm of the weights grows. Then the training loss is next to
+# nothing, weight decay wins, and the norm falls. Generalisation arrives on the way down.
 
 # %% [markdown]
 # ## The same network with fewer pairs
@@ -179,8 +176,8 @@ gb.exercises.check("slowest", answer)
 # `answer = gb.analysis.events(runs.sel(d_h=64, D_train=5000)).t_gen.max()`
 # </details>
 #
-# **Further:** change `D_train` to 4000 in the parameters cell and run the chapter again. Does your network grok within
-# 20,000 steps? How does it look with `d_h = 32`?
+# **Further:** move the slider `D_train` of the live run to 4,000 and start anew. Does your network grok within 20,000
+# steps? How does it look with `d_h = 32`?
 
 # %% [markdown]
 # ## What is still open here

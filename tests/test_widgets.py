@@ -6,7 +6,7 @@ import pytest
 
 import grokbook as gb
 from grokbook.run import evaluation_steps
-from grokbook.widgets import live, watch
+from grokbook.widgets import cell, watch
 
 CONFIG = gb.RunConfig(p=7, d_h=8, D_train=30, n_steps=40)
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -16,10 +16,10 @@ PLOTLY = "application/vnd.plotly.v1+json"
 def shown(monkeypatch) -> list:
     """What the cell shows, one after another; redrawn at every evaluation, without pictures."""
     said = []
-    monkeypatch.setattr(live, "EVERY", 0)
-    monkeypatch.setattr(live, "mime_bundle", lambda fig: {PLOTLY: fig.to_dict(), "final": True})
-    monkeypatch.setattr(live, "clear_output", lambda wait: said.append(None) if not wait else None)
-    monkeypatch.setattr(live, "display", lambda thing, **_: said.append(thing))
+    monkeypatch.setattr(cell, "EVERY", 0)
+    monkeypatch.setattr(cell, "mime_bundle", lambda fig: {PLOTLY: fig.to_dict(), "final": True})
+    monkeypatch.setattr(cell, "clear_output", lambda wait: said.append(None) if not wait else None)
+    monkeypatch.setattr(cell, "display", lambda thing, **_: said.append(thing))
     return said
 
 

@@ -1,6 +1,7 @@
 """What a reader moves and watches. Thin: layout and events here, numbers in `analysis`, pictures in `plots`."""
 
-from grokbook.widgets.live import watch
+from grokbook.widgets.cell import watch
+from grokbook.widgets.live import LiveRun
 from grokbook.widgets.patterns import PatternExplorer
 
-__all__ = ["PatternExplorer", "watch"]
+__all__ = ["LiveRun", "PatternExplorer", "watch"]

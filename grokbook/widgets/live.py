@@ -1,63 +1,210 @@
-"""Watch a training as it runs, in the cell that started it."""
+"""The live run: choose a network, train it for real while the kernel stays free, watch its curves grow, keep it."""
 
-import json
-import time
-from typing import TYPE_CHECKING
+import html
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import numpy as np
+import ipywidgets as W
 import plotly.graph_objects as go
-from IPython.display import clear_output, display
+import xarray as xr
+from IPython.display import display
+from traitlets import Unicode
 
 from grokbook.config import RunConfig
-from grokbook.plots import learning_curves
-from grokbook.plots.picture import mime_bundle
-from grokbook.run import METRICS, Run
-
-if TYPE_CHECKING:
-    from grokbook.training import Training
+from grokbook.plots import grokking_panels, step_axis
+from grokbook.plots.cells import as_dataset
+from grokbook.run import Run
+from grokbook.store import Store
+from grokbook.widgets.cell import at_start
+from grokbook.widgets.front_end import as_wide_as_the_page, figure_widget, redraw, show_picture, watched
+from grokbook.widgets.panel import Panel
+from grokbook.widgets.trainer import Trainer, reason
 
 EVERY = 0.5
-"""Seconds between redraws: a page that redraws more often is slow to answer the mouse."""
+"""Seconds between redraws: a page that is redrawn more often is slow to answer the mouse."""
+
+STUDY, MY_RUNS = "live", "my-runs"
+"""Where kept runs go: a study of this name, in GROKBOOK_DATA or else in this folder where the notebook runs."""
+
+HEIGHT = 470
+"""Pixels of the figure: with the controls above it fills the page of a small laptop."""
+
+FEW = [digit * 10.0**power for power in range(-9, 4) for digit in (1, 2, 5)]
+"""Losses named on the axis while it spans less than two powers of ten, where plotly names single digits or too many."""
 
 
-def watch(training: "Training", *, metric: str = "accuracy") -> list[Run]:
-    """Train to the end and redraw the curves meanwhile; returns the runs.
+class LiveRun(W.VBox):
+    """A training that a reader steers: sliders, start, pause, stop, growing curves, and a button that keeps the runs.
 
-    ■ (interrupt the kernel) or ^C ends it early, draws what there is and returns it: nothing trained is lost. The cell
-    is busy meanwhile. `training` is what `gb.train` gives, of runs that differ by seed alone; `metric` as in
-    `plots.learning_curves`.
+    The sliders are `panel.d_h`, `panel.D_train`, `panel.n_seeds` and `panel.n_steps`; code may set their `value` too.
+    Several seeds train together. Two traits can be observed: `note`, what the widget says below its buttons (an error,
+    or where runs were kept), and `phase`, idle or one of `trainer.PHASES`, which changes after all else is drawn.
 
-    Raises:
-        ValueError: runs that cannot be drawn as one cell, or an unknown metric, before anything is trained.
+    Args:
+        config: what the sliders start at, with the settings that they do not change; seeds count up from its own.
+        n_seeds: how many.
+        store: where `keep` writes. If not given, the folder GROKBOOK_DATA, else `my-runs` here; not the shipped runs.
     """
-    learning_curves([_at_start(config) for config in training.configs], metric=metric)  # refuses what cannot be drawn
-    print("Training: the first steps … (on a new machine half a minute of compilation comes first)")
-    drawn = time.monotonic()
-    try:
-        for _ in training:
-            if time.monotonic() - drawn >= EVERY:
-                _draw(learning_curves(training.runs(), metric=metric), training)
-                drawn = time.monotonic()
-    except KeyboardInterrupt:
-        pass
-    runs = training.runs()
-    if runs:
-        _show(mime_bundle(learning_curves(runs, metric=metric)))
-    return runs
+
+    phase, note = Unicode("idle"), Unicode("")
+
+    def __init__(self, config: RunConfig | None = None, *, n_seeds: int = 1, store: Store | None = None):
+        self.store = store or Store(os.environ.get("GROKBOOK_DATA") or MY_RUNS)
+        self._config = config or RunConfig(n_steps=20_000)
+        self._trainer: Trainer | None = None
+        self._drawing: threading.Thread | None = None
+        self._drawn, self._kept = [], []
+        self._lock = threading.RLock()
+        self.panel = Panel(self._config, n_seeds, str(self.store.path))
+        self.figure = figure_widget(_growing([at_start(c) for c in self.panel.configs(self._config)]))
+        self._note, self._caption = W.HTML(), W.HTML()
+        super().__init__([self.panel, self._note, as_wide_as_the_page(self.figure), self._caption])
+        self.panel.follow(None, self.phase, False)
+        self.add_class("gb-live")
+        self._note.add_class("gb-note")
+        for button, act in ((self.panel.start, self.start), (self.panel.pause, self.pause_or_resume),
+                            (self.panel.stop, self.stop), (self.panel.keep, self.keep)):
+            button.on_click(self._saying_errors(act))
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs of the last training, as far as they were followed; replaced by a new list now and then."""
+        return self._trainer.runs if self._trainer else []
+
+    def start(self) -> None:
+        """Train with the values of the sliders, in the background. Raises ValueError where they cannot be trained."""
+        configs = self.panel.configs(self._config)
+        with self._lock:
+            self._trainer = Trainer(configs, after=self._trainer)
+            self._say("")
+            self._drawing = threading.Thread(target=self._follow, args=(self._trainer,), name="drawing", daemon=True)
+            self._drawing.start()
+
+    def pause_or_resume(self) -> None:
+        """Pause the training, or go on if it is paused."""
+        if self._trainer:
+            (self._trainer.resume if self._trainer.phase == "paused" else self._trainer.pause)()
+
+    def stop(self) -> None:
+        """End the training soon; what was trained stays."""
+        if self._trainer:
+            self._trainer.stop()
+
+    def wait(self) -> None:
+        """Wait until the training has ended and its curves are drawn. ^C ends the waiting."""
+        if self._drawing:
+            self._drawing.join()
+
+    def result(self) -> xr.Dataset:
+        """The runs as `Store.load` gives them. Raises LookupError if nothing has been trained."""
+        return as_dataset(self._trained())
+
+    def keep(self) -> Path:
+        """Add the runs to `store`, as the study `live`; returns the new file.
+
+        Raises:
+            LookupError: nothing has been trained.
+            OSError: as `Store.write`.
+        """
+        runs = self._trained()
+        path = self.store.write(runs, STUDY)
+        with self._lock:
+            self._kept = runs
+            self._say(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} added. "
+                      f"Read them with gb.Store({str(self.store.path)!r}).load({STUDY!r})")
+            self.panel.keep.disabled = True
+        return path
+
+    def close(self) -> None:
+        """End the training, wait for it, and take the widget from the page."""
+        self.stop()
+        self.wait()
+        super().close()
+
+    def show(self) -> None:
+        """Display this. Where nobody watches, as when papermill runs the notebook: train to the end, leave a picture.
+
+        ^C ends that training early. Raises RuntimeError if it fails.
+        """
+        if watched():
+            display(self)
+            return
+        self.start()
+        try:
+            self.wait()
+        except KeyboardInterrupt:
+            self.stop()
+            self.wait()
+        if self.phase == "failed":
+            raise RuntimeError(self.note)
+        show_picture(_panels(self.runs), "a live training with sliders and buttons")
+
+    def _trained(self) -> list[Run]:
+        if not self.runs:
+            raise LookupError("nothing has been trained here yet; press Start, or call start()")
+        return self.runs
+
+    def _follow(self, trainer: Trainer) -> None:
+        """Draw what the training has come to, until it has ended. The only thread that draws."""
+        try:
+            while trainer.alive:
+                trainer.changed.wait(EVERY)
+                trainer.changed.clear()
+                self._draw(trainer)
+            self._draw(trainer)
+        except Exception as error:  # whatever it is, nobody sees what a thread raises unless it is said
+            trainer.stop()
+            self._say(f"The curves cannot be drawn: {reason(error)}", wrong=True)
+
+    def _draw(self, trainer: Trainer) -> None:
+        with self._lock:
+            if trainer is not self._trainer:
+                return
+            phase = trainer.phase
+            runs = trainer.runs  # read after the phase: in an ended one they are the last
+            if runs is not self._drawn:
+                fig = _growing(runs or [at_start(c) for c in trainer.configs])
+                redraw(self.figure, fig)
+                self._caption.value = _paragraph(fig.to_dict()["layout"]["meta"]["caption"]) if runs else ""
+                self._drawn = runs
+            if trainer.error:
+                self._say(f"This cannot be trained: {trainer.error}", wrong=True)
+            self.panel.follow(trainer, phase, bool(runs) and runs is not self._kept)
+            self.phase = phase
+
+    def _say(self, words: str, wrong: bool = False) -> None:
+        self.note, self._note.value = words, _paragraph(words) if words else ""
+        self._note.style.text_color = "#B00020" if wrong else None
+
+    def _saying_errors(self, act: Callable[[], object]) -> Callable[[W.Button], None]:
+        """What a button does; an error is said in the widget, since a callback has no cell to raise it in."""
+        def click(_: W.Button) -> None:
+            try:
+                act()
+            except Exception as error:
+                self._say(reason(error), wrong=True)
+        return click
 
 
-def _at_start(config: RunConfig) -> Run:
-    """A run of which nothing is known yet."""
-    return Run(config, {"step": np.zeros(1, np.int64)} | {name: np.full(1, np.nan, np.float32) for name in METRICS})
+def _paragraph(words: str) -> str:
+    return f'<div style="line-height: 1.4">{html.escape(words)}</div>'
 
 
-def _draw(fig: go.Figure, training: "Training") -> None:
-    fig.layout.title.text = f"{fig.layout.title.text}: step {training.step:,}, {training.steps_per_second:.0f} a second"
-    figure = json.loads(fig.to_json() or "{}")
-    _show({"application/vnd.plotly.v1+json": figure, "text/plain": "training …"})
+def _panels(runs: Sequence[Run]) -> go.Figure:
+    """Accuracy, loss and norm of runs of one cell."""
+    config = runs[0].config
+    fig = grokking_panels(runs, cells=[(config.d_h, config.D_train)])
+    return fig.update_layout(title_text=f"d_h {config.d_h}, D_train {config.D_train}")
 
 
-def _show(bundle: dict) -> None:
-    """In place of what the cell shows. JupyterLab does not redraw a figure whose output is merely updated."""
-    clear_output(wait=True)
-    display(bundle, raw=True)
+def _growing(runs: Sequence[Run]) -> go.Figure:
+    """The same for the page: up to the last step that is allowed, lower, and without the caption, which HTML wraps."""
+    fig = _panels(runs)
+    fig.update_xaxes(step_axis(max(run.config.n_steps for run in runs)))
+    if not max(run.last_step for run in runs):  # one point or none, and no scale yet
+        fig.update_yaxes(range=[-4, 1], row=2).update_yaxes(range=[0, 80], row=3)
+    low, high = fig.to_dict()["layout"]["yaxis2"]["range"]
+    fig.update_yaxes({"tickvals": FEW} if high - low < 2 else {"dtick": 1 if high - low < 6 else 2}, row=2)
+    return fig.update_layout(annotations=(), height=HEIGHT, margin={"t": 84, "b": 48}, legend_y=1 - 40 / HEIGHT)

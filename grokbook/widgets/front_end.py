@@ -1,0 +1,60 @@
+"""What every explorer needs of the page it stands in: whether somebody is there, and a figure that follows."""
+
+from typing import Any
+
+import ipywidgets as W
+import plotly.graph_objects as go
+from IPython.core.getipython import get_ipython
+from IPython.display import display
+
+from grokbook.plots.picture import mime_bundle
+
+NEEDS_KERNEL = "This is a picture. Run the cell where a kernel is, in JupyterLab, and it becomes {what}."
+
+
+def watched() -> bool:
+    """Whether a person runs this cell. Programs that execute notebooks say that nobody is there to answer questions."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    request = kernel.get_parent("shell") if kernel else {}
+    return bool(request.get("content", {}).get("allow_stdin"))
+
+
+def show_picture(fig: go.Figure, what: str) -> None:
+    """In place of a widget, for pages without a kernel: a figure with its picture, and a line that says `what` the cell is with one."""
+    print(NEEDS_KERNEL.format(what=what))
+    display(mime_bundle(fig), raw=True)
+
+
+def figure_widget(fig: go.Figure) -> go.FigureWidget:
+    """A figure that `redraw` can change, as wide as its place on the page."""
+    widget = go.FigureWidget(fig)
+    widget._config = {"responsive": True, "displayModeBar": False}  # plotly has no public way to say this of a widget
+    return widget
+
+
+def as_wide_as_the_page(figure: go.FigureWidget) -> W.Box:
+    """The figure in a frame that does not grow with it, so that it shrinks when the window does."""
+    return W.Box([figure], layout=W.Layout(display="block", width="100%", overflow="hidden"))
+
+
+def redraw(shown: go.FigureWidget, fig: go.Figure | go.FigureWidget) -> None:
+    """Let the widget show what `fig` shows. Only what differs is sent to the page, in one message.
+
+    Traces are matched by place and `meta`; where these differ, because there is more or less to show, all are replaced.
+    One thread at a time: plotly collects the changes in the figure itself.
+    """
+    now, traces = _traces(shown), _traces(fig)
+    if [trace.meta for trace in now] != [trace.meta for trace in traces]:
+        shown.data = ()
+        shown.add_traces(traces)
+        now = _traces(shown)
+    layout = fig.to_dict()["layout"]
+    layout.pop("template", None)
+    with shown.batch_update():
+        for old, new in zip(now, traces, strict=True):
+            old.update(new.to_plotly_json(), overwrite=True)
+        shown.update_layout(layout, overwrite=True)
+
+
+def _traces(fig: Any) -> list[Any]:
+    return list(fig.data)

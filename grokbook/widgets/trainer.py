@@ -1,0 +1,130 @@
+"""A training in a thread of its own, that can be paused, resumed and stopped. It knows nothing of widgets.
+
+The thread is the only one that touches the training. Everyone else sets flags, and reads `phase`, `runs` and `step`.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import grokbook
+from grokbook.config import RunConfig
+from grokbook.run import Run
+
+if TYPE_CHECKING:
+    from grokbook.training import Training
+
+EVERY = 0.25
+"""Seconds between looks at the curves: a page that is redrawn more often is slow to answer the mouse."""
+
+PHASES = ("preparing", "training", "paused", "stopped", "finished", "failed")
+
+
+class Trainer:
+    """Trains a cohort, one such as `gb.train` takes, from the moment it is made.
+
+    `phase` is one of `PHASES`; in the last three the thread has ended. `runs` are the runs as far as they were
+    followed, replaced by a new list now and then and never changed. `error` is one sentence in phase failed, else
+    empty. `changed` is set whenever the phase changes.
+
+    `after` is a training that this one replaces: it is stopped, and this one begins when it has ended.
+    """
+
+    def __init__(self, configs: Sequence[RunConfig], *, after: "Trainer | None" = None):
+        self.configs = list(configs)
+        self.phase, self.error = "preparing", ""
+        self.runs: list[Run] = []
+        self.changed = threading.Event()
+        self._go, self._halt, self._lock = threading.Event(), threading.Event(), threading.Lock()
+        self._go.set()
+        self._training: Training | None = None
+        self._looked = 0.0
+        self._thread = threading.Thread(target=self._work, args=(after,), name="training", daemon=True)
+        self._thread.start()
+
+    @property
+    def step(self) -> int:
+        """Steps done, which may be more than `runs` tell."""
+        return self._training.step if self._training else 0
+
+    @property
+    def steps_per_second(self) -> float:
+        """Steps of the whole cohort a second, of late; 0 before the first."""
+        return self._training.steps_per_second if self._training else 0.0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread has not ended."""
+        return self._thread.is_alive()
+
+    def pause(self) -> None:
+        """Rest where it stands, after one more evaluation there, until `resume` or `stop`."""
+        with self._lock:
+            if not self._halt.is_set():
+                self._go.clear()
+                self._interrupt()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._go.set()
+
+    def stop(self) -> None:
+        """End soon, after one more evaluation; `runs` keep what was trained."""
+        with self._lock:
+            self._halt.set()
+            self._go.set()
+            self._interrupt()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the thread to end."""
+        self._thread.join(timeout)
+
+    def _interrupt(self) -> None:
+        if self._training:
+            self._training.stop()
+
+    def _work(self, after: "Trainer | None") -> None:
+        try:
+            if after:
+                after.stop()
+                after.join()
+            self._training = grokbook.train(self.configs)
+            self._enter(self._train(self._training))
+        except Exception as error:  # whatever it is, nobody sees what a thread raises unless it is said
+            self.error = reason(error)
+            self._enter("failed")
+
+    def _train(self, training: "Training") -> str:
+        """Train until all runs have ended or `stop`; returns which of the two."""
+        left = len(self.configs)
+        while left and self._may_go_on():
+            for evaluation in training:
+                left -= len(evaluation.finished)
+                self._look(training)
+            self.runs = training.runs()
+        return "stopped" if left else "finished"
+
+    def _may_go_on(self) -> bool:
+        if not self._go.is_set():
+            self._enter("paused")
+        self._go.wait()
+        return not self._halt.is_set()
+
+    def _look(self, training: "Training") -> None:
+        if time.monotonic() - self._looked >= EVERY:
+            self.runs, self._looked = training.runs(), time.monotonic()
+        self._enter("training")
+
+    def _enter(self, phase: str) -> None:
+        if phase != self.phase:
+            self.phase = phase
+            self.changed.set()
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in one line. The errors of this package are sentences; of others the kind is named too."""
+    said = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, ValueError | LookupError | OSError) and said:
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

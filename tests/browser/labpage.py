@@ -1,0 +1,112 @@
+"""One notebook in a JupyterLab page: run cells, move sliders, read what the page draws. Waits are for conditions."""
+
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+SHOTS = Path(__file__).parents[2] / "_artefacts" / "browser"
+"""Where pictures of the pages are kept; git ignores it."""
+
+SCRIPT = (Path(__file__).parent / "page.js").read_text()
+PATIENCE = 60_000
+"""Milliseconds after which a condition counts as failed; machines that compile or are busy take long."""
+
+READY = """() => { const shown = window.jupyterapp?.shell?.currentWidget;
+    const kernel = shown?.sessionContext?.session?.kernel;
+    return shown?.context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle'; }"""
+
+
+class Notebook:
+    """Selectors are CSS; `.gb-start` and the like are the classes that the book's widgets carry."""
+
+    def __init__(self, page: Page, address: str, name: str):
+        self.page = page
+        page.set_default_timeout(PATIENCE)
+        page.goto(f"{address}/lab/workspaces/{uuid.uuid4().hex[:8]}/tree/{name}")
+        page.wait_for_function("() => window.jupyterapp !== undefined")
+        page.evaluate("() => window.jupyterapp.restored.then(() => true)")
+        page.wait_for_function(READY)
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.info.then(() => true)")
+        page.evaluate(SCRIPT)
+        page.evaluate("() => { book.listen(); }")
+
+    def run_all(self, seconds: int = 180) -> None:
+        """Run every cell; no output may be an error."""
+        self.page.evaluate("ms => book.within(window.jupyterapp.commands.execute('notebook:run-all-cells'), ms)",
+                           1000 * seconds)
+        assert self.page.evaluate("() => book.errors()") == []
+
+    def run(self, source: str) -> str:
+        """Add a cell at the end and run it; what it printed."""
+        cell = self.begin(source)
+        self.page.evaluate("ms => book.within(window.begun, ms).then(() => true)", PATIENCE)
+        return self.page.evaluate("i => book.text(i)", cell)
+
+    def begin(self, source: str) -> int:
+        """Add a cell at the end and run it without waiting; where it stands."""
+        return self.page.evaluate("""source => { const i = book.append(source);
+            window.begun = book.run(i); return i; }""", source)
+
+    def text(self, cell: int) -> str:
+        """What a cell has printed so far."""
+        return self.page.evaluate("i => book.text(i)", cell)
+
+    def find(self, selector: str) -> Locator:
+        """The one element of that kind."""
+        return self.page.locator(selector)
+
+    def click(self, selector: str) -> None:
+        self.find(selector).click()
+
+    def slide(self, selector: str, key: str) -> str:
+        """Press a key on a slider (ArrowRight, Home, …); what it reads once that has changed."""
+        handle, readout = self.find(f"{selector} .noUi-handle"), self.find(f"{selector} .widget-readout")
+        before = readout.inner_text()
+        handle.focus()
+        handle.press(key)
+        expect(readout).not_to_have_text(before, timeout=PATIENCE)
+        return readout.inner_text()
+
+    def wait_for(self, selector: str, pattern: str) -> str:
+        """Wait until the text of an element matches; the text."""
+        expect(self.find(selector)).to_have_text(re.compile(pattern), timeout=PATIENCE)
+        return self.find(selector).inner_text()
+
+    def plot(self, selector: str) -> dict[str, Any]:
+        """What a plot shows once it is drawn: its title, and of its traces name, meta, x and y."""
+        self.page.wait_for_function("where => book.plot(where) !== null", arg=selector)
+        return self.page.evaluate("where => book.plot(where)", selector)
+
+    def curve(self, selector: str, **meta) -> list[float]:
+        """The y of the one trace whose meta has these values."""
+        (trace,) = [t for t in self.plot(selector)["traces"] if meta.items() <= (t["meta"] or {}).items()]
+        return trace["y"]
+
+    def wait_for_points(self, selector: str, more_than: int, **meta) -> int:
+        """Wait until a trace has more points than that; how many."""
+        self.page.wait_for_function(
+            """([where, meta, n]) => book.plot(where)?.traces.some(trace => trace.y.length > n &&
+                Object.entries(meta).every(([key, value]) => trace.meta?.[key] === value))""",
+            arg=[selector, meta, more_than], polling=50)
+        return len(self.curve(selector, **meta))
+
+    def wait_for_x(self, selector: str, end: float) -> None:
+        """Wait until the curves reach as far as that, and no further."""
+        self.page.wait_for_function(
+            """([where, end]) => Math.max(...book.plot(where).traces.flatMap(
+                trace => trace.x.filter(isFinite))) === end""",
+            arg=[selector, end], polling=50)
+
+    def complaints(self) -> list[str]:
+        """Errors that widgets raised where no cell shows them."""
+        return self.page.evaluate("() => book.complaints")
+
+    def screenshot(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=path)
+
+    def close(self) -> None:
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:shutdown-kernel').then(() => true)")

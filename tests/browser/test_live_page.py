@@ -1,0 +1,76 @@
+"""The live run of chapter 01 as a reader meets it: sliders, start, pause, stop, keep, start anew, and errors."""
+
+from labpage import SHOTS, Notebook
+
+CHAPTER = "01_grokking.ipynb"
+LIVE = ".gb-live"
+VALIDATION = {"metric": "val_acc", "role": "line"}
+
+
+def number(text: str) -> int:
+    """The number at the end of a text such as "Paused at step 1,234"."""
+    return int(text.split()[-1].replace(",", ""))
+
+
+def look(notebook: Notebook, name: str) -> None:
+    """Keep pictures of the widget on a small laptop and in a narrow window."""
+    notebook.find(LIVE).evaluate("element => element.scrollIntoView()")
+    for width, height in ((800, 900), (1280, 800)):
+        notebook.page.set_viewport_size({"width": width, "height": height})
+        notebook.page.wait_for_function("""where => { const plot = document.querySelector(`${where} .main-svg`);
+            return plot.getBoundingClientRect().right <= window.innerWidth; }""", arg=LIVE)  # it has shrunk as well
+        notebook.find(LIVE).evaluate("element => element.scrollIntoView()")
+        notebook.screenshot(SHOTS / f"{name}-{width}x{height}.png")
+
+
+def test_train_pause_stop_keep_and_train_another(open_notebook, request):
+    chapter = open_notebook(CHAPTER)
+    chapter.run_all()
+    assert chapter.plot(LIVE)["title"].startswith("d_h 64, D_train 5000")
+    assert [chapter.slide(f".gb-{name}", key) for name, key in (
+        ("d_h", "Home"), ("D_train", "Home"), ("n_seeds", "ArrowRight"), ("n_steps", "End"))
+    ] == ["4", "500", "2", "100,000"]
+
+    chapter.click(".gb-start")
+    chapter.wait_for(".gb-status", r"^Step [\d,]+ of 100,000, [\d,]+ a second, at most \d+ \w+ left$")
+    before = chapter.wait_for_points(LIVE, 60, **VALIDATION)
+    assert chapter.plot(LIVE)["title"].startswith("d_h 4, D_train 500")
+    assert chapter.run("print(live.phase, len(live.runs))") == "training 2\n"  # the kernel is free
+    chapter.wait_for_points(LIVE, before, **VALIDATION)
+    look(chapter, request.node.name)
+
+    chapter.click(".gb-pause")
+    paused = number(chapter.wait_for(".gb-status", r"^Paused at step [\d,]+$"))
+    chapter.wait_for_x(LIVE, paused)
+    assert chapter.run("import time\ntime.sleep(1)\nprint(live.runs[0].last_step)") == f"{paused}\n"
+    points = len(chapter.curve(LIVE, **VALIDATION))
+    chapter.click(".gb-pause")
+    chapter.wait_for_points(LIVE, points, **VALIDATION)
+
+    chapter.click(".gb-stop")
+    stopped = number(chapter.wait_for(".gb-status", r"^Stopped at step [\d,]+$"))
+    assert stopped > paused
+    chapter.wait_for_x(LIVE, stopped)
+    chapter.click(".gb-keep")
+    chapter.wait_for(".gb-note", r"^2 runs added. Read them with gb.Store\('my-runs'\).load\('live'\)$")
+    kept = "kept = gb.Store('my-runs').load('live')\nprint(kept.sizes['seed'], int(kept.last_step.max()))"
+    assert chapter.run(kept) == f"2 {stopped}\n"
+
+    assert chapter.slide(".gb-d_h", "ArrowRight") == "8"
+    chapter.click(".gb-start")
+    chapter.wait_for(".gb-status", r"^Step ")
+    chapter.page.wait_for_function("where => book.plot(where).title.startsWith('d_h 8, D_train 500')", arg=LIVE)
+    chapter.click(".gb-start")  # anew while it trains: one ends, the next begins
+    chapter.click(".gb-stop")
+    assert number(chapter.wait_for(".gb-status", r"^Stopped at step [\d,]+$")) < 100_000
+
+
+def test_an_error_is_read_in_the_widget(open_notebook, request):
+    chapter = open_notebook(CHAPTER)
+    chapter.run("import grokbook as gb\n"
+                "live = gb.widgets.LiveRun(gb.RunConfig(d_h=8, D_train=500, parent='0123456789abcdef@5'))\nlive.show()")
+    chapter.plot(LIVE)
+    chapter.click(".gb-start")
+    chapter.wait_for(".gb-note", "^This cannot be trained: parent='0123456789abcdef@5' has no weights here; pass ")
+    chapter.wait_for(".gb-status", "^Ended at step 0$")
+    look(chapter, request.node.name)

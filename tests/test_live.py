@@ -1,0 +1,322 @@
+"""The live run without a browser: its traits and buttons are set and clicked from here. No clock, only conditions."""
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import traitlets
+import xarray as xr
+from IPython.core.interactiveshell import InteractiveShell
+from samples import fake_run
+
+import grokbook as gb
+from grokbook import plots, training
+from grokbook.plots.cells import as_dataset
+from grokbook.run import evaluation_steps
+from grokbook.widgets import front_end, live
+from grokbook.widgets.panel import progress
+from grokbook.widgets.trainer import Trainer
+
+CONFIG = gb.RunConfig(p=7, d_h=8, D_train=20, n_steps=60, stop_early=False)
+LONG = CONFIG.replace(n_steps=10**9)
+ENDED = ("stopped", "finished", "failed")
+PATIENCE = 120
+"""Seconds after which a condition counts as failed: on a new machine the first training compiles."""
+
+
+@pytest.fixture
+def make(tmp_path):
+    """A live run that writes into a folder of the test, closed in the end."""
+    made = []
+
+    def make(config: gb.RunConfig = CONFIG, **more) -> gb.widgets.LiveRun:
+        made.append(gb.widgets.LiveRun(config, store=gb.Store(tmp_path / "mine"), **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def reach(run: gb.widgets.LiveRun, *phases: str) -> None:
+    """Wait until the widget is in one of these phases."""
+    there = threading.Event()
+
+    def look(_=None):
+        if run.phase in phases:
+            there.set()
+
+    run.observe(look, "phase")
+    look()
+    assert there.wait(PATIENCE), run.phase
+    run.unobserve(look, "phase")
+
+
+def wait_for_step(run: gb.widgets.LiveRun, step: int) -> None:
+    """Wait until the curves on the page reach that step."""
+    there = threading.Event()
+
+    def look(_=None):
+        if run.runs and run.runs[0].last_step >= step:
+            there.set()
+
+    run.panel.status.observe(look, "value")
+    assert there.wait(PATIENCE)
+
+
+def drawn(run: gb.widgets.LiveRun, metric: str = "val_acc") -> np.ndarray:
+    """What the figure shows of a metric, of all seeds, without the gap behind each."""
+    (trace,) = plots.find(go.Figure(run.figure), metric=metric, role="line")
+    return np.array(trace.y)[:-1]
+
+
+# Training
+
+
+def test_a_run_trained_here_is_the_run_that_train_gives(make):
+    run = make()
+    run.panel.start.click()
+    reach(run, *ENDED)
+    alone = gb.train([CONFIG])
+    for _ in alone:
+        pass
+    assert run.phase == "finished"
+    xr.testing.assert_identical(run.result(), as_dataset(alone.runs()))
+    for name, values in alone.runs()[0].weights.items():
+        np.testing.assert_array_equal(run.runs[0].weights[name], values)
+    np.testing.assert_array_equal(drawn(run), run.result().val_acc.squeeze())
+
+
+def test_the_sliders_say_what_is_trained(make):
+    run = make(CONFIG.replace(p=113, D_train=500, seed=3))
+    run.panel.d_h.value, run.panel.D_train.value = 16, 1000
+    run.panel.n_seeds.value, run.panel.n_steps.value = 2, 200
+    wanted = [CONFIG.replace(p=113, d_h=16, D_train=1000, seed=seed, n_steps=200) for seed in (3, 4)]
+    assert run.panel.configs(CONFIG.replace(p=113, seed=3)) == wanted
+
+
+def test_sliders_hold_what_the_network_can_have_and_what_it_starts_with():
+    panel = gb.widgets.LiveRun(gb.RunConfig(d_h=36, D_train=49, p=7, n_heads=3, n_steps=77)).panel
+    assert [value for _, value in panel.d_h.options] == [24, 36, 48, 96]
+    assert [value for _, value in panel.D_train.options] == [49]
+    assert panel.n_steps.value == 77 and panel.n_steps.options[0] == ("77", 77)
+    with pytest.raises(traitlets.TraitError):
+        panel.d_h.value = 7
+
+
+def test_several_seeds_train_together(make):
+    run = make(n_seeds=3)
+    run.start()
+    reach(run, *ENDED)
+    assert run.result().sizes["seed"] == 3 and (run.result().last_step == 60).all()
+
+
+def test_pausing_rests_and_resuming_goes_on_with_the_same_network(make):
+    run = make(LONG)
+    run.panel.start.click()
+    wait_for_step(run, 5)
+    run.panel.pause.click()
+    reach(run, "paused")
+    paused = run.runs
+    assert run.panel.pause.description == "Resume" and run.panel.status.value.startswith("Paused at step ")
+    assert not threading.Event().wait(0.3) and run.runs is paused
+    assert run._trainer and run._trainer.step == paused[0].last_step
+    run.panel.pause.click()
+    wait_for_step(run, paused[0].last_step + 1)
+    run.panel.stop.click()
+    reach(run, *ENDED)
+    steps = evaluation_steps(run.runs[0].last_step)[:-1]
+    (alone,) = training.train_all([CONFIG.replace(n_steps=int(steps[-1]))])
+    for name in gb.METRICS:
+        np.testing.assert_array_equal(run.result()[name].sel(step=steps).squeeze(), alone.curves[name])
+
+
+@pytest.mark.parametrize("pause_first", [False, True])
+def test_stopping_keeps_what_was_trained(make, pause_first: bool):
+    run = make(LONG)
+    run.start()
+    wait_for_step(run, 5)
+    if pause_first:
+        run.pause_or_resume()
+        reach(run, "paused")
+    run.panel.stop.click()
+    reach(run, *ENDED)
+    last = run.runs[0].last_step
+    assert run.phase == "stopped" and 5 <= last < LONG.n_steps
+    assert run.result().last_step.item() == last == run.panel.bar.value
+    assert len(drawn(run)) == len(run.runs[0].curves["step"])
+    assert run.panel.status.value == f"Stopped at step {last:,}"
+
+
+def test_starting_anew_ends_the_training_under_way_before_the_next_begins(make):
+    run = make(LONG)
+    run.start()
+    wait_for_step(run, 5)
+    first = run._trainer
+    run.panel.d_h.value, run.panel.n_steps.value = 4, 200
+    run.panel.start.click()
+    reach(run, *ENDED)
+    assert first and first.phase == "stopped" and not first.alive
+    assert run.phase == "finished" and run.runs[0].config.d_h == 4 and run.runs[0].last_step == 200
+    assert run.figure.layout.title.text.endswith("d_h 4, D_train 20")
+
+
+def test_closing_ends_the_thread(make):
+    run = make(LONG)
+    run.start()
+    wait_for_step(run, 5)
+    run.close()
+    assert run._trainer and run._drawing and not run._trainer.alive and not run._drawing.is_alive()
+    assert run.runs[0].last_step < LONG.n_steps
+
+
+def test_a_training_is_paused_and_stopped_before_its_first_step():
+    resting = Trainer([CONFIG])
+    resting.pause()
+    resting.stop()
+    resting.join(PATIENCE)
+    assert not resting.alive and resting.phase in ("stopped", "finished")
+    resting.pause()  # too late to matter
+    assert resting.phase in ("stopped", "finished")
+
+
+# What goes wrong
+
+
+def test_a_config_that_cannot_be_trained_says_so_in_the_widget(make):
+    run = make(CONFIG.replace(parent="0123456789abcdef@5"))
+    run.panel.start.click()
+    reach(run, *ENDED)
+    assert run.phase == "failed" and "This cannot be trained: parent=" in run.note and "has no weights here" in run.note
+    with pytest.raises(LookupError, match="nothing has been trained here yet; press Start"):
+        run.result()
+
+
+@pytest.mark.parametrize(("error", "said"), [
+    (RuntimeError("out of memory\nat line 7"), "RuntimeError: out of memory"), (MemoryError(), "MemoryError"),
+    (ValueError("d_h=7 is odd"), "d_h=7 is odd")])
+def test_an_error_of_the_engine_is_said_in_one_line_and_keeps_what_was_trained(make, monkeypatch, error, said):
+    true = training.train
+
+    def breaking(configs):
+        under_way, advance = true(configs), None
+        advance = under_way._engine.advance
+
+        def fail(n_steps):
+            if under_way.step >= 10:
+                raise error
+            advance(n_steps)
+
+        monkeypatch.setattr(under_way._engine, "advance", fail)
+        return under_way
+
+    monkeypatch.setattr(training, "train", breaking)
+    run = make()
+    run.start()
+    reach(run, *ENDED)
+    assert run.phase == "failed" and run.note.startswith(f"This cannot be trained: {said}") and "\n" not in run.note
+    monkeypatch.setattr(training, "train", true)
+    run.panel.start.click()
+    reach(run, "finished")
+    assert run.note == "" and run.runs[0].last_step == 60
+
+
+def test_a_button_says_what_stands_in_its_way(make, monkeypatch):
+    run = make()
+    run._saying_errors(run.keep)(run.panel.keep)
+    assert run.note.startswith("nothing has been trained here yet")
+
+
+def test_curves_that_cannot_be_drawn_are_said_and_end_the_training(make, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("<no> pen")
+
+    run = make(LONG)
+    monkeypatch.setattr(live, "redraw", broken)
+    run.start()
+    run.wait()
+    assert run._trainer
+    run._trainer.join(PATIENCE)
+    assert run._trainer.phase == "stopped" and run.note == "The curves cannot be drawn: RuntimeError: <no> pen"
+
+
+# Keeping
+
+
+def test_runs_are_kept_in_a_store_of_the_reader(make):
+    run = make(n_seeds=2)
+    assert run.panel.keep.disabled
+    run.start()
+    reach(run, *ENDED)
+    run.panel.keep.click()
+    assert run.note.startswith("2 runs added. Read them with gb.Store('") and run.panel.keep.disabled
+    xr.testing.assert_identical(run.store.load("live"), run.result())
+
+
+def test_the_readers_store_is_not_the_shipped_one(monkeypatch, tmp_path):
+    monkeypatch.delenv("GROKBOOK_DATA", raising=False)
+    assert str(gb.widgets.LiveRun(CONFIG).store.path) == "my-runs" != str(gb.Store().path)
+    monkeypatch.setenv("GROKBOOK_DATA", str(tmp_path))
+    assert gb.widgets.LiveRun(CONFIG).store.path == tmp_path
+
+
+# What is shown
+
+
+def test_without_anybody_watching_it_trains_to_the_end_and_leaves_a_picture(make, monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(front_end, "display", lambda bundle, **_: shown.append(bundle))
+    monkeypatch.setattr(front_end, "mime_bundle", lambda fig: fig)
+    run = make()
+    run.show()
+    (fig,) = shown
+    assert run.runs[0].last_step == 60 and plots.find(fig, metric="val_acc", role="line")
+    assert fig.layout.meta["caption"].startswith("n = 1 run (seed 0). Followed for 60 steps.")
+    assert capsys.readouterr().out.startswith("This is a picture. Run the cell where a kernel is")
+
+
+def test_without_anybody_watching_an_error_is_raised(make):
+    with pytest.raises(RuntimeError, match="has no weights here"):
+        make(CONFIG.replace(parent="0123456789abcdef@5")).show()
+
+
+@pytest.mark.parametrize(("request_", "somebody"), [
+    ({"content": {"allow_stdin": True}}, True), ({"content": {"allow_stdin": False}}, False), ({}, False)])
+def test_a_page_is_watched_where_questions_can_be_asked(make, monkeypatch, request_, somebody):
+    class Kernel:
+        def get_parent(self, channel):
+            assert channel == "shell"
+            return request_
+
+    shell, shown = InteractiveShell(), []
+    monkeypatch.setattr(shell, "kernel", Kernel(), raising=False)
+    monkeypatch.setattr(front_end, "get_ipython", lambda: shell)
+    monkeypatch.setattr(live, "display", shown.append)
+    monkeypatch.setattr(live, "show_picture", lambda *_: None)
+    run = make()
+    run.show()
+    assert shown == ([run] if somebody else []) and (run.phase == "idle") == somebody
+
+
+def test_progress_tells_step_rate_and_time_left():
+    at: Any = SimpleNamespace(configs=[CONFIG.replace(n_steps=20_000)], step=2_000, steps_per_second=100.0)
+    assert progress(at, "training") == "Step 2,000 of 20,000, 100 a second, at most 3 min left"
+    at.steps_per_second = 300.0
+    assert progress(at, "training").endswith("at most 60 s left")
+    assert progress(at, "finished") == "Finished at step 2,000: every accuracy has settled at 1"
+    assert progress(at, "stopped") == "Stopped at step 2,000"
+
+
+def test_redrawing_sends_what_differs_in_one_message_and_replaces_traces_where_there_are_more():
+    shown, longer = (front_end.figure_widget(plots.learning_curves([fake_run(CONFIG, n)])) for n in (10, 20))
+    sent, traces = [], shown.data
+    shown.observe(lambda change: sent.append(change.name) if change.new else None,
+                  [name for name in shown.trait_names() if name.startswith("_py2js")])
+    front_end.redraw(shown, longer)
+    assert sent == ["_py2js_update"] and shown.data == traces and shown.to_dict() == longer.to_dict()
+    longer.add_scatter(y=[1, 2], meta={"role": "extra"})
+    front_end.redraw(shown, longer)
+    assert shown.to_dict()["data"] == longer.to_dict()["data"]
