@@ -20,7 +20,7 @@ def watched() -> bool:
 
 
 def show_picture(fig: go.Figure, what: str) -> None:
-    """In place of a widget, for pages without a kernel: a figure with its picture, and a line that says `what` the cell is with one."""
+    """For pages without a kernel: a figure, its picture, and a line that says `what` the cell is where there is one."""
     print(NEEDS_KERNEL.format(what=what))
     display(mime_bundle(fig), raw=True)
 
