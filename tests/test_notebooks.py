@@ -21,6 +21,9 @@ SOURCES = sorted(book.NOTEBOOKS.glob("*.py"))
 
 OTHER_VALUES = {
     "01_grokking": {"d_h": 32, "D_train": 4000, "n_steps": 200},
+    "02_memorization_capacity": {"d_h": 8, "n_steps": 50},
+    "03_four_zones": {"d_h": 64, "D_train": 3000, "n_steps": 50},
+    "04_double_descent": {"d_h": 12, "D_train": 3000, "n_steps": 50},
     "06_pattern_model": {"d_h": 32, "n_patterns": 2, "clock": "log"},
 }
 """Parameters for a second, short run of each chapter, by its name."""

@@ -177,4 +177,4 @@ def _lay_out(fig: go.Figure, data: xr.Dataset) -> None:
 
 def _absent(data: xr.Dataset) -> str:
     n = int(((data["last_step"] >= 0).sum("seed") == 0).sum())
-    return f"White: {n} cells that were not trained." if n else ""
+    return f"White: {n} {'cell that was' if n == 1 else 'cells that were'} not trained." if n else ""

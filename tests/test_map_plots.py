@@ -1,0 +1,117 @@
+# pyright: reportAttributeAccessIssue=false
+# plotly's own types do not know what a layout or an axis holds.
+"""Maps and cuts through them by what they hold: cells, lines, gaps, captions."""
+
+import numpy as np
+import pytest
+from maps import STEPS, cube, rise, typical
+
+from grokbook import analysis, plots
+from grokbook.analysis import Zone
+
+D_H, D_TRAIN = [8, 16, 32, 64], [2000, 2600, 3000, 4000]
+
+
+def zone_of(d_h: int, D: int) -> str:
+    return "PROGRESSION" if d_h == 8 else "GROKKING" if D == 4000 and d_h > 16 else "UNGROKKING"
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Two seeds a cell; (64, 2000) was not trained, and the seeds of (16, 4000) disagree."""
+    def curves(d_h, D, seed):
+        if (d_h, D) == (64, 2000):
+            return None
+        return typical("GROKKING" if (d_h, D, seed) == (16, 4000, 1) else zone_of(d_h, D))
+    return cube(D_H, D_TRAIN, 2, curves)
+
+
+@pytest.fixture(scope="module")
+def random():
+    return cube(D_H, [113**2], 3, lambda d_h, D, seed: {"train_acc": min(1, 130 * d_h / 12769) + seed * 1e-4},
+                task="random")
+
+
+def only(fig, **meta):
+    (trace,) = plots.find(fig, **meta)
+    return trace
+
+
+def test_every_cell_has_the_colour_of_its_zone_and_a_missing_one_has_none(runs):
+    z = np.array(only(plots.zone_map(runs), role="cells").z, float)
+    expected = [[list(Zone).index(Zone(zone_of(d_h, D))) for d_h in D_H] for D in D_TRAIN]
+    assert np.isnan(z[0, 3])
+    z[0, 3] = expected[0][3]
+    assert (z == expected).all()
+
+
+def test_a_cell_whose_seeds_disagree_says_so(runs):
+    text = np.array(only(plots.zone_map(runs), role="cells").text)
+    assert text[3, 1] == "1/2" and (text != "").sum() == 1
+
+
+def test_a_map_of_accuracy_holds_means(runs):
+    cells = only(plots.zone_map(runs, show="val_acc"), role="cells")
+    means = analysis.final(runs, "val_acc").mean("seed").transpose("D_train", "d_h")
+    np.testing.assert_allclose(np.array(cells.z, float), means)
+    assert cells.zmin == 0 and cells.zmax == 1
+
+
+def test_lines_and_star_are_those_of_the_analysis(runs, random):
+    fig = plots.zone_map(runs, random)
+    critical, held = analysis.critical_size(runs).dropna(subset=["D_crit"]), analysis.capacity(random)
+    assert list(only(fig, role="D_crit").y) == pytest.approx(critical["D_crit"].tolist())
+    assert list(only(fig, role="D_mem").y) == pytest.approx(held["D_mem"].tolist())
+    star = analysis.star(held, critical)
+    assert only(fig, role="star").y[0] == pytest.approx(star["D_train"])
+    place = only(fig, role="star").x[0]
+    assert 8 * 2**place == pytest.approx(star["d_h"])  # the sizes double from column to column
+    assert f"{star['d_h']:.1f}" in fig.layout.meta["caption"]
+
+
+def test_the_caption_counts_what_is_not_there(runs):
+    assert "White: 1 cell that was not trained" in plots.zone_map(runs).layout.meta["caption"]
+
+
+def test_what_is_no_map_is_refused(runs):
+    with pytest.raises(ValueError, match="show='loss' is not valid; valid: zone, train_acc"):
+        plots.zone_map(runs, show="loss")
+    with pytest.raises(ValueError, match="vary over lr too"):
+        plots.zone_map(runs.expand_dims(lr=[0.1]))
+
+
+def test_an_atlas_judges_each_map_by_its_budget(runs):
+    fig = plots.atlas(runs, budgets=(5_000, 40_000))
+    early, late = (np.array(trace.z, float) for trace in plots.find(fig, role="cells"))
+    grokking = list(Zone).index(Zone.GROKKING)
+    assert (early != grokking).all() and (late == grokking).sum() == 2
+
+
+def test_a_cut_shows_every_run_the_mean_and_its_interval(runs):
+    fig = plots.accuracy_by_size(runs)
+    means = plots.find(fig, metric="val_acc", role="mean")
+    assert len(means) == len(D_TRAIN)
+    at_4000 = analysis.interval(analysis.final(runs, "val_acc").sel(D_train=4000))
+    assert list(means[3].y) == pytest.approx(at_4000["mean"].values.tolist())
+    dots = plots.find(fig, metric="val_acc", role="runs")[3]
+    assert len(dots.y) == len(D_H) * 2 and "every run" in fig.layout.meta["caption"]
+
+
+def test_sizes_without_a_run_are_left_out_of_a_cut(runs):
+    assert list(plots.find(plots.accuracy_by_size(runs), metric="val_acc", role="mean")[0].x) == [8, 16, 32]
+
+
+def test_memory_shows_pairs_and_bits(random):
+    fig = plots.memory(random)
+    table = analysis.capacity(random)
+    assert list(only(fig, metric="D_mem").y) == pytest.approx(table["D_mem"].tolist())
+    assert list(only(fig, metric="bits_per_param").y) == pytest.approx(table["bits_per_param"].tolist())
+
+
+def test_every_seed_has_a_panel():
+    cell = cube([8], [3000], 3, lambda d_h, D, seed: {"train_acc": rise(100 * (seed + 1)), "val_acc": rise(9_000)})
+    fig = plots.seed_panels(cell, d_h=8, D_train=3000)
+    lines = plots.find(fig, metric="train_acc", role="line")
+    assert [np.array(line.x)[np.array(line.y) == 1][0] for line in lines] == pytest.approx(
+        [STEPS[STEPS >= at][0] for at in (100, 200, 300)])
+    assert {"seed 0", "seed 1", "seed 2"} <= {annotation.text for annotation in fig.layout.annotations}
