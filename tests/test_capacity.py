@@ -1,3 +1,5 @@
+# pyright: reportGeneralTypeIssues=false
+# The stubs of pandas do not know which numbers are scalars.
 """Capacities of networks whose memory is known, and where they meet critical sizes."""
 
 import numpy as np

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from test_training import flat, relative, shapes, start, usual_loop
+from test_engines import flat, relative, shapes, start, usual_loop
 from torch.nn import functional as F
 
 import grokbook as gb

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
+from plotly.basedatatypes import BaseFigure
 
 from grokbook.analysis import carried, events, interval
 from grokbook.plots.cells import name_of
@@ -31,7 +32,7 @@ TINY = np.finfo(np.float32).tiny
 """What a loss of exactly 0 counts as where its logarithm is averaged."""
 
 
-def find(fig: go.Figure, **meta) -> list:
+def find(fig: BaseFigure, **meta) -> list:
     """The traces of a figure whose `meta` has these values: `find(fig, metric="val_acc", role="line")`."""
     return list(fig.select_traces(lambda trace: meta.items() <= (trace.meta or {}).items()))
 
