@@ -1,4 +1,4 @@
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 """The pattern explorer without a browser: traits are set, the figure and the sentence are read."""
 
 import threading

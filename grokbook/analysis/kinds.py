@@ -109,10 +109,10 @@ def describe(patterns: Sequence[Pattern], t: ArrayLike = TIMES) -> str:
     seen, used, t = shape_of(patterns, t), usage(patterns, t), np.asarray(t, float)
     kind = KINDS[int(seen.kind())]
 
-    def grower(since, until, weight=1.0) -> str:
+    def grower(since, until, weight: ArrayLike = 1.0) -> str:
         """The pattern that came to answer the most examples, or the most of them rightly."""
         gain = used[:, np.searchsorted(t, until)] - used[:, np.searchsorted(t, since)]
-        i = int((gain * weight).argmax())
+        i = int((gain * np.asarray(weight)).argmax())
         return f"pattern {i + 1} (g = {patterns[i].g:g})"
 
     g = np.array([pattern.g for pattern in patterns])

@@ -6,11 +6,12 @@ run callbacks on several threads, so one lock guards all of them.
 
 import base64
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
 import ipywidgets as W
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -38,7 +39,7 @@ class PatternRow(W.HBox):
     def __init__(self, number: int, pattern: Pattern, changed: Callable[[Any], None], removed: Callable[[int], None]):
         self.sliders = {name: W.FloatSlider(value=getattr(pattern, name), description=label, min=low, max=high,
                                             step=step, continuous_update=False, readout_format=".3f",
-                                            layout=W.Layout(width="190px"), style={"description_width": "14px"})
+                                            layout=W.Layout(width="168px"), style={"description_width": "14px"})
                         for name, (label, low, high, step) in RANGES.items()}
         self.preferred = W.Checkbox(value=pattern.preferred, description="preferred", indent=False,
                                     layout=W.Layout(width="90px"))
@@ -71,15 +72,15 @@ class PatternExplorer(W.VBox):
         self.add = W.Button(description="add a pattern")
         self.rows = W.VBox()
         self.message = W.HTML()
-        self.figure = go.FigureWidget(_figure(self.patterns))
+        self.figure = _widget(_figure(self.patterns))
         self._set(self.patterns)
         self.preset.observe(self._choose, names="value")
         self.morph.observe(self._move, names="value")
         self.add.on_click(lambda _: self._change([*self._read(), NEW]))
         ends = W.Label("from double descent (0 %) to grokking (100 %)")
-        super().__init__([W.HBox([self.preset, self.add]), W.HBox([self.morph, ends]), self.rows, self.message,
-                          self.figure])
-        for name in ("preset", "morph", "add", "message", "figure"):
+        self.controls = W.VBox([W.HBox([self.preset, self.add]), W.HBox([self.morph, ends])])
+        super().__init__([self.controls, self.rows, self.message, self.figure])
+        for name in ("preset", "morph", "add", "message"):
             getattr(self, name).add_class(f"patterns-{name}")
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
@@ -133,10 +134,20 @@ class PatternExplorer(W.VBox):
             self.morph.value = _share(wanted) if morph is None else morph
         finally:
             self._setting = False
-        with self.figure.batch_update():
-            _redraw(self.figure, new)
+        self._show(new)
         self._say(said)
         return True
+
+    def _show(self, new: go.Figure) -> None:
+        """Redraw the figure; where it takes other traces, make another one."""
+        shown, wanted = list[Any](self.figure.data), list[Any](new.data)
+        if [trace.meta for trace in shown] != [trace.meta for trace in wanted]:
+            self.figure = _widget(new)
+            self.children = [self.controls, self.rows, self.message, self.figure]
+            return
+        with self.figure.batch_update():
+            for old, trace in zip(shown, wanted, strict=True):
+                old.update(trace.to_plotly_json())
 
     def _say(self, text: str, color: str = "inherit") -> None:
         self.message.value = f"<p style='line-height:1.4;color:{color}'>{escape(text)}</p>"
@@ -156,11 +167,11 @@ def _share(wanted: tuple[Pattern, ...]) -> float:
 def _figure(wanted: tuple[Pattern, ...]) -> go.Figure:
     """Patterns and accuracies over time on the left, the map on the right."""
     fig = make_subplots(rows=2, cols=2, specs=[[{}, {"rowspan": 2}], [{}, None]], column_widths=[0.6, 0.4],
-                        vertical_spacing=0.08, horizontal_spacing=0.1)
-    fig.add_traces(list(pattern_traces(wanted, TIMES)), rows=1, cols=1)
-    fig.add_traces(list(accuracy_traces(wanted, TIMES)), rows=2, cols=1)
+                        vertical_spacing=0.08, horizontal_spacing=0.14)
+    fig.add_traces(_listed(pattern_traces(wanted, TIMES)), rows=1, cols=1)
+    fig.add_traces(_listed(accuracy_traces(wanted, TIMES)), rows=2, cols=1)
     if len(wanted) > 1:
-        fig.add_traces(list(map_traces(wanted, size=MAP_SIZE)), rows=1, cols=2)
+        fig.add_traces(_listed(map_traces(wanted, size=MAP_SIZE)), rows=1, cols=2)
     fig.update_yaxes(ACCURACY_AXIS, col=1)
     fig.update_yaxes(title_text="predictiveness", row=1, col=1)
     fig.update_yaxes(title_text="accuracy", row=2, col=1)
@@ -171,11 +182,15 @@ def _figure(wanted: tuple[Pattern, ...]) -> go.Figure:
                  "over γ of the first and of the last pattern; the ring is where you are.", plot_height=380)
 
 
-def _redraw(shown: go.FigureWidget, new: go.Figure) -> None:
-    """Give the figure shown the data of another; where the number of traces differs they are replaced."""
-    if [trace.meta for trace in shown.data] != [trace.meta for trace in new.data]:
-        shown.data = []
-        shown.add_traces(list(new.data))
-        return
-    for old, trace in zip(shown.data, new.data, strict=True):
-        old.update(trace.to_plotly_json(), overwrite=False)
+def _listed(traces: Iterable[Any]) -> list[dict]:
+    """Traces with lists for arrays: plotly's widget stumbles over arrays that the page sends back."""
+    told = [trace.to_plotly_json() for trace in traces]
+    return [trace | {name: np.asarray(trace[name]).tolist() for name in ("x", "y", "z") if name in trace}
+            for trace in told]
+
+
+def _widget(fig: go.Figure) -> Any:
+    """The figure as a widget."""
+    shown = go.FigureWidget(fig)
+    shown.add_class("patterns-figure")
+    return shown
