@@ -1,12 +1,10 @@
 """Whether this environment can run the book, and for every problem the command that ends it."""
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
-from jupyter_core.paths import jupyter_path
 
 from grokbook.store import Store
 
@@ -26,9 +24,12 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Every finding, in the order in which a reader meets the problems."""
     yield _torch()
-    yield _kernel()
-    for extension, package in EXTENSIONS.items():
-        yield _extension(extension, package)
+    if importlib.util.find_spec("jupyter_client") is None:
+        yield Finding("Jupyter is not installed: this machine can train and not open chapters", f"{PIP} -e .")
+    else:
+        yield _kernel()
+        for extension, package in EXTENSIONS.items():
+            yield _extension(extension, package)
     yield from _store(Store())
 
 
@@ -43,6 +44,8 @@ def _torch() -> Finding:
 
 def _kernel() -> Finding:
     """Whether the kernel that notebooks ask for, python3, is the Python that runs this."""
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
     install = f"{sys.executable} -m ipykernel install --sys-prefix"
     try:
         spec = KernelSpecManager().get_kernel_spec("python3")
@@ -56,6 +59,8 @@ def _kernel() -> Finding:
 
 
 def _extension(extension: str, package: str) -> Finding:
+    from jupyter_core.paths import jupyter_path
+
     for folder in jupyter_path("labextensions"):
         if (Path(folder) / extension / "package.json").is_file():
             return Finding(f"JupyterLab has {extension}")

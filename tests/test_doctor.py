@@ -27,7 +27,7 @@ def test_a_kernel_of_another_python_is_found(tmp_path: Path, monkeypatch: pytest
 
 
 def test_missing_extensions_are_named_with_their_packages(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor, "jupyter_path", lambda *_: [])
+    monkeypatch.setattr("jupyter_core.paths.jupyter_path", lambda *_: [])
     lacking = [problem for problem in problems() if "JupyterLab" in problem.seen]
     assert [problem.fix.split()[-1] for problem in lacking] == ["jupyterlab_widgets", "anywidget"]
 
@@ -39,6 +39,12 @@ def test_a_damaged_or_empty_store_is_found(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "zones" / "broken.parquet").write_text("not Parquet")
     with pytest.warns(UserWarning, match="broken.parquet"):
         assert "broken.parquet" in problems()[0].seen
+
+
+def test_a_bare_machine_hears_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (problem,) = [problem for problem in problems() if "Jupyter" in problem.seen]
+    assert problem.seen.startswith("Jupyter is not installed") and problem.fix.endswith("pip install -e .")
 
 
 def test_a_torch_that_cannot_be_loaded_is_found(monkeypatch: pytest.MonkeyPatch):

@@ -14,7 +14,7 @@ ZONE_OF = {name: Zone(name.upper().replace("-", "_")) for name in EXAMPLES}
 """The zone that each example cell of the paper stands for."""
 
 ENOUGH_CELLS = 50
-"""Cells of two seeds or more that make a map; the laptop size of the study has 77."""
+"""Cells of two seeds or more that make a map; the laptop size of the study has 88."""
 
 SETTLED = 0.05
 """Share of cells that may still change zone in the second half of the steps for the map to count as settled."""

@@ -11,12 +11,12 @@ EXAMPLES = {"progression": (8, 3000), "ungrokking": (32, 2600), "grokking": (64,
 def zone_map(size: str = "paper") -> Study:
     """The atlas: fifteen hidden sizes by twenty-six training sizes (Huang et al. 2024, Fig 1, there a sketch).
 
-    Three seeds, ours. Laptop: eleven hidden sizes by seven, two seeds, 40,000 steps.
+    Three seeds, ours. Laptop: eleven hidden sizes by eight, two seeds, 40,000 steps.
     """
     return Study("zone_map", size, "Huang et al. 2024, Fig 1", chosen(size, {
         "paper": lambda: grid({"n_steps": STEPS}, d_h=HIDDEN_SIZES, D_train=range(1000, 6001, 200), seed=range(3)),
         "laptop": lambda: grid({"n_steps": LAPTOP_STEPS}, d_h=LAPTOP_HIDDEN_SIZES,
-                               D_train=(1000, 2000, 2600, 3000, 4000, 5000, 6000), seed=range(2))}))
+                               D_train=(1000, 2000, 2600, 3000, 3400, 4000, 5000, 6000), seed=range(2))}))
 
 
 def four_dynamics(size: str = "paper") -> Study:
