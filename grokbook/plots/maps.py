@@ -12,11 +12,12 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from grokbook.analysis import Zone, capacity, critical_size, final, main_zone, star, zone_shares
+from grokbook.plots.accuracy import TITLES
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import Runs, as_dataset
 from grokbook.plots.template import INK, ZONE_COLORS
 
-SHOWN = ("zone", "train_acc", "val_acc", "twin_free_val_acc")
+SHOWN = ("zone", *TITLES)
 
 NAMES = {Zone.PROGRESSION: "progression", Zone.UNGROKKING: "ungrokking", Zone.SEMI_GROKKING: "semi-grokking",
          Zone.GROKKING: "grokking"}
@@ -44,8 +45,8 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
         fig.add_traces(_legend())
     notes = _add_lines(fig, data, random)
     _lay_out(fig, data)
-    titles = {"zone": "The four zones, measured"}
-    return frame(fig, title=titles.get(show, f"Final {show.replace('_', ' ')}"), plot_height=440,
+    title = "The four zones, measured" if show == "zone" else f"Mean {TITLES[show]}"
+    return frame(fig, title=title, plot_height=440,
                  caption=caption(data, *notes, _absent(data)))
 
 
