@@ -103,9 +103,9 @@ ratio = gb.analysis.norm_change(maps)["ratio"].where(gb.analysis.zones(maps) == 
 ratio.to_series().dropna().groupby("d_h").agg(["mean", "min", "max", "size"]).round(2)
 
 # %% [markdown]
-# Well above the capacity of its memory a network groks as the paper says: the norm falls. Just above it, at `d_h` 20 and
-# 24, validation accuracy jumps while the norm is still growing. Such a run knew its pairs first, so by the letter it
-# grokked; by what drives it, it progressed. The border between the two zones is wide.
+# Well above the capacity of its memory a network groks as the paper says: the norm falls. Just above it, at `d_h` 20
+# and 24, validation accuracy jumps while the norm is still growing. Such a run knew its pairs first, so by the letter
+# it grokked; by what drives it, it progressed. The border between the two zones is wide.
 
 # %% [markdown]
 # ## The critical size
