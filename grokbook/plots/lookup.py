@@ -13,6 +13,7 @@ from grokbook.analysis import critical_size, cut, double_descent, facts
 from grokbook.plots.cells import Runs
 from grokbook.plots.maps import checked_map, edges, zone_map
 from grokbook.plots.sizes import accuracy_by_size
+from grokbook.run import PER_DECADE
 from grokbook.store import Store
 from grokbook.studies.grokking import LAPTOP_STEPS
 
@@ -37,8 +38,7 @@ class Lookup:
 
     def __init__(self, runs: Runs, random: xr.Dataset | None = None):
         self.runs, self.random = checked_map(runs), random
-        last = max(int(self.runs["last_step"].max()), 1)
-        self.budgets = [*(budget for budget in BUDGETS if budget < last), last]
+        self.budgets = _budgets(max(int(self.runs["last_step"].max()), 1))
         self._made: dict[tuple, Any] = {}
 
     @classmethod
@@ -111,6 +111,12 @@ class Lookup:
         fig = accuracy_by_size(self.at(budget).sel(D_train=[D_train]))
         fig.update_xaxes(title_standoff=2)
         return beside(fig, f"{D_train:,} pairs, after {budget:,} steps", MAP_HEIGHT)
+
+
+def _budgets(last: int) -> list[int]:
+    """Round numbers up to the last step, or to the next evaluation, which a run may have ended just short of."""
+    reached = [budget for budget in BUDGETS if budget <= last * 10 ** (1 / PER_DECADE)]
+    return [*reached, last] if last > max(reached, default=0) else reached
 
 
 def outline_traces() -> list[go.Scatter]:
