@@ -37,15 +37,15 @@ def story(cell: xr.Dataset, seed: int) -> str:
 
     `cell`: the `facts` of one (d_h, D_train), with the dimension seed alone.
     """
-    there = {int(one): cell.isel(seed=i) for i, one in enumerate(cell["seed"].values) if cell["last_step"][i] >= 0}
-    if not there:
+    seeds = cell["seed"].values[cell["last_step"].values >= 0].tolist()
+    if not seeds:
         return f"No network of d_h {int(cell['d_h'])} was trained on {int(cell['D_train']):,} pairs."
-    others = [Zone(str(run["zone"].values)) for one, run in there.items() if one != seed]
-    if seed not in there:
+    zone_of = dict(zip(cell["seed"].values.tolist(), cell["zone"].values, strict=True))
+    others = [Zone(zone_of[one]) for one in seeds if one != seed]
+    if seed not in seeds:
         return f"Seed {seed} was not trained here. {_seeds(others, 'Of the seeds that were')}"
-    run = there[seed]
-    zone = Zone(str(run["zone"].values))
-    numbers = {str(name): float(value) for name, value in run.drop_vars("zone").data_vars.items()}
+    zone, run = Zone(zone_of[seed]), list(zone_of).index(seed)
+    numbers = {str(name): float(cell[name].values[run]) for name in cell.data_vars if name != "zone"}
     told = f"{name(zone).capitalize()}: seed {seed} {_why(zone, int(cell['D_train']), numbers)}."
     return f"{told} {_compared(zone, others)}"
 

@@ -28,7 +28,7 @@ def cell_figure(n_steps: int) -> go.Figure:
     fig.update_xaxes(step_axis(n_steps))
     fig.update_xaxes(title_text="step", title_standoff=2, row=2)
     fig.update_yaxes(range=[-0.04, 1.06], tickvals=[0, 0.25, 0.5, 0.75, 1], title_text="accuracy", row=1)
-    fig.update_yaxes(title_text="weight norm", rangemode="tozero", nticks=4, row=2)
+    fig.update_yaxes(title_text="norm", rangemode="tozero", nticks=4, row=2)
     return beside(fig, "", MAP_HEIGHT)
 
 

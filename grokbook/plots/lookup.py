@@ -13,6 +13,7 @@ from grokbook.analysis import critical_size, cut, double_descent, facts
 from grokbook.plots.cells import Runs
 from grokbook.plots.maps import checked_map, edges, zone_map
 from grokbook.plots.sizes import accuracy_by_size
+from grokbook.plots.traces import find
 from grokbook.run import PER_DECADE
 from grokbook.store import Store
 from grokbook.studies.grokking import LAPTOP_STEPS
@@ -100,9 +101,11 @@ class Lookup:
 
     def _map(self, budget: int, show: str) -> go.Figure:
         fig = zone_map(self.at(budget), self.random, show=show, critical=self.critical(budget))
-        if not any((trace.meta or {}).get("role") == "star" for trace in fig.data):
+        if not find(fig, role="star"):
             fig.add_trace(go.Scatter(x=[None], y=[None], showlegend=False, meta={"role": "star"}))
         fig.add_traces(outline_traces())
+        for cells in find(fig, role="cells"):
+            cells.z = np.where(np.isnan(cells.z), None, cells.z)  # a widget sends a table as JSON, which has no NaN
         title = fig.to_dict()["layout"]["title"]["text"]
         fig.update_xaxes(title_standoff=2)
         return beside(fig, f"{title}, after {budget:,} steps", MAP_HEIGHT)
