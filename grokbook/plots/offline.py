@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from grokbook.analysis import Zone, story
-from grokbook.plots.cells import trained
+from grokbook.plots.cells import choose, trained
 from grokbook.plots.explored import MARKS, METRICS, cell_figure
 from grokbook.plots.lookup import Lookup
 from grokbook.plots.maps import edges
@@ -38,7 +38,7 @@ def explorer_data(lookup: Lookup) -> dict[str, Any]:
     for d_h in values["d_h"]:
         for D_train in values["D_train"]:
             key, cell = f"{d_h},{D_train}", {"d_h": d_h, "D_train": D_train}
-            there = trained(lookup.runs.sel(cell))
+            there = trained(choose(lookup.runs, d_h=d_h, D_train=D_train))
             cells[key] = {int(seed): {"lines": _lines(there.sel(seed=seed), lookup.budgets),
                                       "marks": _marks(there.sel(seed=seed), lookup)} for seed in there["seed"].values}
             facts = [lookup.facts(budget).sel(cell) for budget in lookup.budgets]
