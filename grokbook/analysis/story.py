@@ -27,9 +27,9 @@ def facts(runs: xr.Dataset) -> xr.Dataset:
     accuracies by their metrics' names, and `last_step`. NaN where something did not happen or there is no run.
     """
     found = events(runs)
-    return found[["t_mem", "t_gen", "last_step"]].assign(
-        zone=zones(runs), at_t_mem=twin_free_at_memorising(runs, found).where(found["t_mem"].notnull()),
-        **{metric: final(runs, metric) for metric in ACCURACIES})
+    told = {metric: final(runs, metric) for metric in ACCURACIES} | {"zone": zones(runs)}
+    told["at_t_mem"] = twin_free_at_memorising(runs, found).where(found["t_mem"].notnull())
+    return found[["t_mem", "t_gen", "last_step"]].assign(told)
 
 
 def story(cell: xr.Dataset, seed: int) -> str:

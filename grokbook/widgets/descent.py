@@ -7,7 +7,7 @@ from traitlets import Int, validate
 from grokbook.analysis import valley
 from grokbook.plots import accuracy_by_size, picture, zone_map
 from grokbook.plots.lookup import Lookup
-from grokbook.widgets.explorer import Explorer, frame_on, half, paragraph, row
+from grokbook.widgets.explorer import Explorer, frame_on, paragraph, row
 from grokbook.widgets.front_end import redraw, show_picture, watched
 
 SHOWN = "val_acc"
@@ -37,8 +37,8 @@ class DescentExplorer(Explorer):
                  D_train: int | None = None, budget: int | None = None):
         lookup = Lookup.stored() if runs is None else Lookup(runs, random)
         super().__init__(lookup, {"D_train": D_train, "budget": budget}, "descent")
-        self.curves, left = half(lookup.row(self.budget, self.D_train))
-        self.map, right = half(lookup.map(self.budget, SHOWN))
+        self.curves, left = self._half(lookup.row(self.budget, self.D_train), "curves")
+        self.map, right = self._half(lookup.map(self.budget, SHOWN), "map")
         self.children = [row(*self.sliders.values()), row(left, right, align="flex-start"), self._sentence,
                          self._note, self._caption]
         self._draw()

@@ -82,6 +82,12 @@ class Explorer(W.VBox):
         control.observe(self._saying_errors(lambda change: setattr(self, key, change["new"])), names="value")
         self.observe(self._moved, names=key)
 
+    def _half(self, fig: go.Figure, name: str) -> tuple[go.FigureWidget, W.Box]:
+        """A figure that can be redrawn, and its place: half of the page, all of it where that is narrow."""
+        shown = figure_widget(fig)
+        layout = W.Layout(display="block", flex="1 1 380px", min_width="0", overflow="hidden")
+        return shown, self._classed(W.Box([shown], layout=layout), name)
+
     def _classed(self, widget, name: str):
         widget.add_class(f"gb-{self._name}-{name}")
         return widget
@@ -136,12 +142,6 @@ def paragraph(words: str, size: int = 13) -> str:
 def row(*parts: W.Widget, align: str = "center") -> W.Box:
     """Widgets side by side, below each other where the page is narrow."""
     return W.Box(parts, layout=W.Layout(display="flex", flex_flow="row wrap", align_items=align))
-
-
-def half(fig: go.Figure) -> tuple[go.FigureWidget, W.Box]:
-    """A figure that can be redrawn, and its place: half of the page, all of it where that is narrow."""
-    shown = figure_widget(fig)
-    return shown, W.Box([shown], layout=W.Layout(display="block", flex="1 1 380px", min_width="0", overflow="hidden"))
 
 
 def show_values(shown: go.FigureWidget, values: Sequence[Mapping]) -> None:

@@ -14,7 +14,7 @@ from grokbook.plots.cells import choose, name_of, trained
 from grokbook.plots.explored import cell_figure, cell_lines
 from grokbook.plots.lookup import Lookup
 from grokbook.plots.maps import SHOWN
-from grokbook.widgets.explorer import Explorer, frame_on, half, paragraph, row, show_values
+from grokbook.widgets.explorer import Explorer, frame_on, paragraph, row, show_values
 from grokbook.widgets.front_end import redraw, show_picture, watched
 from grokbook.widgets.live import LiveRun
 
@@ -47,8 +47,8 @@ class ZoneExplorer(Explorer):
         lookup = Lookup.stored() if runs is None else Lookup(runs, random)
         super().__init__(lookup, {"d_h": d_h, "D_train": D_train, "seed": seed, "budget": budget}, "zones")
         self.live: LiveRun | None = None
-        self.map, left = half(lookup.map(self.budget))
-        self.curves, right = half(cell_figure(lookup.budgets[-1]))
+        self.map, left = self._half(lookup.map(self.budget), "map")
+        self.curves, right = self._half(cell_figure(lookup.budgets[-1]), "curves")
         self.colors = self._classed(W.Dropdown(options=[(name, metric) for metric, name in NAMES.items()],
                                                description="color", layout=W.Layout(width="210px"),
                                                style={"description_width": "54px"}), "color")
