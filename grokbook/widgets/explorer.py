@@ -73,7 +73,7 @@ class Explorer(W.VBox):
     def _slider(self, key: str) -> W.SelectionSlider:
         slider = W.SelectionSlider(options=[(f"{v:,}", v) for v in self._values[key]], value=getattr(self, key),
                                    description=key, style={"description_width": "54px"},
-                                   layout=W.Layout(flex="1 1 190px", max_width="300px"))
+                                   layout=W.Layout(flex="1 1 240px", max_width="330px"))
         self._follow(key, slider)
         return self._classed(slider, key)
 
