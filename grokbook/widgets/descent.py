@@ -61,13 +61,13 @@ class DescentExplorer(Explorer):
         return self._valid(proposal)
 
     def _draw(self) -> None:
-        fig = self.lookup.row(self.budget, self.D_train)
-        redraw(self.curves, fig)
+        self._say(valley(self.lookup.descent(self.budget)[self.D_train]))
         redraw(self.map, self.lookup.map(self.budget, SHOWN))
         self._on_click(self.map)
         frame_on(self.map, self.lookup.outline(None, self.D_train))
+        fig = self.lookup.row(self.budget, self.D_train)
         self._caption.value = paragraph(fig.to_dict()["layout"]["meta"]["caption"])
-        self._say(valley(self.lookup.descent(self.budget)[self.D_train]))
+        redraw(self.curves, fig)
 
     def _make_all(self) -> None:
         for budget in sorted(self.lookup.budgets, key=lambda one: one != self.budget):

@@ -118,9 +118,9 @@ class ZoneExplorer(Explorer):
         """Let map, curves and sentence show what is chosen."""
         self._draw_map()
         cell, facts = self.selection, self.lookup.facts(self.budget).sel(d_h=self.d_h, D_train=self.D_train)
+        self._say(story(facts, self.seed) + ("" if cell.sizes["seed"] else " Press Train this."))
         show_values(self.curves, cell_lines(cell, facts.sel(seed=cell["seed"]), self.seed))
         self.curves.update_layout(title_text=f"{name_of(facts)}, seed {self.seed}")
-        self._say(story(facts, self.seed) + ("" if cell.sizes["seed"] else " Press Train this."))
 
     def _draw_map(self) -> None:
         wanted, here = (self.budget, self.color), self.lookup.outline(self.d_h, self.D_train)
