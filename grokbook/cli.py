@@ -71,7 +71,7 @@ def html(execute: bool, out: Path) -> None:
                                             for source in book.chapters()})
         else:
             notebooks = [book.stored(source) for source in book.chapters()]
-    click.echo(f"wrote {pages.write(notebooks, out, 'grokbook')}")
+    click.echo(f"wrote {pages.write(notebooks, out, 'grokbook', _stored_map())}")
     _report(failures)
 
 
@@ -190,6 +190,17 @@ def _run_all(jobs: Mapping[str, Callable[[], Path]]) -> tuple[list[Path], list[s
 def _report(failures: Sequence[str]) -> None:
     if failures:
         raise click.ClickException("\n".join([f"{len(failures)} failed", *failures]))
+
+
+def _stored_map():
+    """The map that the book's explorer shows; None, and a line that says so, where no run of it is stored."""
+    from grokbook.plots.lookup import Lookup
+
+    try:
+        return Lookup.stored()
+    except LookupError as nothing:
+        click.echo(f"no explorer.html: {nothing}", err=True)
+        return None
 
 
 def _by_name(settings: Sequence[str]) -> dict[str, list[str]]:

@@ -16,6 +16,9 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
 
+from grokbook.plots.lookup import MAP_HEIGHT, Lookup
+from grokbook.plots.offline import explorer_data
+
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
            "django-static-mathjax": "mathjax/static/mathjax/es5/tex-svg-full.js"}
@@ -25,16 +28,17 @@ PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN_FIRST = ["text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain"]
 
 
-def write(notebooks: Sequence[Path], folder: Path, title: str) -> Path:
+def write(notebooks: Sequence[Path], folder: Path, title: str, lookup: Lookup | None = None) -> Path:
     """Write a page for each executed notebook, and `index.html` that links them; returns the latter.
 
-    `folder` is made where it is missing and gets the scripts as well. Pages are named after their notebooks.
+    `folder` is made where it is missing and gets the scripts as well. Pages are named after their notebooks. With a
+    `lookup` there is also `explorer.html`, the map to move through.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, script in SCRIPTS.items():
         shutil.copy(str(distribution(name).locate_file(script)), folder)
     exporter = _exporter()
-    entries = []
+    entries = [] if lookup is None else [_explorer(lookup, folder, exporter)]
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
         page = folder / f"{path.stem}.html"
@@ -45,6 +49,16 @@ def write(notebooks: Sequence[Path], folder: Path, title: str) -> Path:
     contents = exporter.environment.get_template("contents.html.j2")
     index.write_text(contents.render(title=title, entries=entries), "utf-8")
     return index
+
+
+def _explorer(lookup: Lookup, folder: Path, exporter: HTMLExporter) -> dict[str, str]:
+    """Write the map to move through; its entry in the contents."""
+    page, heading = folder / "explorer.html", "The map to move through"
+    opening = "Every cell is networks that were really trained, with their curves."
+    data = json.dumps(explorer_data(lookup), separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
+    template = exporter.environment.get_template("explorer.html.j2")
+    page.write_text(template.render(heading=heading, opening=opening, height=MAP_HEIGHT, data=data), "utf-8")
+    return {"page": page.name, "title": heading, "opening": opening, "changed": ""}
 
 
 def _exporter() -> HTMLExporter:

@@ -23,10 +23,11 @@ from grokbook.analysis.pattern_fit import Fit, fit_patterns
 from grokbook.analysis.patterns import Pattern
 from grokbook.analysis.star import star
 from grokbook.analysis.statistics import interval, rate
+from grokbook.analysis.story import cut, facts, story, valley
 from grokbook.analysis.twins import twin_accuracy, twin_share
 from grokbook.analysis.zones import Zone, main_zone, zone_shares, zones
 
 __all__ = ["GENERALISED", "MEMORISED", "SUSTAINED", "Fit", "Pattern", "Zone", "capacity", "carried", "critical_size",
-           "crossing", "double_descent", "events", "final", "fit_patterns", "interval", "kinds", "main_zone",
-           "norm_change", "partial_range", "patterns", "rate", "star", "twin_accuracy", "twin_share", "typical_seed",
-           "zone_shares", "zones"]
+           "crossing", "cut", "double_descent", "events", "facts", "final", "fit_patterns", "interval", "kinds",
+           "main_zone", "norm_change", "partial_range", "patterns", "rate", "star", "story", "twin_accuracy",
+           "twin_share", "typical_seed", "valley", "zone_shares", "zones"]

@@ -20,7 +20,8 @@ def star(capacity: pd.DataFrame, critical: pd.DataFrame) -> pd.Series:
     x = np.log(both["d_h"].to_numpy(float))
 
     def meet(mem: str, crit: str) -> np.ndarray:
-        return _roots(x, np.log(both[mem].to_numpy(float)) - np.log(both[crit].to_numpy(float)))
+        with np.errstate(invalid="ignore"):  # an interval that is open below begins at −∞
+            return _roots(x, np.log(both[mem].to_numpy(float)) - np.log(both[crit].to_numpy(float)))
 
     at, early, late = meet("D_mem", "D_crit"), meet("D_mem_hi", "lo"), meet("D_mem_lo", "hi")
     if not len(at):

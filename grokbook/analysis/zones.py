@@ -43,13 +43,17 @@ def zones(runs: xr.Dataset, *, on_the_way: float = ON_THE_WAY, negligible: float
     A run is judged by its curves as given: cut them (`runs.sel(step=slice(0, 10_000))`) and it is judged by those.
     """
     found = events(runs)
-    at = runs["twin_free_val_acc"].sel(step=found["t_mem"].fillna(0), method="nearest").drop_vars("step")
-    memorised_first = found["t_mem"].notnull() & (at < on_the_way)
+    memorised_first = found["t_mem"].notnull() & (twin_free_at_memorising(runs, found) < on_the_way)
     later = xr.where(found["t_gen"].notnull(), Zone.GROKKING.value,
                      xr.where(final(runs, "twin_free_val_acc") <= negligible, Zone.UNGROKKING.value,
                               Zone.SEMI_GROKKING.value))
     zone = xr.where(memorised_first, later, Zone.PROGRESSION.value).where(runs["last_step"] >= 0, "")
     return zone.rename("zone")
+
+
+def twin_free_at_memorising(runs: xr.Dataset, found: xr.Dataset) -> xr.DataArray:
+    """Twin-free validation accuracy at the step `t_mem` of the runs' `events`; of no meaning where that is NaN."""
+    return runs["twin_free_val_acc"].sel(step=found["t_mem"].fillna(0), method="nearest").drop_vars("step")
 
 
 def zone_shares(runs: xr.Dataset) -> xr.DataArray:

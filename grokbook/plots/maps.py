@@ -29,21 +29,23 @@ ACCURACY_SCALE = "Cividis"
 MEM_COLOR, CRIT_COLOR = "#7A3E9D", "#000000"
 
 
-def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone") -> go.Figure:
+def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone",
+             critical: pd.DataFrame | None = None) -> go.Figure:
     """The cells (d_h, D_train) coloured by their most frequent zone, or by mean final accuracy.
 
     `random`: runs on random labels, for D_mem. `show` is "zone", "train_acc", "val_acc" or "twin_free_val_acc". A cell
     whose seeds disagree says how many of them are in the zone shown; a cell that nobody trained stays white. D_crit is
-    fitted to the same runs; the star is where it meets D_mem. Bars are 95 % intervals.
+    fitted to the same runs (`critical`, the table, spares the fit); the star is where it meets D_mem. Bars are 95 %
+    intervals.
 
     Raises:
         ValueError: another `show`, or runs that vary over more than d_h, D_train and seed.
     """
-    data = _checked(runs, show)
+    data = checked_map(runs, show)
     fig = go.Figure(_cells(data, show))
     if show == "zone":
         fig.add_traces(_legend())
-    notes = _add_lines(fig, data, random)
+    notes = _add_lines(fig, data, random, critical_size(data) if critical is None else critical)
     _lay_out(fig, data)
     title = "The four zones, measured" if show == "zone" else f"Mean {TITLES[show]}"
     return frame(fig, title=title, plot_height=440,
@@ -52,7 +54,7 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
 
 def atlas(runs: Runs, *, budgets: Sequence[int], show: str = "zone") -> go.Figure:
     """The same map as it looks when every run is stopped at each of the budgets, in steps."""
-    data = _checked(runs, show)
+    data = checked_map(runs, show)
     fig = make_subplots(rows=1, cols=len(budgets), shared_yaxes=True, horizontal_spacing=0.02,
                         column_titles=[f"{budget:,} steps" for budget in budgets])
     for column, budget in enumerate(budgets, 1):
@@ -67,7 +69,8 @@ def atlas(runs: Runs, *, budgets: Sequence[int], show: str = "zone") -> go.Figur
                  caption=caption(data, "Each map judges the same runs by their first steps.", _absent(data)))
 
 
-def _checked(runs: Runs, show: str) -> xr.Dataset:
+def checked_map(runs: Runs, show: str = "zone") -> xr.Dataset:
+    """The runs of a map. Raises ValueError for another `show`, or if they vary over more than d_h, D_train and seed."""
     if show not in SHOWN:
         raise ValueError(f"show={show!r} is not valid; valid: {', '.join(SHOWN)}")
     data = as_dataset(runs)
@@ -84,7 +87,7 @@ def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
     colors = [ZONE_COLORS[zone.value] for zone in Zone]
     scale = ([[edge, color] for i, color in enumerate(colors) for edge in (i / 4, (i + 1) / 4)] if show == "zone"
              else ACCURACY_SCALE)
-    return go.Heatmap(x=_edges(np.arange(data.sizes["d_h"])), y=_edges(data["D_train"].values), z=z, xgap=1, ygap=1,
+    return go.Heatmap(x=edges(np.arange(data.sizes["d_h"])), y=edges(data["D_train"].values), z=z, xgap=1, ygap=1,
                       zmin=-0.5 if show == "zone" else 0, zmax=3.5 if show == "zone" else 1, colorscale=scale,
                       showscale=show != "zone", text=text, texttemplate="%{text}", textfont={"size": 10},
                       customdata=hover, hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"})
@@ -102,14 +105,17 @@ def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
     n = (data["last_step"] >= 0).sum("seed").transpose("D_train", "d_h").values
     accuracy = final(data, "val_acc").mean("seed").transpose("D_train", "d_h").values
     text, hover = np.full(n.shape, "", object), np.full(n.shape, "", object)
-    for i, j in np.argwhere(n):
+    for i, j in np.ndindex(*n.shape):
+        place = f"d_h {data['d_h'].values[j]}, D_train {data['D_train'].values[i]:,}"
+        if not n[i, j]:
+            hover[i, j] = f"{place}<br>not trained"
+            continue
         counts = np.rint(shares.values[:, i, j] * n[i, j]).astype(int).tolist()
         here = dict(zip(Zone, counts, strict=True))
         if show == "zone" and max(here.values()) < n[i, j]:
             text[i, j] = f"{max(here.values())}/{n[i, j]}"
         listed = ", ".join(f"{NAMES[zone]} {count}" for zone, count in here.items() if count)
-        hover[i, j] = (f"d_h {data['d_h'].values[j]}, D_train {data['D_train'].values[i]:,}<br>{listed} of {n[i, j]} "
-                       f"seeds<br>mean final validation accuracy {accuracy[i, j]:.3f}")
+        hover[i, j] = (f"{place}<br>{listed} of {n[i, j]} seeds<br>mean final validation accuracy {accuracy[i, j]:.3f}")
     return text, hover
 
 
@@ -118,9 +124,8 @@ def _legend() -> list[go.Scatter]:
                        marker={"symbol": "square", "size": 12, "color": ZONE_COLORS[zone.value]}) for zone in Zone]
 
 
-def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None) -> list[str]:
+def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, critical: pd.DataFrame) -> list[str]:
     """Draw D_crit, D_mem and the star where they are known; returns sentences on what they are."""
-    critical = critical_size(data)
     fig.add_trace(_line(data, critical, "D_crit", ("lo", "hi"), CRIT_COLOR))
     notes = ["D_crit: where mean final validation accuracy crosses one half."]
     if random is None:
@@ -159,8 +164,8 @@ def _place(data: xr.Dataset, d_h) -> np.ndarray:
     return np.interp(np.log(np.asarray(d_h, float)), sizes, np.arange(len(sizes)))
 
 
-def _edges(centres: np.ndarray) -> np.ndarray:
-    """Borders half-way between neighbouring cells."""
+def edges(centres: np.ndarray) -> np.ndarray:
+    """Borders half-way between neighbouring cells, one more than there are cells."""
     centres = np.asarray(centres, float)
     if len(centres) == 1:
         return centres[0] + np.array([-0.5, 0.5])
@@ -169,10 +174,10 @@ def _edges(centres: np.ndarray) -> np.ndarray:
 
 
 def _lay_out(fig: go.Figure, data: xr.Dataset) -> None:
-    sizes, edges = data["d_h"].values, _edges(data["D_train"].values)
+    sizes, borders = data["d_h"].values, edges(data["D_train"].values)
     fig.update_xaxes(title_text="d_h", tickvals=list(range(len(sizes))), ticktext=[str(d) for d in sizes],
                      showgrid=False, range=[-0.5, len(sizes) - 0.5])
-    fig.update_yaxes(title_text="D_train", showgrid=False, range=[edges[0], edges[-1]],
+    fig.update_yaxes(title_text="D_train", showgrid=False, range=[borders[0], borders[-1]],
                      tickvals=data["D_train"].values.tolist())
 
 

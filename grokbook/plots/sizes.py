@@ -58,7 +58,7 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
 
 def _accuracy(data: xr.Dataset, metric: str, first: bool) -> list[go.Scatter]:
     values = final(data, metric).transpose("seed", "d_h")
-    stats, x, color = interval(values, within=(0, 1)), data["d_h"].values, METRIC_COLORS[metric]
+    stats, x, color = interval(values, within=(0, 1)), data["d_h"].values.astype(np.float32), METRIC_COLORS[metric]
     meta = {"metric": metric}
     lines = [go.Scatter(x=x, y=stats["mean"].values.astype(np.float32), mode="lines", name=NAMES[metric],
                         legendgroup=metric, showlegend=first, line={"color": color, "width": 2.5},

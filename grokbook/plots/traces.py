@@ -95,7 +95,7 @@ def _curve(cell: xr.Dataset, metric: str, role: str, line: dict, tolerance: floa
     """All seeds' curves as one line, with a gap between seeds; with a tolerance only their corners."""
     x, seeds, curves = shown_steps(cell["step"]), cell["seed"].values, cell[metric].transpose("seed", "step").values
     drawn = np.log10(np.maximum(curves, TINY)) if metric in LOSSES else curves
-    kept = [np.flatnonzero(~np.isnan(y)) if tolerance is None else _corners(np.log10(x), y, tolerance) for y in drawn]
+    kept = [np.flatnonzero(~np.isnan(y)) if tolerance is None else corners(np.log10(x), y, tolerance) for y in drawn]
     return go.Scatter(
         x=_joined([x[k] for k in kept]), y=_joined([y[k] for y, k in zip(curves, kept, strict=True)]),
         customdata=np.repeat(seeds, [len(k) + 1 for k in kept]), mode="lines", name=NAMES[metric],
@@ -103,7 +103,7 @@ def _curve(cell: xr.Dataset, metric: str, role: str, line: dict, tolerance: floa
         hovertemplate=f"{_place(cell, metric)}, seed %{{customdata}}<br>step %{{x:,.0f}}: %{{y:.4g}}<extra></extra>")
 
 
-def _corners(x: np.ndarray, y: np.ndarray, tolerance: float) -> np.ndarray:
+def corners(x: np.ndarray, y: np.ndarray, tolerance: float) -> np.ndarray:
     """Where `y` is known, the places between which straight lines stay within `tolerance` times the range of `y`."""
     seen = np.flatnonzero(~np.isnan(y))
     if len(seen) < 3:

@@ -43,11 +43,11 @@ def redraw(shown: go.FigureWidget, fig: go.Figure | go.FigureWidget) -> None:
     Traces are matched by place and `meta`; where these differ, because there is more or less to show, all are replaced.
     One thread at a time: plotly collects the changes in the figure itself.
     """
-    now, traces = _traces(shown), _traces(fig)
+    now, traces = traces_of(shown), traces_of(fig)
     if [trace.meta for trace in now] != [trace.meta for trace in traces]:
         shown.data = ()
         shown.add_traces(traces)
-        now = _traces(shown)
+        now = traces_of(shown)
     layout = fig.to_dict()["layout"]
     layout.pop("template", None)
     with shown.batch_update():
@@ -56,5 +56,6 @@ def redraw(shown: go.FigureWidget, fig: go.Figure | go.FigureWidget) -> None:
         shown.update_layout(layout, overwrite=True)
 
 
-def _traces(fig: Any) -> list[Any]:
+def traces_of(fig: Any) -> list[Any]:
+    """The traces of a figure; plotly's own types do not say that there are any."""
     return list(fig.data)

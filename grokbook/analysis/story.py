@@ -1,0 +1,100 @@
+"""What became of a run, in a sentence with its numbers: the zone, and what it was read off.
+
+The rules are those of `zones` and `events`; here they are only put into words.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from grokbook.analysis.events import GENERALISED, MEMORISED, events, final
+from grokbook.analysis.zones import NEGLIGIBLE, Zone, twin_free_at_memorising, zones
+from grokbook.run import ACCURACIES
+
+
+def cut(runs: xr.Dataset, n_steps: int) -> xr.Dataset:
+    """The runs as they stood at step `n_steps`: curves end there, and a run that settled later has not settled yet."""
+    short = runs.sel(step=slice(0, n_steps))
+    end = short["step"].where(short["param_norm"].notnull()).max("step").fillna(-1).astype(np.int64)
+    return short.assign(last_step=end, settled=runs["settled"] & (end == runs["last_step"]))
+
+
+def facts(runs: xr.Dataset) -> xr.Dataset:
+    """What `story` tells of each run, over all dimensions of `runs` but `step`.
+
+    `zone`, `t_mem`, `t_gen`, `at_t_mem` (twin-free validation accuracy at the step of memorising), the final
+    accuracies by their metrics' names, and `last_step`. NaN where something did not happen or there is no run.
+    """
+    found = events(runs)
+    told = {metric: final(runs, metric) for metric in ACCURACIES} | {"zone": zones(runs)}
+    told["at_t_mem"] = twin_free_at_memorising(runs, found).where(found["t_mem"].notnull())
+    return found[["t_mem", "t_gen", "last_step"]].assign(told)
+
+
+def story(cell: xr.Dataset, seed: int) -> str:
+    """Which zone the run of that seed is in and why, and what the other seeds of the cell did.
+
+    `cell`: the `facts` of one (d_h, D_train), with the dimension seed alone.
+    """
+    seeds = cell["seed"].values[cell["last_step"].values >= 0].tolist()
+    if not seeds:
+        return f"No network of d_h {int(cell['d_h'])} was trained on {int(cell['D_train']):,} pairs."
+    zone_of = dict(zip(cell["seed"].values.tolist(), cell["zone"].values, strict=True))
+    others = [Zone(zone_of[one]) for one in seeds if one != seed]
+    if seed not in seeds:
+        return f"Seed {seed} was not trained here. {_seeds(others, 'Of the seeds that were')}"
+    zone, run = Zone(zone_of[seed]), list(zone_of).index(seed)
+    numbers = {str(name): float(cell[name].values[run]) for name in cell.data_vars if name != "zone"}
+    told = f"{name(zone).capitalize()}: seed {seed} {_why(zone, int(cell['D_train']), numbers)}."
+    return f"{told} {_compared(zone, others)}"
+
+
+def valley(row: Mapping) -> str:
+    """A row of the table of `double_descent` in words: how deep, where, and whether noise makes such valleys."""
+    place = f"On {row['D_train']:,} pairs"
+    if np.isnan(row["depth"]):
+        return f"{place} {row['sizes']} sizes of network were trained: too few for a valley."
+    counted = f"(n = {row['n']} runs of {row['sizes']} sizes)"
+    if row["depth"] == 0:
+        return f"{place} mean validation accuracy has no valley over d_h {counted}."
+    told = (f"{place} mean validation accuracy falls and rises again by {row['depth']:.3f}: the bottom of the valley, "
+            f"{row['bottom']:.3f}, is at d_h {row['at']}")
+    if np.isnan(row["p"]):
+        return f"{told} {counted}; a size with a single seed leaves open what of it is noise."
+    return (f"{told}. 95 % interval of the depth: {row['lo']:.3f} to {row['hi']:.3f}; a curve that only rises would "
+            f"look as deep with p = {row['p']:.3g} {counted}.")
+
+
+def name(zone: Zone) -> str:
+    """A zone as sentences call it: semi-grokking."""
+    return zone.value.lower().replace("_", "-")
+
+
+def _why(zone: Zone, D_train: int, run: dict[str, float]) -> str:
+    end = f"{run['twin_free_val_acc']:.3f} after {run['last_step']:,.0f} steps"
+    if np.isnan(run["t_mem"]):
+        return (f"never kept {MEMORISED:.0%} of its {D_train:,} pairs in memory: train accuracy ended at "
+                f"{run['train_acc']:.3f}, twin-free validation accuracy at {end}")
+    knew = (f"knew its {D_train:,} pairs at step {run['t_mem']:,.0f}, when twin-free validation accuracy was "
+            f"{run['at_t_mem']:.3f}")
+    return knew + {
+        Zone.PROGRESSION: f", so it had understood on the way; it ended at {end}",
+        Zone.UNGROKKING: f", and still knows nothing else: {end}, where up to {NEGLIGIBLE:g} counts as nothing",
+        Zone.SEMI_GROKKING: f", and then understood a part: {end}",
+        Zone.GROKKING: f", and understood later: validation accuracy passed {GENERALISED:g} at step "
+                       f"{run['t_gen']:,.0f}, and twin-free accuracy ended at {end}"}[zone]
+
+
+def _compared(zone: Zone, others: list[Zone]) -> str:
+    one = len(others) == 1
+    if not others:
+        return "No other seed was trained here."
+    if set(others) == {zone}:
+        return "The other seed is in this zone too." if one else f"The other {len(others)} seeds are in this zone too."
+    return _seeds(others, "The other seed" if one else f"Of the other {len(others)} seeds")
+
+
+def _seeds(zones: list[Zone], begin: str) -> str:
+    counts = [f"{zones.count(zone)} {name(zone)}" for zone in Zone if zone in zones]
+    return f"{begin}: {', '.join(counts)}."

@@ -1,0 +1,38 @@
+# %% [markdown]
+# # Explore
+#
+# Every cell of this map is a network that was really trained: `d_h` is its size, `D_train` the number of pairs it was
+# shown. Click on a cell, or move the sliders, and see what it did. Nothing trains while you look; **Train this** trains
+# exactly that network here and now, and its curves grow below.
+
+# %% tags=["parameters"]
+d_h: int = 32  # hidden size of the cell to start at
+D_train: int = 4000  # its training pairs
+seed: int = 0  # the run drawn thick
+budget: int = 40_000  # steps after which all is judged
+
+# %% tags=["nbval-check-output"]
+import grokbook as gb
+
+explorer = gb.widgets.ZoneExplorer(d_h=d_h, D_train=D_train, seed=seed, budget=budget)
+explorer.show()
+
+# %% [markdown]
+# **What to try.** Click on cells of each colour. Where seeds disagree, a cell says how many are in the zone that it
+# shows: move *seed*. Then move *budget* to the left: red cells that turn blue later are only slow. The black line,
+# $D_{crit}$, is where validation accuracy passes one half; the violet one, $D_{mem}$, is how much a network of that
+# size can know by heart. `explorer.selection` holds the runs behind the curves.
+#
+# Why there are four zones is told in [chapter 03](03_four_zones.ipynb), and from the start in
+# [chapter 01](01_grokking.ipynb).
+
+# %% [markdown]
+# ## Along a row
+#
+# Keep the pairs and let the network grow. Where the walk crosses from grey through red to blue, accuracy on new pairs
+# rises, falls, and rises again: *double descent*, the subject of [chapter 04](04_double_descent.ipynb). Move `D_train`,
+# or click on a row.
+
+# %% tags=["nbval-check-output"]
+descent = gb.widgets.DescentExplorer(D_train=D_train, budget=budget)
+descent.show()
