@@ -136,6 +136,12 @@ gb.plots.show(gb.plots.zone_map(maps, random))
 # %%
 gb.plots.show(gb.plots.zone_map(maps, random, show="twin_free_val_acc"))
 
+# %% [markdown]
+# Look into the cells: click, or move the sliders, and read below the curves why a run counts as what it is.
+
+# %%
+gb.widgets.ZoneExplorer(d_h=24, D_train=4000, budget=budget).show()
+
 # %% tags=["nbval-check-output"]
 gb.claims.judge("zone-map")
 

@@ -80,6 +80,12 @@ gb.analysis.double_descent(maps.sel(D_train=[3400])).round(3)
 # were seen.
 
 # %% [markdown]
+# Walk through the map yourself: `D_train` moves the cut.
+
+# %%
+gb.widgets.DescentExplorer(D_train=3400, budget=budget).show()
+
+# %% [markdown]
 # ## Inside the progression zone
 #
 # Near the capacity of its memory a network can answer most pairs either way. The loss asks for right answers, weight
