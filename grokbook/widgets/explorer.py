@@ -145,9 +145,9 @@ def row(*parts: W.Widget, align: str = "center") -> W.Box:
 
 
 def show_values(shown: go.FigureWidget, values: Sequence[Mapping]) -> None:
-    """Give the traces of a figure other x, y and customdata, in one message."""
-    with shown.batch_update():
-        for trace, new in zip(traces_of(shown), values, strict=True):
+    """Give the traces of a figure other x, y and customdata, in one message a trace as `redraw` does."""
+    for trace, new in zip(traces_of(shown), values, strict=True):
+        with shown.batch_update():
             trace.update(new)
 
 

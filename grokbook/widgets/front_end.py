@@ -38,7 +38,9 @@ def as_wide_as_the_page(figure: go.FigureWidget) -> W.Box:
 
 
 def redraw(shown: go.FigureWidget, fig: go.Figure | go.FigureWidget) -> None:
-    """Let the widget show what `fig` shows. Only what differs is sent to the page, in one message.
+    """Let the widget show what `fig` shows. Only what differs is sent to the page, in one message a trace.
+
+    In a message on several traces plotly fills what only some of them change with a null, and the page loses it.
 
     Traces are matched by place and `meta`; where these differ, because there is more or less to show, all are replaced.
     One thread at a time: plotly collects the changes in the figure itself.
@@ -50,9 +52,10 @@ def redraw(shown: go.FigureWidget, fig: go.Figure | go.FigureWidget) -> None:
         now = traces_of(shown)
     layout = fig.to_dict()["layout"]
     layout.pop("template", None)
-    with shown.batch_update():
-        for old, new in zip(now, traces, strict=True):
+    for old, new in zip(now, traces, strict=True):
+        with shown.batch_update():
             old.update(new.to_plotly_json(), overwrite=True)
+    with shown.batch_update():
         shown.update_layout(layout, overwrite=True)
 
 
