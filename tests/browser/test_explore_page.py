@@ -84,7 +84,7 @@ def test_sliders_and_clicks_move_through_the_map(open_notebook, request):
     assert_zones(chapter)
 
     chapter.find(f"{ZONES}-color select").select_option("validation accuracy")
-    chapter.page.wait_for_function("where => book.plot(where).title.startsWith('Final val acc')", arg=f"{ZONES}-map")
+    chapter.page.wait_for_function("where => book.plot(where).title.startsWith('Mean')", arg=f"{ZONES}-map")
     click_on(chapter, len(there["d_h"]) - 1, there["D_train"][-1])
     chapter.wait_for(f"{ZONES}-d_h .widget-readout", f"^{there['d_h'][-1]}$")
     assert_zones(chapter)
