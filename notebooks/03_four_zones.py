@@ -45,7 +45,7 @@ config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
 live = gb.widgets.LiveRun(config)
 live.show()
 
-# %% tags=["nbval-check-output"]
+# %%
 zone = gb.analysis.zones(live.result()).values.item()
 print(f"d_h {d_h}, D_train {D_train}: {zone.lower()} after at most {n_steps:,} steps")
 
