@@ -45,7 +45,7 @@ def _progression() -> float:
 
 def _threshold() -> float:
     runs = studies.four_dynamics().at(40_000).load()
-    return float((analysis.zones(runs, negligible=0.002) == "UNGROKKING").sum())
+    return float((analysis.zones(runs, negligible=0.003) == "UNGROKKING").sum())
 
 
 def _interval() -> float:

@@ -99,7 +99,7 @@ gb.exercises.check("bits", answer)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# `answer = 6441 * math.log2(113)`, about 43,900 bits.
+# `answer = 6441 * 6.82`, about 43,900 bits.
 # </details>
 #
 # **2.** A network answers half of the pairs of symmetric labels right and, on the others, spreads its guess evenly over
@@ -112,7 +112,8 @@ gb.exercises.check("half-known", answer)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# Its loss is 0 on one half and $\ln 113$ on the other, so it holds $\tfrac12 \log_2 113 \approx 3.41$ bits a label.
+# Its loss is 0 on one half and $\ln 113$ on the other, so it holds half of the 6.82 bits of a label:
+# `answer = 6.82 / 2`.
 # </details>
 #
 # **Further:** move the slider to `d_h` 32 and start the live run again. How many steps does it take to know as much as

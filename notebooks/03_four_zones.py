@@ -192,7 +192,7 @@ gb.exercises.check("progression", answer)
 # `answer = gb.analysis.final(four, "twin_free_val_acc").sel(d_h=8, D_train=3000).mean()`
 # </details>
 #
-# **2.** If *none* meant a twin-free accuracy of at most 0.002 rather than 0.05, how many of the stored runs of the four
+# **2.** If *none* meant a twin-free accuracy of at most 0.003 rather than 0.05, how many of the stored runs of the four
 # cells would still be called ungrokking?
 
 # %% tags=["nbval-check-output"]
@@ -202,7 +202,7 @@ gb.exercises.check("threshold", answer)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# `answer = (gb.analysis.zones(four, negligible=0.002) == "UNGROKKING").sum()`
+# `answer = (gb.analysis.zones(four, negligible=0.003) == "UNGROKKING").sum()`
 # </details>
 #
 # **Further:** run this chapter over a grid: `grokbook rerun 03 --set d_h=32,48 --set D_train=2600,3400`.

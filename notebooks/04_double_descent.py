@@ -134,7 +134,8 @@ gb.exercises.check("valley", answer)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# The valley at 0.1 has a shore of 0.6 on the left and of 0.5 on the right. The lower shore counts: 0.4.
+# The valley at 0.1 has a shore of 0.6 on the left and of 0.5 on the right. The lower shore counts:
+# `answer = 0.5 - 0.1`.
 # </details>
 #
 # **2.** Seeds of one size ended at 0.0, 0.0 and 0.9. What is the 95 % interval of their mean, before it is cut to
@@ -148,7 +149,7 @@ gb.exercises.check("interval", answer)
 # <details><summary>Solution</summary>
 #
 # Student's t with two degrees of freedom is 4.30; the standard error is $0.52 / \sqrt 3 = 0.3$, so the upper end is
-# $0.3 + 4.30 \cdot 0.3 \approx 1.59$. Three seeds that disagree say next to nothing about the mean.
+# `answer = 0.3 + 4.30 * 0.3`. Three seeds that disagree say next to nothing about the mean.
 # </details>
 #
 # **Further:** where would more runs settle a verdict above? `grokbook sweep double_descent --size paper` trains them.
