@@ -28,6 +28,9 @@ def judge(claim_id: str, store: Store | None = None) -> Verdict:
     claim = CLAIMS[claim_id]
     try:
         measured = claim.measure(*(studies.named(name).at(n_steps).load(store) for name, n_steps in claim.needs))
-    except (LookupError, TooLittle) as nothing:
-        measured = Measured("not yet measured", str(nothing), 0)
+    except LookupError:
+        needed = ", ".join(f"{name} ({n_steps:,} steps)" for name, n_steps in claim.needs)
+        measured = Measured("not yet measured", f"It takes runs of {needed}; some of these studies has none yet.", 0)
+    except TooLittle as reason:
+        measured = Measured("not yet measured", str(reason), 0)
     return Verdict(claim, measured)
