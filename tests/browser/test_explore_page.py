@@ -71,7 +71,7 @@ def test_sliders_and_clicks_move_through_the_map(open_notebook, request):
     chapter.run_all()
     chapter.plot(f"{ZONES}-map")
     look(chapter, ZONES, f"{request.node.name}-zones")
-    for name, key in (("D_train", "ArrowRight"), ("D_train", "Home"), ("seed", "ArrowRight"), ("seed", "Home"),
+    for name, key in (("D_train", "ArrowRight"), ("D_train", "ArrowLeft"), ("seed", "ArrowRight"), ("seed", "Home"),
                       ("d_h", "End"), ("budget", "ArrowLeft"), ("budget", "End")):
         said = chapter.slide(f"{ZONES}-{name}", key)
         assert_zones(chapter)
