@@ -39,15 +39,18 @@ config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
 # ## Watch it happen
 #
 # Move the sliders and train a network in another zone. Short trainings end before slow networks have made up their
-# mind; the sentence below the next cell says where yours was when it ended.
+# mind. When yours has ended, run the cell below the figure: it says where the network was by then.
 
 # %%
 live = gb.widgets.LiveRun(config)
 live.show()
 
 # %%
-zone = gb.analysis.zones(live.result()).values.item()
-print(f"d_h {d_h}, D_train {D_train}: {zone.lower()} after at most {n_steps:,} steps")
+if live.runs:
+    trained = gb.analysis.facts(live.result()).squeeze(("d_h", "D_train"))
+    print(gb.analysis.story(trained, int(trained["seed"][0])))
+else:
+    print("Nothing has been trained yet: press Start above, and run this cell again.")
 
 # %% [markdown]
 # ## One cell of each

@@ -48,21 +48,29 @@ def assert_page_shows_the_choice(notebook: Notebook, name: str, explorer: str, p
 
 
 def assert_zones(notebook: Notebook) -> None:
-    run = "explorer.selection.val_acc.sel(seed=[explorer.seed]).dropna('step').size + 1"
+    run = "explorer.selection.val_acc.sel(seed=[explorer.seed]).dropna('step').size + 1"  # a NaN lifts the pen
     wait_for_titles(notebook, ZONES, map="after {budget} steps", curves="d_h {d_h}, D_train {D_train}, seed {seed}")
     assert_page_shows_the_choice(notebook, ZONES, "explorer", run)
 
 
-def click_on(notebook: Notebook, x: float, y: float) -> None:
-    """Click on the map of the zones, at a place given in its own coordinates."""
+TRAINED = """explorer.lookup.runs.last_step.sel(seed=explorer.seed).stack(
+    cell=("d_h", "D_train")).pipe(lambda last: [list(map(int, cell)) for cell in last.cell.values[last >= 0]])"""
+"""The cells of the map that were trained with the chosen seed, from the smallest network to the largest."""
+
+
+def click_on_cell(notebook: Notebook, d_h: int, D_train: int) -> None:
+    """Click into a cell of the map of the zones; the sliders move there."""
     place = notebook.page.evaluate("""([where, x, y]) => {
         const plot = document.querySelector(`${where}-map .js-plotly-plot`);
         plot.scrollIntoView({block: "center"});
         const {left, top} = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
-        return [left + xaxis._offset + xaxis.d2p(x), top + yaxis._offset + yaxis.d2p(y)]; }""", [ZONES, x, y])
+        return [left + xaxis._offset + xaxis.d2p(x), top + yaxis._offset + yaxis.d2p(y)]; }""",
+                                  [ZONES, kernel(notebook, f"explorer.lookup.values()['d_h'].index({d_h})"), D_train])
     notebook.page.mouse.move(*place)
     notebook.page.wait_for_selector(f"{ZONES}-map .hoverlayer .hovertext")
     notebook.page.mouse.click(*place)
+    notebook.wait_for(f"{ZONES}-d_h .widget-readout", f"^{d_h}$")
+    notebook.wait_for(f"{ZONES}-D_train .widget-readout", f"^{D_train:,}$")
 
 
 @ONE_WAY
@@ -77,16 +85,13 @@ def test_sliders_and_clicks_move_through_the_map(open_notebook, request):
         assert_zones(chapter)
         assert f"{kernel(chapter, f'explorer.{name}'):,}" == said
 
-    there = kernel(chapter, "explorer.lookup.values()")
-    click_on(chapter, 0, there["D_train"][-1])
-    chapter.wait_for(f"{ZONES}-d_h .widget-readout", f"^{there['d_h'][0]}$")
-    chapter.wait_for(f"{ZONES}-D_train .widget-readout", f"^{there['D_train'][-1]:,}$")
+    trained = kernel(chapter, TRAINED)
+    click_on_cell(chapter, *trained[0])
     assert_zones(chapter)
 
     chapter.find(f"{ZONES}-color select").select_option("validation accuracy")
     chapter.page.wait_for_function("where => book.plot(where).title.startsWith('Mean')", arg=f"{ZONES}-map")
-    click_on(chapter, len(there["d_h"]) - 1, there["D_train"][-1])
-    chapter.wait_for(f"{ZONES}-d_h .widget-readout", f"^{there['d_h'][-1]}$")
+    click_on_cell(chapter, *trained[-1])
     assert_zones(chapter)
 
 
