@@ -63,6 +63,8 @@ class RunConfig:
     weight_decay: float = _option(1.0, "decoupled weight decay of AdamW")
     n_warmup: int = _option(10, "steps over which the learning rate rises linearly")
     loss: str = _option("exact", "cross entropy: exact (free of cancellation) or plain")
+    batch_size: int = _option(0, "training examples a step; 0: all of them")
+    dropout: float = _option(0.0, "share of a feed-forward layer's outputs that a step leaves out")
     parent: str = _option("", "run_id@step whose weights this run starts from; empty for a fresh start")
     n_steps: int = _option(100_000, "budget: optimiser updates")
     stop_early: bool = _option(True, "budget: stop once every accuracy has settled at 1")
@@ -153,7 +155,7 @@ def _complaints(c: RunConfig):
         if getattr(c, name) not in words:
             yield f"{name}={getattr(c, name)!r} is unknown; valid: {', '.join(words)}"
     for name, least in (("p", 2), ("d_h", 1), ("n_heads", 1), ("n_layers", 1), ("n_steps", 0), ("n_warmup", 0),
-                        ("seed", 0), ("D_random", 0)):
+                        ("seed", 0), ("D_random", 0), ("batch_size", 0)):
         if getattr(c, name) < least:
             yield f"{name}={getattr(c, name)} is too small; valid: {least} or more"
         if getattr(c, name) >= 2**63:
@@ -167,6 +169,11 @@ def _complaints(c: RunConfig):
         yield f"D_train={c.D_train} is outside the table; valid: 1 to {c.n_pairs} pairs at p={c.p}"
     if c.D_random > c.p * c.p:
         yield f"D_random={c.D_random} is more than the table holds; valid: 0 to {c.p * c.p} pairs at p={c.p}"
+    if c.batch_size > c.D_train + c.D_random:
+        yield (f"batch_size={c.batch_size} is more than the {c.D_train + c.D_random} training examples; "
+               "valid: up to so many, or 0 for all")
+    if not 0 <= c.dropout < 1:
+        yield f"dropout={c.dropout} is not usable; valid: 0 or more, less than 1"
     if c.D_random and c.task != "add+random":
         yield f"D_random={c.D_random} needs task='add+random', not {c.task!r}; valid here: 0"
     if c.task == "divide" and any(c.p % k == 0 for k in range(2, math.isqrt(c.p) + 1)):

@@ -16,7 +16,8 @@ METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "twin_free_val_acc"
 """Losses in nats, means over pairs; accuracies as fractions; the norm is the Euclidean norm of all weights.
 
 `val_acc` is over every pair that was not trained on, as in the papers. `twin_free_val_acc` leaves out those whose
-mirror (b, a) was trained on, which a network that merely treats a and b alike would get right."""
+mirror (b, a) was trained on, which a network that merely treats a and b alike would get right; for division, those with
+a = 0. See `tasks.Split`."""
 
 ACCURACIES = ("train_acc", "val_acc", "twin_free_val_acc")
 

@@ -22,11 +22,11 @@ from grokbook.config import RunConfig
 COMMUTATIVE = ("add", "square", "random", "add+random")
 """Tasks whose label is the same for (a, b) and (b, a), so that a mirror in train gives a validation pair away."""
 
-_PURPOSES = ("weights", "split", "labels")
+_PURPOSES = ("weights", "split", "labels", "batches")
 
 
 def rng(seed: int, purpose: str) -> np.random.Generator:
-    """An independent random stream for one purpose (`weights`, `split` or `labels`) of a run's seed."""
+    """An independent random stream for one purpose (`weights`, `split`, `labels` or `batches`) of a run's seed."""
     return np.random.default_rng([_PURPOSES.index(purpose), seed])
 
 
@@ -49,7 +49,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Split:
-    """Masks over a table's rows, each (n,) bool: trained on, validation, and validation without a mirror in train."""
+    """Masks over a table's rows, each (n,) bool: trained on, validation, and validation that no shortcut answers.
+
+    `twin_free_val` leaves out pairs whose mirror is trained on. Division has no such twins; its shortcut is that 0/b is
+    0 for every b (Davies et al. 2022, §3.2), so there it leaves out the pairs with a = 0.
+    """
 
     train: np.ndarray
     val: np.ndarray
@@ -88,8 +92,14 @@ def split(config: RunConfig) -> Split:
     if config.D_random:
         train[n_task + generator.permutation(len(t) - n_task)[: config.D_random]] = True
     val = t.probe & ~train
-    twin_free = val & ~train[t.mirror] if config.task in COMMUTATIVE else val.copy()
-    return Split(train, val, twin_free)
+    return Split(train, val, val & ~_given_away(config, t, train))
+
+
+def _given_away(config: RunConfig, t: Table, train: np.ndarray) -> np.ndarray:
+    """Rows that a network answers without the task's rule, once it treats a and b alike or knows that 0/b is 0."""
+    if config.task == "divide":
+        return t.tokens[:, 0] == 0
+    return train[t.mirror] if config.task in COMMUTATIVE else np.zeros(len(t), dtype=bool)
 
 
 def _labels(config: RunConfig, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from grokbook.config import BUDGET, FIELDS, IDENTITY, RunConfig
 BIG: dict[str, Any] = dict(p=113, task="add+random")
 OTHER: dict[str, Any] = dict(
     task="square", p=97, D_train=3000, D_random=5, d_h=32, n_heads=2, n_layers=2, seed=1, init_scale=2.0, lr=3e-3,
-    weight_decay=0.5, n_warmup=0, loss="plain", parent="0123456789abcdef@7",
+    weight_decay=0.5, n_warmup=0, loss="plain", batch_size=16, dropout=0.1, parent="0123456789abcdef@7",
 )
 GOLDEN = {
     "67d6291b301412df": RunConfig(),
@@ -128,8 +128,8 @@ def test_the_defaults_are_what_stored_ids_took_them_to_be():
     """An id leaves defaults out, so a default that changed would silently rename every stored run."""
     assert RunConfig().asdict() == dict(
         architecture="transformer", task="add", p=113, D_train=4000, D_random=0, d_h=64, n_heads=4, n_layers=1, seed=0,
-        init_scale=1.0, lr=1e-3, weight_decay=1.0, n_warmup=10, loss="exact", parent="", n_steps=100_000,
-        stop_early=True,
+        init_scale=1.0, lr=1e-3, weight_decay=1.0, n_warmup=10, loss="exact", batch_size=0, dropout=0.0,
+        parent="", n_steps=100_000, stop_early=True,
     )
 
 

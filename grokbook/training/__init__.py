@@ -1,7 +1,7 @@
 """The training core: one loop, and engines behind it that all compute the same thing.
 
     vmapped      the plain network lifted with torch.func: any architecture, CPU or CUDA; the reference
-    fused        the one-layer transformer in one compiled pass, one network a thread: CPU
+    fused        the one-layer transformer, full batch, in one compiled pass, one network a thread: CPU
     fused_cuda   the same pass as Triton kernels over (network, tile of rows): CUDA
 """
 
@@ -26,7 +26,7 @@ __all__ = ["ENGINES", "Evaluation", "Training", "able", "cohorts", "engine_named
 ENGINES = {"vmapped": "Vmapped", "fused": "Fused", "fused_cuda": "FusedCuda"}
 """Every engine, and the class that it is in the module of its name."""
 
-SHAPE = ("architecture", "task", "p", "d_h", "n_heads", "n_layers", "loss")
+SHAPE = ("architecture", "task", "p", "d_h", "n_heads", "n_layers", "loss", "batch_size", "dropout")
 """Fields that the members of a cohort share."""
 
 Weights = Mapping[str, np.ndarray]
@@ -118,7 +118,7 @@ def able(config: RunConfig, device: torch.device) -> list[str]:
     With TRITON_INTERPRET=1 in the environment, for tests, the CUDA kernels run on a CPU too, so slowly that only asking
     for them by name chooses them.
     """
-    if config.architecture != "transformer" or config.n_layers != 1:
+    if config.architecture != "transformer" or config.n_layers != 1 or config.batch_size or config.dropout:
         return ["vmapped"]
     if device.type == "cuda":
         return ["fused_cuda", "vmapped"] if _fits_kernels(config) else ["vmapped"]
@@ -144,8 +144,9 @@ def _engine(name: str, config: RunConfig, device: torch.device) -> str:
     if name not in ("auto", *ENGINES):
         raise ValueError(f"engine={name!r} is unknown; valid: auto, {', '.join(ENGINES)}")
     if name not in ("auto", *choices):
-        raise ValueError(f"engine={name!r} cannot train {config.architecture} with n_layers={config.n_layers} and "
-                         f"d_h={config.d_h} on {device.type}; valid here: {', '.join(choices)}")
+        shape = ", ".join(f"{field}={getattr(config, field)}" for field in ("n_layers", "d_h", "batch_size", "dropout"))
+        raise ValueError(f"engine={name!r} cannot train {config.architecture} with {shape} on {device.type}; "
+                         f"valid here: {', '.join(choices)}")
     return choices[0] if name == "auto" else name
 
 

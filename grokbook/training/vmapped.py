@@ -1,4 +1,4 @@
-"""The plain network, lifted to a cohort by `torch.func`: any architecture, CPU or CUDA. The reference engine.
+"""The plain network, lifted to a cohort by `torch.func`: any architecture and batch, CPU or CUDA. The reference engine.
 
 All weights of a member are one vector, so the cohort is one matrix (member, n_params) and AdamW is a few operations on
 it, with learning rate and weight decay as values a member:
@@ -21,6 +21,7 @@ from torch.func import functional_call, grad, vmap
 from grokbook import models, tasks
 from grokbook.config import BETAS, EPS, RunConfig
 from grokbook.run import METRICS
+from grokbook.training.batches import Batches
 from grokbook.training.loss import CROSS_ENTROPY, exact_cross_entropy
 from grokbook.training.memory import free_bytes
 
@@ -32,7 +33,7 @@ SHARE_OF_MEMORY = 0.6
 
 
 class Vmapped:
-    """A cohort of same-shape networks stepping together, full batch. Members may differ in D_train, seed, lr, decay.
+    """A cohort of same-shape networks stepping together. Members may differ in D_train, seed, lr, decay.
 
     Args:
         configs: the members; one architecture, task, p, shape and loss.
@@ -53,6 +54,8 @@ class Vmapped:
         self.lr = self._tensor([[c.lr] for c in configs])
         self.weight_decay = self._tensor([[c.weight_decay] for c in configs])
         self.n_warmup = self._tensor([[max(c.n_warmup, 1)] for c in configs])
+        self._seeds = torch.as_tensor([c.seed for c in configs], device=self.device)
+        self._batches = [Batches(c) for c in configs] if self.config.batch_size else []
         tables, splits = [tasks.table(c) for c in configs], [tasks.split(c) for c in configs]
         self._tokens = torch.as_tensor(tables[0].tokens, device=self.device)
         self._labels = torch.as_tensor(np.stack([t.labels for t in tables]), device=self.device)
@@ -69,6 +72,7 @@ class Vmapped:
             self._graph = self._graph or self._captured()
             step = self._graph.replay
         for _ in range(n_steps):
+            self._deal()
             step()
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
@@ -90,12 +94,13 @@ class Vmapped:
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only, in this order."""
         rows = torch.as_tensor(members, device=self.device)
-        for name in ("theta", "m", "v", "_gradients", "lr", "weight_decay", "n_warmup", "_labels", "_masks"):
+        for name in ("theta", "m", "v", "_gradients", "lr", "weight_decay", "n_warmup", "_seeds", "_labels", "_masks"):
             setattr(self, name, getattr(self, name)[rows])
+        self._batches = [self._batches[member] for member in members] if self._batches else []
         self._prepare()
 
     def gradient(self) -> np.ndarray:
-        """The gradient of the training loss at the present weights, (member, n_params)."""
+        """The gradient of the loss on the training rows, or the last batch, at the present weights, (member, n_params)."""
         self._differentiate()
         return self._gradients.cpu().numpy()
 
@@ -111,6 +116,11 @@ class Vmapped:
         c, rows = self.config, max(self._rows.shape[1], ROWS)
         per_row = 32 * c.n_layers * c.n_ctx * c.d_h + 8 * c.d_vocab
         return (rows * per_row + 8 * c.n_params) * self.theta.element_size()
+
+    def _deal(self) -> None:
+        """Put the next batches where the step, perhaps recorded on the device, looks for its rows."""
+        if self._batches:
+            self._rows.copy_(torch.from_numpy(np.stack([next(batches) for batches in self._batches])))
 
     def _step(self) -> None:
         self._step_number += 1
@@ -136,10 +146,11 @@ class Vmapped:
         return graph
 
     def _differentiate(self) -> None:
+        keys = models.mixed(self._seeds) + models.mixed(self._step_number.long())
         for group in self._groups:
             labels = self._labels[group].gather(1, self._rows[group])
             self._gradients[group] = self._gradient(self.theta[group], self._tokens[self._rows[group]], labels,
-                                                    self._share[group])
+                                                    self._share[group], keys[group])
 
     def _judgements(self, group: slice) -> tuple[Tensor, Tensor]:
         parts = [self._examine(self.theta[group], self._tokens[i : i + ROWS], self._labels[group, i : i + ROWS])
@@ -150,21 +161,26 @@ class Vmapped:
         return torch.as_tensor(np.asarray(values), dtype=self.dtype, device=self.device)
 
     def _train_rows(self) -> tuple[Tensor, Tensor]:
-        """Row numbers of each member's training pairs, padded to the longest, and each one's share of the mean."""
+        """Row numbers that a step trains each member on, padded to the longest, and each one's share of the mean."""
+        if self.config.batch_size:
+            shape = (len(self.theta), self.config.batch_size)
+            return (torch.zeros(shape, dtype=torch.int64, device=self.device),
+                    torch.full(shape, 1 / shape[1], dtype=self.dtype, device=self.device))
         train = self._masks[:, 0]
         n = train.sum(1)
         rows = torch.argsort(~train, dim=1, stable=True)[:, : int(n.max())]
         share = torch.arange(rows.shape[1], device=self.device) < n[:, None]
         return rows, share.to(self.dtype) / n[:, None]
 
-    def _logits(self, theta: Tensor, tokens: Tensor) -> Tensor:
+    def _logits(self, theta: Tensor, tokens: Tensor, key: Tensor | None = None) -> Tensor:
         shapes = models.weight_shapes(self.config)
         parts = theta.split([math.prod(shape) for shape in shapes.values()])
         named = {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
-        return functional_call(self._network, named, (tokens,))
+        return functional_call(self._network, named, (tokens, key))
 
-    def _loss(self, theta: Tensor, tokens: Tensor, labels: Tensor, share: Tensor) -> Tensor:
-        return (share * CROSS_ENTROPY[self.config.loss](self._logits(theta, tokens), labels)).sum()
+    def _loss(self, theta: Tensor, tokens: Tensor, labels: Tensor, share: Tensor, key: Tensor) -> Tensor:
+        logits = self._logits(theta, tokens, key if self.config.dropout else None)
+        return (share * CROSS_ENTROPY[self.config.loss](logits, labels)).sum()
 
     def _judge(self, theta: Tensor, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of each row, by the exact form whatever trains, and whether its label's logit is above all others."""
