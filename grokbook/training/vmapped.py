@@ -100,7 +100,7 @@ class Vmapped:
         self._prepare()
 
     def gradient(self) -> np.ndarray:
-        """The gradient of the loss on the training rows, or the last batch, at the present weights, (member, n_params)."""
+        """The gradient of the loss on the training rows, or on the last batch, at these weights, (member, n_params)."""
         self._differentiate()
         return self._gradients.cpu().numpy()
 
