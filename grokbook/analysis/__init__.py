@@ -4,7 +4,7 @@ Everything takes the `xarray.Dataset` that the store loads (dimensions of varyin
 returns labelled arrays or tables. What was not observed is NaN, and beside it stands how far the run was followed.
 """
 
-from grokbook.analysis import kinds, patterns
+from grokbook.analysis import duality, kinds, patterns, shortcut
 from grokbook.analysis.capacity import capacity
 from grokbook.analysis.critical import critical_size, partial_range
 from grokbook.analysis.descent import double_descent
@@ -28,6 +28,6 @@ from grokbook.analysis.twins import twin_accuracy, twin_share
 from grokbook.analysis.zones import Zone, main_zone, zone_shares, zones
 
 __all__ = ["GENERALISED", "MEMORISED", "SUSTAINED", "Fit", "Pattern", "Zone", "capacity", "carried", "critical_size",
-           "crossing", "cut", "double_descent", "events", "facts", "final", "fit_patterns", "interval", "kinds",
-           "main_zone", "norm_change", "partial_range", "patterns", "rate", "star", "story", "twin_accuracy",
-           "twin_share", "typical_seed", "valley", "zone_shares", "zones"]
+           "crossing", "cut", "double_descent", "duality", "events", "facts", "final", "fit_patterns", "interval",
+           "kinds", "main_zone", "norm_change", "partial_range", "patterns", "rate", "shortcut", "star", "story",
+           "twin_accuracy", "twin_share", "typical_seed", "valley", "zone_shares", "zones"]

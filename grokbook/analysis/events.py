@@ -81,7 +81,7 @@ def final(runs: xr.Dataset, metric: str) -> xr.DataArray:
 
 
 def carried(runs: xr.Dataset, metric: str) -> xr.DataArray:
-    """An accuracy's curves, in which runs that settled keep their last value behind their end.
+    """A metric's curves, in which runs that settled keep their last value behind their end.
 
     A run that settled was stopped because its accuracies had stayed at 1; without it a mean over seeds would be one
     over the stragglers. Runs that ended otherwise stay NaN there: nobody knows how they would have gone on.

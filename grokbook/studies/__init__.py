@@ -10,16 +10,19 @@ the budget is ours everywhere.
 
 from grokbook.studies.capacity import capacity, commutative_memory
 from grokbook.studies.descent import double_descent, harder_task
+from grokbook.studies.division import division, model_wise
 from grokbook.studies.grokking import critical_size, grokking
 from grokbook.studies.networks import NETWORKS, Network
 from grokbook.studies.study import SIZES, Study
 from grokbook.studies.zones import four_dynamics, recipe, zone_map
 
 __all__ = ["NETWORKS", "SIZES", "STUDIES", "Network", "Study", "capacity", "commutative_memory", "critical_size",
-           "double_descent", "four_dynamics", "grokking", "harder_task", "named", "recipe", "zone_map"]
+           "division", "double_descent", "four_dynamics", "grokking", "harder_task", "model_wise", "named", "recipe",
+           "zone_map"]
 
 STUDIES = {function.__name__: function for function in (grokking, critical_size, double_descent, harder_task, capacity,
-                                                        commutative_memory, zone_map, four_dynamics, recipe)}
+                                                        commutative_memory, zone_map, four_dynamics, recipe, division,
+                                                        model_wise)}
 """All studies by name, in the order in which they are best trained."""
 
 

@@ -1,0 +1,116 @@
+"""Size and time on one map: what more steps do, more width does too (Davies et al. 2022, §3.1, Fig 4 to 6).
+
+The map is a metric over (d_h, step), a mean over seeds. Two things are read off it. A *hill* of the test loss L along
+one of the axes: how far log L rises above what it was before and what it becomes after,
+
+    height = max over i < j < k of  log L_j − max(log L_i, log L_k).
+
+And whether both axes are one: with u = log step + γ log d_h, does the test loss depend on u alone? `collapse` finds the
+γ for which it does best and says how well.
+"""
+
+import numpy as np
+import xarray as xr
+from scipy.stats import spearmanr
+
+from grokbook.analysis.descent import N_DRAWS, depth
+from grokbook.analysis.events import carried, crossing
+from grokbook.analysis.statistics import LEVEL
+from grokbook.run import ACCURACIES
+
+FITTED = 0.9
+"""Train accuracy of the paper's dotted contour."""
+
+GAMMAS = np.linspace(0, 6, 61)
+"""Exponents of d_h tried."""
+
+N_BINS = 25
+"""Pieces into which u is cut; within one the loss should hardly vary."""
+
+
+def surface(runs: xr.Dataset, metric: str) -> xr.DataArray:
+    """Mean of a metric over seeds, (d_h, step): of losses the geometric mean, at steps that all seeds were followed to.
+
+    Accuracies of runs that settled go on at their last value, and so do their losses.
+    """
+    values = carried(runs, metric) if metric in ACCURACIES else _log(carried(runs, metric))
+    whole = values.notnull().sum("seed") == (runs["last_step"] >= 0).sum("seed")
+    mean = values.mean("seed").where(whole).transpose("d_h", "step")
+    return (mean if metric in ACCURACIES else xr.apply_ufunc(np.exp, mean)).rename(metric)
+
+
+def fit_step(runs: xr.Dataset, level: float = FITTED) -> xr.DataArray:
+    """Step from which train accuracy is at that level, over all dimensions but `step`; NaN if never."""
+    return xr.apply_ufunc(crossing, runs["step"], runs["train_acc"], input_core_dims=[["step"], ["step"]],
+                          kwargs={"level": level}).rename("fit_step")
+
+
+def hill(loss: xr.DataArray, dim: str) -> xr.Dataset:
+    """Height of the highest hill of log loss along `dim`, and the place of its top (`at`). NaN are left out.
+
+    A loss that only falls, or falls and rises, has height 0; log 2 means that it doubles and comes down again by half.
+    """
+    return xr.Dataset(dict(zip(("height", "at"), xr.apply_ufunc(
+        _hill, loss[dim], _log(loss), input_core_dims=[[dim], [dim]], output_core_dims=[[], []], vectorize=True),
+        strict=True)))
+
+
+def size_and_time(runs: xr.Dataset, event: xr.DataArray) -> tuple[float, float, int]:
+    """Spearman's rank correlation of d_h with the step of an event, its p-value, and n, the runs in which it happened.
+
+    NaN for the first two where the event happened at fewer than three sizes.
+    """
+    d_h, step = (array.values.ravel() for array in xr.broadcast(runs["d_h"], event))
+    there = ~np.isnan(step)
+    if len(np.unique(d_h[there])) < 3:
+        return np.nan, np.nan, int(there.sum())
+    found = spearmanr(d_h[there], step[there])
+    return float(found.statistic), float(found.pvalue), int(there.sum())  # pyright: ignore
+
+
+def collapse(runs: xr.Dataset, metric: str = "val_loss") -> dict[str, float]:
+    """How far one variable log step + γ log d_h tells the mean log loss of every (d_h, step).
+
+    Returns `gamma` with its 95 % interval over resampled seeds (`lo`, `hi`), and shares of variance explained:
+    `explained` by that variable, `by_step` by the step alone, `by_size` by the size alone.
+    """
+    values = _log(carried(runs, metric)).sel(step=slice(1, None)).transpose("seed", "d_h", "step")
+    values = values.isel(step=np.flatnonzero(values.notnull().all(("seed", "d_h")).values))
+    size, step = np.log(values["d_h"].values), np.log(values["step"].values)
+    bins = [_bins(step[None, :] + gamma * size[:, None]) for gamma in GAMMAS]
+    scores = _explained(values.mean("seed").values, bins)
+    rng = np.random.default_rng(0)
+    seeds = values.sizes["seed"]
+    drawn = [GAMMAS[np.argmax(_explained(values.values[rng.integers(seeds, size=seeds)].mean(axis=0), bins))]
+             for _ in range(N_DRAWS // 10)]
+    lo, hi = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    mean = values.mean("seed").values
+    by_size = _explained(mean, [np.repeat(np.arange(len(size))[:, None], len(step), axis=1)])[0]
+    return {"gamma": float(GAMMAS[scores.argmax()]), "lo": float(lo), "hi": float(hi),
+            "explained": float(scores.max()), "by_step": float(scores[0]), "by_size": float(by_size)}
+
+
+def _log(values: xr.DataArray) -> xr.DataArray:
+    return xr.apply_ufunc(np.log, values)
+
+
+def _hill(place: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+    known = ~np.isnan(values)
+    place, curve = place[known], -values[known]
+    if len(curve) < 3:
+        return np.nan, np.nan
+    height = float(depth(curve))
+    rim = np.minimum(np.maximum.accumulate(curve), np.maximum.accumulate(curve[::-1])[::-1])
+    return height, float(place[np.argmax(rim - curve)]) if height else np.nan
+
+
+def _bins(u: np.ndarray) -> np.ndarray:
+    edges = np.linspace(u.min(), u.max(), N_BINS + 1)[1:-1]
+    return np.digitize(u, edges)
+
+
+def _explained(values: np.ndarray, groupings: list[np.ndarray]) -> np.ndarray:
+    """Share of the variance of the values that lies between the groups, one a grouping."""
+    total = np.sum((values - values.mean()) ** 2)
+    return np.array([sum(np.sum(values[bins == k]) ** 2 / np.sum(bins == k) for k in np.unique(bins))
+                     - values.size * values.mean() ** 2 for bins in groupings]) / total

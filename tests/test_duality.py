@@ -1,0 +1,119 @@
+"""Size and time on one map, and the shortcut of division: curves with known answers."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grokbook.analysis import duality, shortcut
+from grokbook.config import RunConfig
+from grokbook.tasks import split, table
+
+STEPS = np.unique(np.round(np.geomspace(1, 10_000, 120)).astype(int))
+SIZES = np.array([8, 16, 32, 64])
+
+
+def made(curve, *, seeds=3, noise=0.0, **metrics) -> xr.Dataset:
+    """Runs whose val_loss is `curve(d_h, step)` in every seed, times noise; other metrics likewise."""
+    rng = np.random.default_rng(0)
+    axes = {"d_h": SIZES, "seed": np.arange(seeds), "step": STEPS}
+
+    def values(f):
+        plain = np.broadcast_to(f(SIZES[:, None, None], STEPS), (len(SIZES), seeds, len(STEPS)))
+        return (("d_h", "seed", "step"), plain * np.exp(noise * rng.standard_normal((len(SIZES), seeds, 1))))
+    data = {name: values(f) for name, f in {"val_loss": curve, **metrics}.items()}
+    there = np.full((len(SIZES), seeds), STEPS[-1])
+    return xr.Dataset(data | {"last_step": (("d_h", "seed"), there), "settled": (("d_h", "seed"), there < 0)}, axes)
+
+
+@given(st.floats(0.1, 3), st.floats(0.1, 3), st.floats(0.1, 3))
+def test_a_hill_is_as_high_as_its_lower_side(start, top, end):
+    loss = xr.DataArray(np.exp([start, start / 2, start / 2 + top, start / 2 + top - end]), {"step": [1, 2, 3, 4]})
+    found = duality.hill(loss, "step")
+    assert float(found["height"]) == pytest.approx(min(top, end))
+    assert float(found["at"]) == 3
+
+
+@pytest.mark.parametrize("curve", [[4, 3, 2, 1], [1, 2, 3, 4], [4, 1, 2, 3], [1, 1, 1, 1]])
+def test_what_does_not_rise_and_fall_has_no_hill(curve):
+    found = duality.hill(xr.DataArray(np.exp(curve), {"d_h": [1, 2, 3, 4]}, ["d_h"]), "d_h")
+    assert float(found["height"]) == 0 and np.isnan(found["at"])
+
+
+def test_a_hill_leaves_out_what_was_not_measured():
+    loss = xr.DataArray([1.0, np.nan, 8.0, np.nan, 2.0], {"step": range(5)}, ["step"])
+    assert float(duality.hill(loss, "step")["height"]) == pytest.approx(np.log(4))
+    assert np.isnan(duality.hill(loss[:2], "step")["height"])
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.0, 3.5])
+def test_the_exponent_of_a_loss_of_one_variable_is_found(gamma):
+    runs = made(lambda d, t: 2 + np.sin(np.log(t) / 2 + gamma * np.log(d) / 2), noise=0.02)
+    found = duality.collapse(runs)
+    assert found["gamma"] == pytest.approx(gamma, abs=0.21)
+    assert found["lo"] <= found["gamma"] <= found["hi"]
+    assert found["explained"] > 0.95 > found["by_step"]
+
+
+def test_a_loss_of_the_step_alone_needs_no_size_and_one_of_the_size_alone_no_step():
+    by_step = duality.collapse(made(lambda d, t: 2 + np.sin(np.log(t)) + 0 * d))
+    assert by_step["gamma"] == 0 and by_step["by_step"] > 0.95 and by_step["by_size"] == pytest.approx(0, abs=1e-9)
+    assert duality.collapse(made(lambda d, t: d + 0.0 * t))["by_size"] == pytest.approx(1)
+
+
+def test_means_of_losses_are_geometric_and_stop_where_a_seed_does():
+    runs = made(lambda d, t: 1.0 * d + 0 * t, train_acc=lambda d, t: np.minimum(t / 1000, 1) + 0.0 * d)
+    runs["val_loss"][{"seed": 0}] *= 8
+    runs["val_loss"][{"seed": 1, "step": slice(50, None)}] = np.nan
+    runs["last_step"][{"seed": 1}] = STEPS[49]
+    mean = duality.surface(runs, "val_loss")
+    np.testing.assert_allclose(mean.values[:, :50], np.repeat(2.0 * SIZES[:, None], 50, axis=1), rtol=1e-6)
+    assert mean[:, 50:].isnull().all()
+    runs["settled"][{"seed": 1}] = True
+    np.testing.assert_allclose(duality.surface(runs, "val_loss").values[:, -1], 2.0 * SIZES, rtol=1e-6)
+
+
+def test_steps_to_fit_and_their_trend_over_the_sizes():
+    runs = made(lambda d, t: 1.0 + 0 * d * t, train_acc=lambda d, t: np.minimum(t * d / 50_000, 1.0))
+    fit = duality.fit_step(runs)
+    for d_h in SIZES[1:]:
+        first = STEPS[np.searchsorted(STEPS, 45_000 / d_h)]
+        assert (fit.sel(d_h=d_h) == first).all()
+    assert duality.size_and_time(runs, fit)[0] == pytest.approx(-1)
+    assert np.isnan(duality.size_and_time(runs.isel(d_h=[0, 1]), fit.isel(d_h=[0, 1]))[0])
+
+
+def division_run(known) -> tuple[xr.Dataset, RunConfig]:
+    """One run of division mod 7 that is right on the validation pairs `known(t, a, b)` says, t = 0, 1, …"""
+    config = RunConfig(task="divide", p=7, D_train=21)
+    a, b = table(config).tokens[:, 0], table(config).tokens[:, 1]
+    chosen, n = split(config), 12
+    right = np.array([[known(t, *pair) for pair in zip(a, b, strict=True)] for t in range(n)])
+    curves = {name: (("seed", "step"), [(right & mask).sum(1) / mask.sum()])
+              for name, mask in (("val_acc", chosen.val), ("twin_free_val_acc", chosen.twin_free_val))}
+    train = np.array([[0.0] * 6 + [0.2] * 3 + [0.9] * 3])
+    curves |= {"train_acc": (("seed", "step"), train), "last_step": (("seed",), [n]), "settled": (("seed",), [False])}
+    shared = {name: value for name, value in config.asdict().items() if name not in ("seed", "n_steps", "stop_early")}
+    return xr.Dataset(curves, {"seed": [0], "step": np.arange(n)}, shared), config
+
+
+def test_right_answers_are_counted_apart_and_the_early_peak_is_found():
+    def known(t, a, b):
+        return (a == 0 and t >= 3) or (a == 1 and t in (4, 5)) or (a == 2 and t in (5, 8, 9)) or t >= 10
+    runs, config = division_run(known)
+    chosen, a = split(config), table(config).tokens[:, 0]
+    n = {k: int((chosen.val & (a == k)).sum()) for k in range(3)}
+    counts = shortcut.correct_counts(runs)
+    assert counts["n_zero"] == n[0] and counts["n_others"] == chosen.val.sum() - n[0]
+    np.testing.assert_array_equal(counts["zero"].values[0], [0] * 3 + [n[0]] * 9)
+    np.testing.assert_array_equal(counts["others"].values[0][:10], [0] * 4 + [n[1], n[1] + n[2], 0, 0, n[2], n[2]])
+    peak = shortcut.early_peak(runs).squeeze("seed")
+    assert (int(peak["step"]), int(peak["zero"]), int(peak["others"])) == (5, n[0], n[1] + n[2])
+    assert int(peak["lowest"]) == 0
+
+
+def test_other_tasks_have_no_such_shortcut():
+    runs, _ = division_run(lambda t, a, b: True)
+    with pytest.raises(ValueError, match="task='add' has no 0/b"):
+        shortcut.correct_counts(runs.assign_attrs(task="add"))
