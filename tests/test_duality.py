@@ -110,7 +110,7 @@ def test_right_answers_are_counted_apart_and_the_early_peak_is_found():
     np.testing.assert_array_equal(counts["others"].values[0][:10], [0] * 4 + [n[1], n[1] + n[2], 0, 0, n[2], n[2]])
     peak = shortcut.early_peak(runs).squeeze("seed")
     assert (int(peak["step"]), int(peak["zero"]), int(peak["others"])) == (5, n[0], n[1] + n[2])
-    assert int(peak["lowest"]) == 0
+    assert float(peak["others_after"]) == pytest.approx(n[2] / 3)  # steps 6, 7 and 8
 
 
 def test_other_tasks_have_no_such_shortcut():

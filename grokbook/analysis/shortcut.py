@@ -35,8 +35,9 @@ def correct_counts(runs: xr.Dataset) -> xr.Dataset:
 def early_peak(runs: xr.Dataset) -> xr.Dataset:
     """Where most validation pairs are right before train accuracy reaches `EARLY`, over all dimensions but `step`.
 
-    Returns `step`, `zero` and `others` (pairs right there), `n_zero`, `n_others`, and `lowest`: the smallest number of
-    others right after that and before train accuracy reaches one half. NaN where no run is.
+    Returns `step`, `zero` and `others` (pairs right there), `n_zero`, `n_others`, and `others_after`: how many others
+    are right after that and before train accuracy reaches one half, a mean over evaluations (the least of many would
+    be low by chance alone). NaN where no run is.
     """
     counts = correct_counts(runs)
     young = _before(runs, EARLY)
@@ -45,7 +46,7 @@ def early_peak(runs: xr.Dataset) -> xr.Dataset:
     at = runs["step"].isel(step=total.fillna(-1).argmax("step"))
     peak = counts.sel(step=at).drop_vars("step").where(there)
     later = counts["others"].where((runs["step"] > at) & _before(runs, 0.5))
-    return peak.assign(step=at.drop_vars("step").where(there), lowest=later.min("step"))
+    return peak.assign(step=at.drop_vars("step").where(there), others_after=later.mean("step"))
 
 
 def _before(runs: xr.Dataset, level: float) -> xr.DataArray:

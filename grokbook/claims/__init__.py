@@ -5,13 +5,13 @@ never a pass; a failed claim stays in the book.
 """
 
 from grokbook import studies
-from grokbook.claims import descent, grokking, memory, patterns, zones
+from grokbook.claims import descent, division, grokking, memory, patterns, zones
 from grokbook.claims.card import VERDICTS, Claim, Measured, TooLittle, Verdict
 from grokbook.store import Store
 
 __all__ = ["CLAIMS", "VERDICTS", "Claim", "Measured", "Verdict", "judge"]
 
-CHAPTERS = (grokking, memory, zones, descent, patterns)
+CHAPTERS = (grokking, memory, zones, descent, patterns, division)
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for module in CHAPTERS for claim in module.CLAIMS}
 """Every claim by its id, in the order of the chapters."""

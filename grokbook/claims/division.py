@@ -1,0 +1,186 @@
+"""Claims of chapter 07: grokking along the width, and a shortcut that is learned first (Davies et al. 2022)."""
+
+import numpy as np
+import xarray as xr
+
+from grokbook.analysis import events, final, interval, rate
+from grokbook.analysis.descent import N_DRAWS, depth
+from grokbook.analysis.duality import FITTED, collapse, fit_step, hill, size_and_time, surface
+from grokbook.analysis.events import LONG_BEFORE
+from grokbook.analysis.shortcut import early_peak
+from grokbook.claims.card import Claim, Measured, TooLittle
+from grokbook.claims.grokking import ENOUGH_SEEDS
+from grokbook.studies.division import EARLY_STEPS, LAPTOP_STEPS
+
+DOUBLES = np.log(2)
+"""Height from which a hill of log test loss over the steps counts: the loss doubles, and halves again."""
+
+ALONG_SIZE = np.log(1.5)
+"""The same along the width, where there are few points and means over seeds."""
+
+MOST = 0.8
+"""Share of runs that counts as nearly all."""
+
+SMALL_DIP = 0.05
+"""Depth up to which a fall of test accuracy is hard to see on an axis from 0 to 1."""
+
+OURS = ("weight decay 0.5 rather than 1e-5 (with theirs nothing generalises in the steps we can afford), the steps "
+        "({:,} rather than 400,000), widths up to 64, no LayerNorm, initial weights, exact cross entropy; batches of "
+        "512 are those of their code")
+
+
+def judge_three_views(runs: xr.Dataset) -> Measured:
+    """Of the widest networks: the hill of the test loss, the dip of test accuracy, and the delay."""
+    runs = _enough(runs)
+    runs = runs.isel(d_h=-1).sel(seed=(runs["last_step"].isel(d_h=-1) >= 0).values)
+    hills, found = hill(runs["val_loss"], "step")["height"], events(runs)
+    dips = xr.apply_ufunc(depth, _known(runs["val_acc"]), input_core_dims=[["step"]])
+    grokked = found["t_gen"] >= LONG_BEFORE * found["t_mem"]
+    seen, hidden, late = (rate(x) for x in (hills >= DOUBLES, dips < SMALL_DIP, grokked))
+    verdict = ("reproduced" if min(float(x["mean"]) for x in (seen, hidden, late)) >= MOST else
+               "partly" if float(seen["mean"]) >= MOST else "not reproduced")
+    n = runs.sizes["seed"]
+    return Measured(verdict, f"At d_h {int(runs['d_h'])}: test loss rises and falls by a factor of "
+                             f"{np.exp(float(hills.min())):.2f} to {np.exp(float(hills.max())):.2f} ({_of(seen, n)} at "
+                             f"least double); test accuracy dips by at most {float(dips.max()):.3f} on the way; "
+                             f"validation follows training by a factor of {LONG_BEFORE} or more in {_of(late, n)}.", n)
+
+
+def _known(accuracy: xr.DataArray) -> xr.DataArray:
+    """Accuracies with a run's end carried on, so that what was not measured makes no dip."""
+    return accuracy.fillna(final(accuracy.to_dataset(name="val_acc"), "val_acc"))
+
+
+def judge_map(runs: xr.Dataset) -> Measured:
+    """Hills of the test loss along the steps and along the width, and where training data is fitted."""
+    runs = _enough(runs)
+    fit = fit_step(runs)
+    fitted = fit.notnull()
+    hills = hill(runs["val_loss"], "step")["height"].where(fitted)
+    n = int(fitted.sum())
+    if not n:
+        raise TooLittle(f"No run reaches a train accuracy of {FITTED:g}.")
+    in_time = float((hills >= DOUBLES).sum()) / n
+    along = hill(surface(runs, "val_loss"), "d_h")["height"]
+    best = int(along.fillna(0).argmax("step"))
+    trend, p, _ = size_and_time(runs, fit)
+    right = [in_time >= MOST, float(along[best]) >= ALONG_SIZE, trend < 0 and p < 0.05]
+    verdict = "reproduced" if all(right) else "partly" if sum(right) > 1 else "not reproduced"
+    return Measured(verdict, f"{in_time:.0%} of the {n} runs that fit have a hill of test loss over the steps that at "
+                             f"least doubles it; along the width the highest hill is a factor of "
+                             f"{np.exp(float(along[best])):.2f}, at step {int(along['step'][best]):,}; the step of fit "
+                             f"falls with width (Spearman {trend:.2f}, p = {p:.1g}).",
+                    int((runs["last_step"] >= 0).sum()))
+
+
+def judge_cut(runs: xr.Dataset) -> Measured:
+    """The last step: a hill of mean log test loss along the width, and the widths of good train and test accuracy."""
+    runs = _enough(runs)
+    loss = np.log(final(runs, "val_loss").transpose("d_h", "seed").values)
+    means = -np.nanmean(loss, axis=1)
+    rng = np.random.default_rng(0)
+    rows = [row[~np.isnan(row)] for row in loss]
+    drawn = np.stack([row[rng.integers(len(row), size=(N_DRAWS, len(row)))].mean(axis=1) for row in rows], axis=1)
+    lo, hi = np.exp(np.quantile(depth(-drawn), [0.025, 0.975]))
+    height, top = float(np.exp(depth(means))), int(runs["d_h"].values[np.argmin(means)])
+    first = [_first(final(runs, metric), FITTED) for metric in ("train_acc", "val_acc")]
+    right = [height >= np.exp(ALONG_SIZE) and lo > 1, first[0] < first[1]]
+    verdict = "reproduced" if all(right) else "partly" if any(right) else "not reproduced"
+    where = "at no width measured" if np.isinf(first[1]) else f"from d_h {first[1]:.0f}"
+    return Measured(verdict, f"At the last step test loss is highest at d_h {top}, a hill of a factor of {height:.2f} "
+                             f"[{lo:.2f}, {hi:.2f}] along the width; mean train accuracy is {FITTED:g} or more from "
+                             f"d_h {first[0]:.0f}, mean test accuracy {where}.", int((runs["last_step"] >= 0).sum()))
+
+
+def judge_duality(runs: xr.Dataset) -> Measured:
+    """Whether one variable of step and width tells the test loss."""
+    runs = _enough(runs)
+    found = collapse(runs)
+    one = found["explained"] >= MOST
+    verdict = ("reproduced" if one and found["lo"] > 0 else "partly" if found["lo"] > 0 else "not reproduced")
+    trend, p, n = size_and_time(runs, events(runs)["t_gen"])
+    return Measured(verdict, "The best single variable is log step + {gamma:.1f} [{lo:.1f}, {hi:.1f}] log d_h; it "
+                             "tells {explained:.0%} of the variance of log test loss, the step alone {by_step:.0%}, "
+                             "the width alone {by_size:.0%}. ".format(**found)
+                             + f"Steps to generalise against width: Spearman {trend:.2f}, p = {p:.1g}, {n} runs.",
+                    int((runs["last_step"] >= 0).sum()))
+
+
+def judge_zero_over_b(runs: xr.Dataset) -> Measured:
+    """The early peak of right test answers, and what becomes of the others after it."""
+    peak = early_peak(runs).stack(run=[dim for dim in runs.dims if dim != "step"]).dropna("run", subset=["step"])
+    n = peak.sizes["run"]
+    if n < ENOUGH_SEEDS:
+        raise TooLittle(f"{n} runs; it takes {ENOUGH_SEEDS}.")
+    learned = rate(peak["zero"] >= 0.9 * peak["n_zero"], "run")
+    total = interval(peak["zero"] + peak["others"], "run")
+    chance = interval(peak["others_after"] / peak["n_others"] * runs.attrs["p"], "run")
+    right = [float(learned["mean"]) >= MOST, float(chance["hi"]) < 1]
+    verdict = "reproduced" if all(right) else "partly" if any(right) else "not reproduced"
+    return Measured(verdict, f"At the early peak {_mean(total, '.0f')} test examples are right; in {_of(learned, n)} "
+                             "nine tenths or more of the pairs 0/b are among them. After it the others are right "
+                             f"{_mean(chance, '.2f')} times as often as chance.", n)
+
+
+def _enough(runs: xr.Dataset) -> xr.Dataset:
+    """The widths with enough seeds; it takes four."""
+    if "weight_decay" in runs.dims:
+        runs = runs.sel(weight_decay=max(runs["weight_decay"].values))
+    there = ((runs["last_step"] >= 0).sum("seed") >= ENOUGH_SEEDS).values
+    if there.sum() < 4:
+        raise TooLittle(f"{there.sum()} widths have {ENOUGH_SEEDS} seeds; it takes four.")
+    return runs.sel(d_h=there)
+
+
+def _first(accuracy: xr.DataArray, level: float) -> float:
+    """The smallest width from which on mean accuracy is at that level; infinite if there is none."""
+    good = (accuracy.mean("seed") >= level).values[::-1]
+    n = int(np.cumprod(good).sum())
+    return float(accuracy["d_h"].values[-n]) if n else np.inf
+
+
+def _of(share: xr.Dataset, n: int) -> str:
+    return f"{round(float(share['mean']) * n)} of {n}"
+
+
+def _mean(stats: xr.Dataset, form: str) -> str:
+    mean, lo, hi = (format(float(stats[name]), form) for name in ("mean", "lo", "hi"))
+    return f"{mean} [{lo}, {hi}]"
+
+
+CLAIMS = (
+    Claim("three-views", "Davies et al. 2022, Fig 1",
+          "One run of division mod 97, seen as accuracy, log accuracy and loss: it groks, and its double descent is "
+          "plainest in the loss.",
+          f"Of the widest networks: the test loss at least doubles and halves again, test accuracy dips by less than "
+          f"{SMALL_DIP:g}, and generalising takes {LONG_BEFORE} times the steps of memorising or more, each in "
+          f"{MOST:.0%} of the runs; partly if the first alone.",
+          OURS.format(LAPTOP_STEPS), (("model_wise", LAPTOP_STEPS),), judge_three_views),
+    Claim("model-wise-map", "Davies et al. 2022, Fig 4, 6",
+          "Test loss falls, rises where the training data is fitted, and falls again, both over the steps and, at "
+          "steps that lead to a low loss in the end, over the width.",
+          f"Over the steps: {MOST:.0%} of the runs that reach a train accuracy of {FITTED:g} have a hill that doubles "
+          "the loss. Over the width: at some step the mean has a hill of a factor of 1.5. And wider networks fit "
+          "sooner (Spearman, p < 0.05). Partly if two of the three.",
+          OURS.format(LAPTOP_STEPS), (("model_wise", LAPTOP_STEPS),), judge_map),
+    Claim("model-wise-cut", "Davies et al. 2022, Fig 5",
+          "At the last step test loss rises where the networks become large enough to fit, then falls fast; test "
+          "accuracy is good only at larger widths than train accuracy.",
+          "The hill of mean log test loss over the width is a factor of 1.5 or more, with a 95 % interval over "
+          f"resampled seeds above 1; and the width from which mean accuracy is {FITTED:g} is larger for test than for "
+          "train. Partly if one of them.",
+          OURS.format(LAPTOP_STEPS), (("model_wise", LAPTOP_STEPS),), judge_cut),
+    Claim("size-time-duality", "Davies et al. 2022, §2, 3.1; the test is ours",
+          "More width and more steps are two ways to the same effective complexity.",
+          f"One variable log step + γ log d_h tells {MOST:.0%} of the variance of mean log test loss, and the 95 % "
+          "interval of γ over resampled seeds is above zero; partly if only the second.",
+          OURS.format(LAPTOP_STEPS), (("model_wise", LAPTOP_STEPS),), judge_duality),
+    Claim("zero-over-b", "Davies et al. 2022, Fig 7, §3.2",
+          "0/b = 0 is learned first: an early peak of 96 right test examples, all of 0/b and chance on the rest; then "
+          "the others fall below chance.",
+          f"At the peak before train accuracy reaches 0.1, nine tenths of the pairs 0/b are right in {MOST:.0%} of the "
+          "runs; and from there until one half, the others are right less often than chance (95 % interval over runs "
+          "below 1). Partly if one of them.",
+          "weight decay 1e-5 (theirs) and 0.5, dropout 0 and 0.1 (their code's), no LayerNorm, initial weights, exact "
+          "cross entropy", (("division", EARLY_STEPS),), judge_zero_over_b),
+)
