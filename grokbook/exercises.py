@@ -68,6 +68,13 @@ def _least_heuristic() -> float:
     return min(gamma for gamma, kind in kinds.items() if kind == "double descent")
 
 
+def _shortcut() -> float:
+    config = studies.division()[0]
+    val = tasks.split(config).val
+    zero = np.sum(val & (tasks.table(config).tokens[:, 0] == 0))
+    return float(zero + (val.sum() - zero) / config.p)
+
+
 EXERCISES = {
     "mirrors": Exercise(_mirrors, 0.03, "Pick a validation pair with a ≠ b: how likely is its mirror in train?"),
     "labels": Exercise(_labels, 0.02, "A label among 113 is log₂ 113 bits; RunConfig(d_h=32).n_params counts weights."),
@@ -81,6 +88,8 @@ EXERCISES = {
     "plateau": Exercise(_plateau, 0.02, "Pattern 2 covers everything: how often is pattern 1 right too? Then G?"),
     "halfway": Exercise(_halfway, 0.02, "Where pattern 3 covers an example it answers; elsewhere pattern 2 does."),
     "least-heuristic": Exercise(_least_heuristic, 0.06, "Move γ of pattern 1 down, a hundredth at a time."),
+    "shortcut": Exercise(_shortcut, 0.01, "How many test pairs have a = 0? One in 97 of the others is guessed."),
+    "twice-as-wide": Exercise(lambda: 2**1.5, 0.01, "u stays the same: what falls by 1.5 log 2?"),
 }
 
 

@@ -48,3 +48,11 @@ def test_a_study_knows_what_is_missing_and_loads_what_is_there(tmp_path):
     store.write([longer], "another")
     assert study.missing(store) == [configs[0], configs[2]]
     assert study.load(store)["seed"].values.tolist() == [1] and study.load(store)["step"].max() == 30
+
+
+def test_part_of_a_study_is_chosen_by_values():
+    study = studies.critical_size()
+    assert {(run.d_h, run.seed) for run in study.where(d_h=64, seed=0)} == {(64, 0)}
+    assert len(study.where(d_h=64, seed=0)) == 11 and len(study.where(d_h=5)) == 0
+    with pytest.raises(AttributeError, match="dh"):
+        study.where(dh=64)

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from grokbook.analysis.descent import N_DRAWS, depth
 from grokbook.analysis.events import carried, crossing
-from grokbook.analysis.statistics import LEVEL
+from grokbook.analysis.statistics import LEVEL, log_loss
 from grokbook.run import ACCURACIES
 
 FITTED = 0.9
@@ -33,7 +33,7 @@ def surface(runs: xr.Dataset, metric: str) -> xr.DataArray:
 
     Accuracies of runs that settled go on at their last value, and so do their losses.
     """
-    values = carried(runs, metric) if metric in ACCURACIES else _log(carried(runs, metric))
+    values = carried(runs, metric) if metric in ACCURACIES else log_loss(carried(runs, metric))
     whole = values.notnull().sum("seed") == (runs["last_step"] >= 0).sum("seed")
     mean = values.mean("seed").where(whole).transpose("d_h", "step")
     return (mean if metric in ACCURACIES else xr.apply_ufunc(np.exp, mean)).rename(metric)
@@ -51,18 +51,18 @@ def hill(loss: xr.DataArray, dim: str) -> xr.Dataset:
     A loss that only falls, or falls and rises, has height 0; log 2 means that it doubles and comes down again by half.
     """
     return xr.Dataset(dict(zip(("height", "at"), xr.apply_ufunc(
-        _hill, loss[dim], _log(loss), input_core_dims=[[dim], [dim]], output_core_dims=[[], []], vectorize=True),
+        _hill, loss[dim], log_loss(loss), input_core_dims=[[dim], [dim]], output_core_dims=[[], []], vectorize=True),
         strict=True)))
 
 
 def size_and_time(runs: xr.Dataset, event: xr.DataArray) -> tuple[float, float, int]:
     """Spearman's rank correlation of d_h with the step of an event, its p-value, and n, the runs in which it happened.
 
-    NaN for the first two where the event happened at fewer than three sizes.
+    NaN for the first two where the event happened at fewer than three sizes, or at one step everywhere.
     """
     d_h, step = (array.values.ravel() for array in xr.broadcast(runs["d_h"], event))
     there = ~np.isnan(step)
-    if len(np.unique(d_h[there])) < 3:
+    if len(np.unique(d_h[there])) < 3 or len(np.unique(step[there])) < 2:
         return np.nan, np.nan, int(there.sum())
     found = spearmanr(d_h[there], step[there])
     return float(found.statistic), float(found.pvalue), int(there.sum())  # pyright: ignore
@@ -74,7 +74,7 @@ def collapse(runs: xr.Dataset, metric: str = "val_loss") -> dict[str, float]:
     Returns `gamma` with its 95 % interval over resampled seeds (`lo`, `hi`), and shares of variance explained:
     `explained` by that variable, `by_step` by the step alone, `by_size` by the size alone.
     """
-    values = _log(carried(runs, metric)).sel(step=slice(1, None)).transpose("seed", "d_h", "step")
+    values = log_loss(carried(runs, metric)).sel(step=slice(1, None)).transpose("seed", "d_h", "step")
     values = values.isel(step=np.flatnonzero(values.notnull().all(("seed", "d_h")).values))
     size, step = np.log(values["d_h"].values), np.log(values["step"].values)
     bins = [_bins(step[None, :] + gamma * size[:, None]) for gamma in GAMMAS]
@@ -88,10 +88,6 @@ def collapse(runs: xr.Dataset, metric: str = "val_loss") -> dict[str, float]:
     by_size = _explained(mean, [np.repeat(np.arange(len(size))[:, None], len(step), axis=1)])[0]
     return {"gamma": float(GAMMAS[scores.argmax()]), "lo": float(lo), "hi": float(hi),
             "explained": float(scores.max()), "by_step": float(scores[0]), "by_size": float(by_size)}
-
-
-def _log(values: xr.DataArray) -> xr.DataArray:
-    return xr.apply_ufunc(np.log, values)
 
 
 def _hill(place: np.ndarray, values: np.ndarray) -> tuple[float, float]:

@@ -12,6 +12,14 @@ from scipy.special import ndtri, stdtrit
 LEVEL = 0.95
 """Share of intervals that should hold the true value."""
 
+TINY = np.finfo(np.float32).tiny
+"""What a loss of exactly 0 counts as where its logarithm is averaged."""
+
+
+def log_loss(loss: xr.DataArray) -> xr.DataArray:
+    """Natural logarithm of losses, finite at 0: means over seeds are taken of these, since losses span many decades."""
+    return xr.apply_ufunc(lambda values: np.log(np.maximum(values, TINY)), loss)
+
 
 def interval(values: xr.DataArray, dim: str = "seed", *, within: tuple[float, float] = (-np.inf, np.inf)) -> xr.Dataset:
     """Mean over `dim` with its 95 % t interval: `mean`, `lo`, `hi`, `n`.

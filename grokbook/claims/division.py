@@ -8,6 +8,7 @@ from grokbook.analysis.descent import N_DRAWS, depth
 from grokbook.analysis.duality import FITTED, collapse, fit_step, hill, size_and_time, surface
 from grokbook.analysis.events import LONG_BEFORE
 from grokbook.analysis.shortcut import early_peak
+from grokbook.analysis.statistics import log_loss
 from grokbook.claims.card import Claim, Measured, TooLittle
 from grokbook.claims.grokking import ENOUGH_SEEDS
 from grokbook.studies.division import EARLY_STEPS, LAPTOP_STEPS
@@ -76,7 +77,7 @@ def judge_map(runs: xr.Dataset) -> Measured:
 def judge_cut(runs: xr.Dataset) -> Measured:
     """The last step: a hill of mean log test loss along the width, and the widths of good train and test accuracy."""
     runs = _enough(runs)
-    loss = np.log(final(runs, "val_loss").transpose("d_h", "seed").values)
+    loss = log_loss(final(runs, "val_loss")).transpose("d_h", "seed").values
     means = -np.nanmean(loss, axis=1)
     rng = np.random.default_rng(0)
     rows = [row[~np.isnan(row)] for row in loss]
@@ -123,9 +124,10 @@ def judge_zero_over_b(runs: xr.Dataset) -> Measured:
 
 
 def _enough(runs: xr.Dataset) -> xr.Dataset:
-    """The widths with enough seeds; it takes four."""
+    """The widths with enough seeds, of the largest weight decay; it takes four."""
+    runs = runs.squeeze("D_train")
     if "weight_decay" in runs.dims:
-        runs = runs.sel(weight_decay=max(runs["weight_decay"].values))
+        runs = runs.isel(weight_decay=-1)
     there = ((runs["last_step"] >= 0).sum("seed") >= ENOUGH_SEEDS).values
     if there.sum() < 4:
         raise TooLittle(f"{there.sum()} widths have {ENOUGH_SEEDS} seeds; it takes four.")

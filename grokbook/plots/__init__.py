@@ -7,6 +7,7 @@ plotly's default.
 from grokbook.plots.accuracy import final_accuracy
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.curves import grokking_panels, learning_curves, loss_and_norm, seed_panels
+from grokbook.plots.division import three_views, width_cut, width_maps, zero_counts
 from grokbook.plots.maps import atlas, zone_map
 from grokbook.plots.patterns import pattern_curves, pattern_fit, pattern_map, pattern_morph, two_pattern_squares
 from grokbook.plots.picture import show
@@ -17,4 +18,4 @@ from grokbook.plots.traces import find
 __all__ = ["METRIC_COLORS", "ZONE_COLORS", "accuracy_by_size", "atlas", "caption", "compare_by_size", "d_h_color",
            "final_accuracy", "find", "frame", "grokking_panels", "learning_curves", "loss_and_norm", "memory",
            "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph", "seed_panels", "show", "step_axis",
-           "two_pattern_squares", "zone_map"]
+           "three_views", "two_pattern_squares", "width_cut", "width_maps", "zero_counts", "zone_map"]

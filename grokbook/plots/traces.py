@@ -11,6 +11,7 @@ import xarray as xr
 from plotly.basedatatypes import BaseFigure
 
 from grokbook.analysis import carried, events, interval
+from grokbook.analysis.statistics import TINY
 from grokbook.plots.cells import name_of
 from grokbook.plots.template import METRIC_COLORS, faded, shown_steps
 from grokbook.run import ACCURACIES
@@ -27,9 +28,6 @@ LOSSES = ("train_loss", "val_loss")
 
 THIN_TOLERANCE = 0.004
 """How far a thin line may pass by a measured point, as a share of its range: a pixel or two. It halves a figure."""
-
-TINY = np.finfo(np.float32).tiny
-"""What a loss of exactly 0 counts as where its logarithm is averaged."""
 
 
 def find(fig: BaseFigure, **meta) -> list:

@@ -41,6 +41,16 @@ class Study(Sequence[RunConfig]):
         """
         return replace(self, configs=tuple(dict.fromkeys(run.replace(n_steps=n_steps) for run in self.configs)))
 
+    def where(self, **values: Any) -> "Study":
+        """The runs of which these fields have these values, perhaps none; AttributeError for a field there is not.
+
+        >>> from grokbook.studies import critical_size
+        >>> len(critical_size().where(d_h=64, seed=0))
+        11
+        """
+        return replace(self, configs=tuple(run for run in self.configs
+                                           if all(getattr(run, name) == value for name, value in values.items())))
+
     def missing(self, store: Store | None = None) -> list[RunConfig]:
         """The runs that the store (the shipped one if none is given) does not have yet."""
         return (store or Store()).missing(self.configs)

@@ -1,0 +1,170 @@
+"""Modular division seen three ways, mapped over step and width, cut and counted (Davies et al. 2022, Fig 1, 4 to 7)."""
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+from plotly.subplots import make_subplots
+
+from grokbook.analysis import final, interval, typical_seed
+from grokbook.analysis.duality import FITTED, fit_step, surface
+from grokbook.analysis.shortcut import correct_counts
+from grokbook.analysis.statistics import log_loss
+from grokbook.plots.captions import caption, frame
+from grokbook.plots.cells import trained
+from grokbook.plots.maps import ACCURACY_SCALE, edges
+from grokbook.plots.template import METRIC_COLORS, faded, shown_steps, step_axis
+from grokbook.plots.traces import LOSSES, NAMES, band, line_traces
+
+VIEWS = ({"title": "accuracy", "metrics": ("train_acc", "val_acc")},
+         {"title": "accuracy, log scale", "metrics": ("train_acc", "val_acc")},
+         {"title": "loss (nats)", "metrics": LOSSES})
+"""The same run seen three ways."""
+
+MAPPED = {"val_loss": "test loss", "train_loss": "train loss", "val_acc": "test accuracy",
+          "train_acc": "train accuracy"}
+
+LOSS_SCALE = "Viridis"
+
+ZERO_COLOR, OTHERS_COLOR = "#00795C", METRIC_COLORS["val_acc"]
+
+
+def three_views(cell: xr.Dataset) -> go.Figure:
+    """Accuracy, the same on a logarithmic axis, and loss of the runs of one width, side by side (Fig 1).
+
+    `cell`: runs that differ by seed alone. Thin lines are all seeds, thick ones the run in the middle by when it
+    generalised.
+    """
+    cell = trained(cell)
+    bold = typical_seed(cell)
+    fig = make_subplots(rows=1, cols=3, horizontal_spacing=0.07, column_titles=[str(view["title"]) for view in VIEWS])
+    for column, view in enumerate(VIEWS, 1):
+        for metric in view["metrics"]:
+            fig.add_traces(list(line_traces(cell, metric, bold)), rows=1, cols=column)
+    _first_legend_only(fig)
+    fig.update_xaxes(step_axis(int(cell["last_step"].max()), sparse=True), title_text="step")
+    fig.update_yaxes(range=[-0.04, 1.06], col=1)
+    fig.update_yaxes(type="log", range=[-3, 0.05], tickvals=[1e-3, 1e-2, 1e-1, 1], ticktext=[".001", ".01", ".1", "1"],
+                     col=2)
+    fig.update_yaxes(type="log", exponentformat="power", nticks=5, col=3)
+    fig.update_annotations(font_size=13)
+    notes = f"Thin: every seed; thick: seed {bold}, in the middle by when it generalised."
+    return frame(fig, title=f"Three views of one run, d_h {int(cell['d_h'])}", plot_height=280, above=20,
+                 caption=caption(cell, notes))
+
+
+def width_maps(runs: xr.Dataset, metrics: tuple[str, ...] = ("val_loss", "train_loss")) -> go.Figure:
+    """Means over seeds of metrics at every step and width, with the step of fit as a dotted line (Fig 4 and 6).
+
+    Of losses the geometric mean. Dimensions of `runs`: d_h, seed, step.
+    """
+    fig = make_subplots(rows=1, cols=len(metrics), shared_yaxes=True, horizontal_spacing=0.14,
+                        column_titles=[MAPPED[metric] for metric in metrics])
+    for column, metric in enumerate(metrics, 1):
+        fig.add_trace(_cells(runs, metric, column, len(metrics)), row=1, col=column)
+        fig.add_trace(_fit_line(runs), row=1, col=column)
+    sizes = runs["d_h"].values
+    fig.update_xaxes(title_text="d_h", tickvals=np.arange(len(sizes)), ticktext=[str(d_h) for d_h in sizes])
+    axis = step_axis(int(runs["last_step"].max()))
+    fig.update_yaxes(axis | {"range": [0, np.log10(runs["step"].values[-1])]})
+    fig.update_yaxes(title_text="step", col=1)
+    fig.update_annotations(font_size=13)
+    _first_legend_only(fig)
+    note = f"Dotted: median step from which train accuracy is {FITTED:g}, at widths at which every run gets there."
+    return frame(fig, title="Over the steps and over the width", plot_height=380, above=20, caption=caption(runs, note))
+
+
+def width_cut(runs: xr.Dataset) -> go.Figure:
+    """Accuracy and loss at the last step against the width, means with 95 % intervals (Fig 5). Every run is a dot."""
+    fig = make_subplots(rows=1, cols=2, horizontal_spacing=0.1, column_titles=["accuracy", "loss (nats)"])
+    for column, metrics in enumerate((("train_acc", "val_acc"), LOSSES), 1):
+        for metric in metrics:
+            fig.add_traces(_along_width(runs, metric), rows=1, cols=column)
+    fig.update_xaxes(type="log", title_text="d_h", tickvals=runs["d_h"].values,
+                     ticktext=[str(d_h) for d_h in runs["d_h"].values])
+    fig.update_yaxes(range=[-0.04, 1.06], col=1)
+    fig.update_yaxes(type="log", exponentformat="power", nticks=5, col=2)
+    fig.update_annotations(font_size=13)
+    _first_legend_only(fig)
+    note = "Line: mean over seeds (of losses the geometric one); band: its 95 % interval; dots: every run."
+    return frame(fig, title="The last step", plot_height=300, above=20, caption=caption(runs, note))
+
+
+def zero_counts(runs: xr.Dataset, *, title: str = "Right answers to test pairs") -> go.Figure:
+    """Test pairs answered right, 0/b and the others apart, means over seeds with 95 % intervals (Fig 7).
+
+    `runs` differ by seed alone. Dashed: all pairs 0/b; dotted: what guessing gives on the others.
+    """
+    cell = trained(runs)
+    counts = correct_counts(cell).sel(step=slice(1, None))
+    fig = go.Figure()
+    for name, words, color in (("zero", "0/b", ZERO_COLOR), ("others", "others", OTHERS_COLOR)):
+        stats, x = interval(counts[name]), shown_steps(counts["step"])
+        meta = {"metric": name}
+        fig.add_trace(band(x, stats["lo"].values, stats["hi"].values, color, meta=meta | {"role": "band"}))
+        fig.add_trace(go.Scatter(x=x, y=stats["mean"].values.astype(np.float32), mode="lines", name=words,
+                                 line={"color": color, "width": 2.5}, meta=meta | {"role": "mean"},
+                                 hovertemplate=f"{words}, step %{{x:,.0f}}: %{{y:.0f}}<extra></extra>"))
+    chance = float((counts["n_others"] / cell.attrs["p"]).mean())
+    for y, color, dash in ((float(counts["n_zero"].mean()), ZERO_COLOR, "dash"), (chance, OTHERS_COLOR, "dot")):
+        fig.add_hline(y, line={"color": color, "dash": dash, "width": 1.5})  # pyright: ignore
+    fig.update_xaxes(step_axis(int(cell["step"].values[-1])), title_text="step")
+    fig.update_yaxes(title_text="right answers", rangemode="tozero")
+    note = (f"Dashed: all pairs 0/b of the {cell.sizes['seed']} test sets, on average; dotted: chance on the others. "
+            "Lines: means; bands: 95 % intervals.")
+    return frame(fig, title=title, plot_height=300, caption=caption(cell, note))
+
+
+def _cells(runs: xr.Dataset, metric: str, column: int, n_columns: int) -> go.Heatmap:
+    mean = surface(runs, metric).sel(step=slice(1, None))
+    z = mean.transpose("step", "d_h").values
+    bar = {"len": 1.0, "thickness": 10, "x": (column - (0.07 if n_columns > 1 else 0)) / n_columns}
+    loss = metric in LOSSES
+    ticks = {"tickvals": [-4, -3, -2, -1, 0, 1], "ticktext": ["10⁻⁴", "10⁻³", ".01", ".1", "1", "10"]} if loss else {}
+    return go.Heatmap(x=edges(np.arange(runs.sizes["d_h"])), y=_step_edges(mean["step"].values),
+                      z=np.log10(z) if loss else z, colorscale=LOSS_SCALE if loss else ACCURACY_SCALE,
+                      zmin=None if loss else 0, zmax=None if loss else 1, colorbar=bar | ticks,
+                      customdata=np.broadcast_to(np.stack(np.broadcast_arrays(
+                          runs["d_h"].values[None, :], mean["step"].values[:, None], z), -1), (*z.shape, 3)),
+                      hovertemplate=f"d_h %{{customdata[0]}}, step %{{customdata[1]:,.0f}}<br>mean {MAPPED[metric]} "
+                                    "%{customdata[2]:.3g}<extra></extra>", meta={"metric": metric, "role": "cells"})
+
+
+def _step_edges(steps: np.ndarray) -> np.ndarray:
+    """Borders between logarithmically spaced steps, one more than there are steps."""
+    return np.exp(edges(np.log(steps)))
+
+
+def _fit_line(runs: xr.Dataset) -> go.Scatter:
+    steps = fit_step(runs)
+    every = (steps.notnull() | (runs["last_step"] < 0)).all("seed") & (runs["last_step"] >= 0).any("seed")
+    middle = steps.median("seed").where(every)
+    return go.Scatter(x=np.arange(runs.sizes["d_h"]), y=middle.values, mode="lines+markers", name="fit",
+                      line={"color": "white", "dash": "dot", "width": 2.5}, meta={"role": "fit"},
+                      marker={"color": "white", "size": 7, "line": {"color": "black", "width": 1}},
+                      hovertemplate="fitted at step %{y:,.0f}<extra></extra>")
+
+
+def _along_width(runs: xr.Dataset, metric: str) -> list[go.Scatter]:
+    loss = metric in LOSSES
+    values = final(runs, metric).transpose("seed", "d_h")
+    stats = interval(log_loss(values) if loss else values, within=(-np.inf, np.inf) if loss else (0, 1))
+    lines = {name: (np.exp(stats[name].values) if loss else stats[name].values).astype(np.float32)
+             for name in ("mean", "lo", "hi")}
+    x, color, meta = runs["d_h"].values.astype(np.float32), METRIC_COLORS[metric], {"metric": metric}
+    return [band(x, lines["lo"], lines["hi"], color, meta=meta | {"role": "band"}, legendgroup=NAMES[metric]),
+            go.Scatter(x=x, y=lines["mean"], mode="lines", name=NAMES[metric], line={"color": color, "width": 2.5},
+                       legendgroup=NAMES[metric], meta=meta | {"role": "mean"}, customdata=stats["n"].values,
+                       hovertemplate=f"{NAMES[metric]}, d_h %{{x}}: %{{y:.3g}}<br>mean of %{{customdata}} seeds"
+                                     "<extra></extra>"),
+            go.Scatter(x=np.tile(x, values.sizes["seed"]), y=values.values.ravel().astype(np.float32), mode="markers",
+                       showlegend=False, marker={"color": faded(color, 0.5), "size": 5}, legendgroup=NAMES[metric],
+                       customdata=np.repeat(values["seed"].values, len(x)), meta=meta | {"role": "runs"},
+                       hovertemplate=f"{NAMES[metric]}, d_h %{{x}}, seed %{{customdata}}: %{{y:.3g}}<extra></extra>")]
+
+
+def _first_legend_only(fig: go.Figure) -> None:
+    named: set[str] = set()
+    for trace in fig.data:
+        if trace.showlegend is not False and trace.name:  # pyright: ignore
+            trace.showlegend = trace.name not in named  # pyright: ignore
+            named.add(trace.name)  # pyright: ignore

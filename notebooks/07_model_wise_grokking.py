@@ -1,0 +1,170 @@
+# %% [markdown]
+# # Grokking along the size
+#
+# Grokking happens in *time*: a network knows its training pairs, waits, and then understands. Double descent happens
+# along the *size*: a network large enough to fit its training pairs is bad, and a larger one is good. Davies, Langosco
+# and Krueger (2022) hold that these are the same thing, because more steps and more width both buy *effective
+# complexity*: how much a network can have learned by then.
+#
+# **The question:** if you may pay in steps or in width, do you get the same?
+
+# %% [markdown]
+# ## Another rule, another network
+#
+# Their task is division: the answer to `a b =` is $a\,b^{-1} \bmod 97$, for all $b \neq 0$, and half of the table is
+# trained on. Division does not commute, so there are no twins (chapter 01); but it has a shortcut of its own, which
+# comes up below. Their network has two layers with one head each and learns from batches of 512 pairs.
+#
+# What is ours: the book's layers, without LayerNorm, and weight decay. Theirs is $10^{-5}$, and its runs are 400,000
+# steps long. The stored runs here have weight decay 0.5 unless a figure says otherwise, and 10,000 steps; that is what
+# two CPU cores can follow. `grokbook sweep model_wise --size paper` trains all of it on a GPU.
+
+# %% tags=["parameters"]
+d_h: int = 16  # hidden size (width) of the live network
+D_train: int = 4656  # its training pairs, half of the table
+seed: int = 0  # seed of its initial weights, its split and its batches
+weight_decay: float = 0.5  # its weight decay
+n_steps: int = 400  # steps of the live training
+budget: int = 10_000  # steps after which the stored runs are judged
+
+# %%
+import grokbook as gb
+
+like_theirs = gb.studies.division()[0]
+config = like_theirs.replace(d_h=d_h, D_train=D_train, seed=seed, weight_decay=weight_decay, n_steps=n_steps)
+
+# %% [markdown]
+# ## Watch it happen
+#
+# In the first hundreds of steps the blue curve makes a small bump, before the black one has moved far. That is the
+# shortcut. Give it more steps and it will fit, and with a larger `d_h` it will fit sooner.
+
+# %%
+live = gb.widgets.LiveRun(config)
+live.show()
+
+# %% [markdown]
+# ## Three views
+#
+# The widest networks that were stored, seen three times. On the left is the picture that made grokking famous. In the
+# middle the same curves on a logarithmic axis: the bump appears, and after it a fall *below* where it was. On the
+# right is the loss, and there the test curve climbs a hill while the network learns its training pairs by heart.
+
+# %%
+runs = gb.studies.model_wise().where(weight_decay=0.5).at(budget).load().squeeze("D_train")
+gb.plots.show(gb.plots.three_views(runs.isel(d_h=-1)))
+
+# %% tags=["nbval-check-output"]
+gb.claims.judge("three-views")
+
+# %% [markdown]
+# Accuracy counts answers, loss counts confidence. A memoriser is wrong about new pairs in any case; what grows is how
+# *sure* it is of its wrong answers, and only the loss pays for that.
+
+# %% [markdown]
+# ## The shortcut
+#
+# $0 / b = 0$ for every $b$. This is a pattern in the sense of chapter 06: learned fast, right on all new examples that
+# it covers, and it covers few. A test set holds about 48 of the 96 such pairs. A network that knows it and guesses the
+# rest has some 96 right: the paper's number is this sum.
+#
+# The next figures count the right test answers with a = 0 apart from the others, for the paper's width of 128, first
+# with their weight decay and dropout (their code leaves out a tenth of the feed-forward outputs, their text does not
+# say so), then with ours.
+
+# %%
+early = gb.studies.division().at(1_500).load().squeeze(("d_h", "D_train"))
+theirs = early.sel(weight_decay=1e-5, dropout=0.1)
+gb.plots.show(gb.plots.zero_counts(theirs, title="Right answers, weight decay 1e-5, dropout 0.1"))
+
+# %%
+plain = early.sel(weight_decay=0.5, dropout=0.0)
+gb.plots.show(gb.plots.zero_counts(plain, title="Right answers, weight decay 0.5, no dropout"))
+
+# %% [markdown]
+# The others fall *below* what guessing gives. Memory does that: for every trained pair $(a, b)$ the answer is taken,
+# and no other $b$ can have it with the same $a$. A network that answers a new pair with what it knows from its
+# neighbours is wrong more often than one that rolls a die.
+
+# %% tags=["nbval-check-output"]
+gb.claims.judge("zero-over-b")
+
+# %% [markdown]
+# ## The map
+#
+# Now all widths at once, steps upwards. Go up along a column: the test loss falls, rises, falls. The dotted line is
+# where the training pairs are fitted. If width and steps were one thing, going to the right along a row would show the
+# same, and the dotted line would slope down.
+
+# %%
+gb.plots.show(gb.plots.width_maps(runs))
+
+# %%
+gb.plots.show(gb.plots.width_maps(runs, ("val_acc", "train_acc")))
+
+# %% tags=["nbval-check-output"]
+gb.claims.judge("model-wise-map")
+
+# %% [markdown]
+# ## The cut
+#
+# The last row of the map, as a curve over the width:
+
+# %%
+gb.plots.show(gb.plots.width_cut(runs))
+
+# %% tags=["nbval-check-output"]
+gb.claims.judge("model-wise-cut")
+
+# %% [markdown]
+# ## Are they one?
+#
+# The paper says it in words. Here is a way to ask for a number. Suppose that steps and width only ever act together,
+# through one variable
+#
+# $$u = \log(\mathrm{step}) + \gamma \log(d_h).$$
+#
+# Then cells of the map with the same $u$ have the same test loss, however they come by it. Take the $\gamma$ for which
+# this is most nearly true, and see how much of the variance of log test loss $u$ tells. The step alone ($\gamma = 0$)
+# is the hypothesis to beat.
+
+# %% tags=["nbval-check-output"]
+gb.claims.judge("size-time-duality")
+
+# %% [markdown]
+# ## Try it yourself
+#
+# **1.** A network knows $0/b = 0$ and nothing else, and guesses. How many of its answers to the test pairs of seed 0
+# are right, on average?
+
+# %% tags=["nbval-check-output"]
+answer = None  # a number of pairs
+gb.exercises.check("shortcut", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# `gb.tasks.split(config)` marks the test pairs, `gb.tasks.table(config).tokens[:, 0]` is their a. Of the 4,656 test
+# pairs of seed 0 51 have a = 0, and of the others one in 97 is guessed: `answer = 51 + (4656 - 51) / 97`.
+# </details>
+#
+# **2.** Suppose $\gamma = 1.5$. A network becomes twice as wide. In how many times fewer steps does it get as far?
+
+# %% tags=["nbval-check-output"]
+answer = None  # a factor
+gb.exercises.check("twice-as-wide", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# $\log(\mathrm{step})$ may fall by $1.5 \log 2$: `answer = 2**1.5`.
+# </details>
+
+# %% [markdown]
+# ## What is still open here
+#
+# - With the paper's own weight decay of $10^{-5}$ the runs have to be forty times longer before anything generalises.
+#   Whether its map has the same shape takes a GPU to see.
+# - Their network has LayerNorm and sinusoidal positions; ours has not. Nothing here says what they change.
+# - One variable $u$ is the simplest form of the claim. If it fails, two variables may still do: one for fitting and
+#   one for forgetting.
