@@ -47,6 +47,16 @@ def test_a_hill_leaves_out_what_was_not_measured():
     assert np.isnan(duality.hill(loss[:2], "step")["height"])
 
 
+def test_a_spike_of_a_network_that_has_understood_is_no_hill():
+    def loss(d_h, t):
+        return np.where(t < 100, 4.0, np.where(t < 1000, 8.0, np.where((t > 5000) & (t < 6000), 2.0, 0.01))) + 0.0 * d_h
+    runs = made(loss, val_acc=lambda d_h, t: (t >= 1000) + 0.0 * d_h)
+    found = duality.hill_in_time(runs)
+    np.testing.assert_allclose(found["height"], np.log(2))
+    assert (found["at"] < 1000).all()
+    assert (duality.hill(runs["val_loss"], "step")["height"] > 5).all()
+
+
 @pytest.mark.parametrize("gamma", [1.0, 2.0, 3.5])
 def test_the_exponent_of_a_loss_of_one_variable_is_found(gamma):
     runs = made(lambda d, t: 2 + np.sin(np.log(t) / 2 + gamma * np.log(d) / 2), noise=0.02)

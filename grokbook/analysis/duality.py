@@ -55,6 +55,16 @@ def hill(loss: xr.DataArray, dim: str) -> xr.Dataset:
         strict=True)))
 
 
+def hill_in_time(runs: xr.Dataset) -> xr.Dataset:
+    """The hill of each run's test loss over the steps, as `hill`, with its top before test accuracy reaches one half.
+
+    A network that has understood has spikes of its tiny loss, which are hills too, but not those of memorising.
+    """
+    understood = (runs["val_acc"] >= 0.5).cumsum("step") > 0
+    lowest = runs["val_loss"].where(understood).min("step")
+    return hill(runs["val_loss"].where(~understood, lowest), "step")
+
+
 def size_and_time(runs: xr.Dataset, event: xr.DataArray) -> tuple[float, float, int]:
     """Spearman's rank correlation of d_h with the step of an event, its p-value, and n, the runs in which it happened.
 

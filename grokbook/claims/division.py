@@ -5,7 +5,7 @@ import xarray as xr
 
 from grokbook.analysis import events, final, interval, rate
 from grokbook.analysis.descent import N_DRAWS, depth
-from grokbook.analysis.duality import FITTED, collapse, fit_step, hill, size_and_time, surface
+from grokbook.analysis.duality import FITTED, collapse, fit_step, hill, hill_in_time, size_and_time, surface
 from grokbook.analysis.events import LONG_BEFORE
 from grokbook.analysis.shortcut import early_peak
 from grokbook.analysis.statistics import log_loss
@@ -34,7 +34,7 @@ def judge_three_views(runs: xr.Dataset) -> Measured:
     """Of the widest networks: the hill of the test loss, the dip of test accuracy, and the delay."""
     runs = _enough(runs)
     runs = runs.isel(d_h=-1).sel(seed=(runs["last_step"].isel(d_h=-1) >= 0).values)
-    hills, found = hill(runs["val_loss"], "step")["height"], events(runs)
+    hills, found = hill_in_time(runs)["height"], events(runs)
     dips = xr.apply_ufunc(depth, _known(runs["val_acc"]), input_core_dims=[["step"]])
     grokked = found["t_gen"] >= LONG_BEFORE * found["t_mem"]
     seen, hidden, late = (rate(x) for x in (hills >= DOUBLES, dips < SMALL_DIP, grokked))
@@ -57,7 +57,7 @@ def judge_map(runs: xr.Dataset) -> Measured:
     runs = _enough(runs)
     fit = fit_step(runs)
     fitted = fit.notnull()
-    hills = hill(runs["val_loss"], "step")["height"].where(fitted)
+    hills = hill_in_time(runs)["height"].where(fitted)
     n = int(fitted.sum())
     if not n:
         raise TooLittle(f"No run reaches a train accuracy of {FITTED:g}.")
