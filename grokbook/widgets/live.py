@@ -18,7 +18,7 @@ from grokbook.plots.cells import as_dataset
 from grokbook.run import Run
 from grokbook.store import Store
 from grokbook.widgets.cell import at_start
-from grokbook.widgets.front_end import as_wide_as_the_page, figure_widget, redraw, show_picture, watched
+from grokbook.widgets.front_end import figure_widget, framed, redraw, show_picture, watched
 from grokbook.widgets.panel import Panel
 from grokbook.widgets.trainer import Trainer, reason
 
@@ -60,7 +60,7 @@ class LiveRun(W.VBox):
         self.panel = Panel(self._config, n_seeds, str(self.store.path))
         self.figure = figure_widget(_growing([at_start(c) for c in self.panel.configs(self._config)]))
         self._note, self._caption = W.HTML(), W.HTML()
-        super().__init__([self.panel, self._note, as_wide_as_the_page(self.figure), self._caption])
+        super().__init__([self.panel, self._note, framed(self.figure, width="100%"), self._caption])
         self.panel.follow(None, self.phase, False)
         self.add_class("gb-live")
         self._note.add_class("gb-note")
