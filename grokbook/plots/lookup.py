@@ -50,6 +50,11 @@ class Lookup:
         known = len(random) > len(store.missing(random))
         return cls(studies.zone_map().at(n_steps).load(store), random.load(store) if known else None)
 
+    def include(self, budget: int | None) -> None:
+        """Let this be one of the budgets too, where the runs were followed so far."""
+        if isinstance(budget, int) and 0 < budget < self.budgets[-1]:
+            self.budgets = sorted({*self.budgets, budget})
+
     def values(self) -> dict[str, list[int]]:
         """What there is to choose from: d_h, D_train, seed, budget."""
         return {name: self.runs[name].values.tolist() for name in ("d_h", "D_train", "seed")} | {"budget": self.budgets}

@@ -29,6 +29,7 @@ class Explorer(W.VBox):
 
     def __init__(self, lookup: Lookup, chosen: Mapping[str, int | None], name: str):
         self.lookup, self._name = lookup, name
+        lookup.include(chosen["budget"])
         self._values = {key: lookup.values()[key] for key in chosen}
         self._lock, self._holding = threading.RLock(), 0
         super().__init__()

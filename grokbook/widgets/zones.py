@@ -31,7 +31,8 @@ class ZoneExplorer(Explorer):
     Args:
         runs: a map as `studies.zone_map().load()` gives it; if not given, the stored one.
         random: runs on random labels, for D_mem.
-        d_h, D_train, seed, budget: where to start; if not given, in the middle and at the last step.
+        d_h, D_train, seed, budget: where to start; if not given, in the middle and at the last step. A budget
+            between the slider's values joins them.
 
     Raises:
         TraitError: a start that is not on the map.
