@@ -136,5 +136,6 @@ def outline_traces() -> list[go.Scatter]:
 def beside(fig: go.Figure, title: str, height: int) -> go.Figure:
     """A figure for one half of a page: of that height, without its caption, which HTML wraps better."""
     fig.layout.annotations = ()
-    return fig.update_layout(title={"text": title, "font": {"size": 15}}, height=height, hovermode="closest",
-                             margin={"l": 64, "r": 12, "t": 106, "b": 44}, legend_y=1 - 32 / height)
+    return fig.update_layout(title={"text": title, "font": {"size": 14}, "xref": "container", "x": 0.02},
+                             height=height, hovermode="closest", margin={"l": 64, "r": 12, "t": 106, "b": 44},
+                             legend_y=1 - 32 / height)

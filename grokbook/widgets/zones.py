@@ -60,7 +60,7 @@ class ZoneExplorer(Explorer):
         self._follow("color", self.colors)
         self.train_this.on_click(self._saying_errors(lambda _: self.train()))
         self.children = [row(*self.sliders.values()), row(left, right, align="flex-start"), self._sentence,
-                         row(self.train_this, self._note), self._caption, self.below]
+                         row(self.train_this, self._note), self.below, self._caption]
         self._drawn = ()
         self._draw()
 

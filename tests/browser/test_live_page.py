@@ -52,6 +52,19 @@ def test_train_pause_stop_keep_and_train_another(open_notebook, request):
     assert number(chapter.wait_for(".gb-status", r"^Stopped at step [\d,]+$")) < 100_000
 
 
+def test_a_busy_kernel_trains_what_the_sliders_show(open_notebook):
+    chapter = open_notebook(CHAPTER)
+    chapter.run("import grokbook as gb\nlive = gb.widgets.LiveRun(gb.RunConfig(d_h=8, D_train=2000))\nlive.show()")
+    chapter.plot(LIVE)
+    chapter.begin("import time\ntime.sleep(4)")
+    for said in ("1,500", "1,000", "500"):
+        assert chapter.slide(".gb-D_train", "ArrowLeft") == said
+    chapter.click(".gb-start")
+    chapter.wait_for(".gb-status", "^Step ")
+    assert chapter.plot(LIVE)["title"].startswith("d_h 8, D_train 500")
+    chapter.click(".gb-stop")
+
+
 def test_an_error_is_read_in_the_widget(open_notebook, request):
     chapter = open_notebook(CHAPTER)
     chapter.run("import grokbook as gb\n"
