@@ -14,7 +14,7 @@ book: .venv/reader
 	$(BIN)/grokbook html --execute
 
 lab: .venv/reader
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab notebooks/00_explore.ipynb
 
 test: .venv/developer
 	$(BIN)/ruff check

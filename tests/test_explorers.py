@@ -133,6 +133,21 @@ def test_the_map_is_that_of_the_budget(explorer: ZoneExplorer, runs):
     assert (expected == "GROKKING").sum() == 0 < (analysis.main_zone(runs) == "GROKKING").sum()
 
 
+@pytest.mark.parametrize("widget", [ZoneExplorer, DescentExplorer])
+def test_a_budget_between_those_of_the_slider_joins_them(runs, widget):
+    last = int(runs["last_step"].max())
+    usual = widget(runs).lookup.budgets
+    explorer = widget(runs, D_train=4000, budget=7_000)
+    assert explorer.budget == explorer.sliders["budget"].value == 7_000
+    assert [value for _, value in explorer.sliders["budget"].options] == sorted([*usual, 7_000])
+    (cells,) = plots.find(explorer.map, role="cells")
+    expected = Lookup(runs).map(7_000, "val_acc" if widget is DescentExplorer else "zone")
+    np.testing.assert_array_equal(np.array(cells.z), np.array(plots.find(expected, role="cells")[0].z))
+    for budget in (0, -5, last + 1):
+        with pytest.raises(TraitError, match=f"budget={budget} is not on the map; valid: 500, "):
+            widget(runs, budget=budget)
+
+
 def test_the_map_can_show_an_accuracy(explorer: ZoneExplorer, runs):
     explorer.color = "twin_free_val_acc"
     (cells,) = plots.find(explorer.map, role="cells")

@@ -164,6 +164,31 @@ def test_starting_anew_ends_the_training_under_way_before_the_next_begins(make):
     assert run.figure.layout.title.text.endswith("d_h 4, D_train 20")
 
 
+def test_until_its_first_step_a_training_follows_the_sliders(make, monkeypatch):
+    run, ready, train = make(CONFIG.replace(p=113, D_train=500)), threading.Event(), training.train
+    monkeypatch.setattr(training, "train", lambda configs: ready.wait(PATIENCE) and train(configs))
+    run.panel.start.click()
+    run.panel.d_h.value, run.panel.n_seeds.value = 4, 2
+    ready.set()
+    reach(run, *ENDED)
+    assert [(one.config.d_h, one.config.seed, one.last_step) for one in run.runs] == [(4, 0, 60), (4, 1, 60)]
+    run.panel.d_h.value = 8
+    assert run.phase == "finished" and run.runs[0].config.d_h == 4
+
+
+@pytest.mark.parametrize("act", ["pause_or_resume", "stop"])
+def test_a_training_that_was_stopped_before_its_first_step_does_not_begin_anew(make, monkeypatch, act: str):
+    run, ready, train = make(LONG), threading.Event(), training.train
+    monkeypatch.setattr(training, "train", lambda configs: ready.wait(PATIENCE) and train(configs))
+    run.start()
+    getattr(run, act)()
+    begun = run._trainer
+    run.panel.n_seeds.value = 2
+    ready.set()
+    reach(run, "paused", "stopped")
+    assert run._trainer is begun
+
+
 def test_closing_ends_the_thread(make):
     run = make(LONG)
     run.start()

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted(book.NOTEBOOKS.glob("*.py"))
 
 OTHER_VALUES = {
-    "00_explore": {"d_h": 64, "D_train": 3000, "seed": 1, "budget": 10_000},
+    "00_explore": {"d_h": 64, "D_train": 3000, "seed": 1, "budget": 15_000},
     "01_grokking": {"d_h": 32, "D_train": 4000, "n_steps": 200},
     "02_memorization_capacity": {"d_h": 8, "n_steps": 50},
     "03_four_zones": {"d_h": 64, "D_train": 3000, "n_steps": 50},

@@ -50,6 +50,11 @@ class Lookup:
         known = len(random) > len(store.missing(random))
         return cls(studies.zone_map().at(n_steps).load(store), random.load(store) if known else None)
 
+    def include(self, budget: int | None) -> None:
+        """Let this be one of the budgets too, where the runs were followed so far."""
+        if isinstance(budget, int) and 0 < budget < self.budgets[-1]:
+            self.budgets = sorted({*self.budgets, budget})
+
     def values(self) -> dict[str, list[int]]:
         """What there is to choose from: d_h, D_train, seed, budget."""
         return {name: self.runs[name].values.tolist() for name in ("d_h", "D_train", "seed")} | {"budget": self.budgets}
@@ -131,5 +136,6 @@ def outline_traces() -> list[go.Scatter]:
 def beside(fig: go.Figure, title: str, height: int) -> go.Figure:
     """A figure for one half of a page: of that height, without its caption, which HTML wraps better."""
     fig.layout.annotations = ()
-    return fig.update_layout(title={"text": title, "font": {"size": 15}}, height=height, hovermode="closest",
-                             margin={"l": 64, "r": 12, "t": 106, "b": 44}, legend_y=1 - 32 / height)
+    return fig.update_layout(title={"text": title, "font": {"size": 14}, "xref": "container", "x": 0.02},
+                             height=height, hovermode="closest", margin={"l": 64, "r": 12, "t": 106, "b": 44},
+                             legend_y=1 - 32 / height)

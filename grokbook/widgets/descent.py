@@ -23,7 +23,8 @@ class DescentExplorer(Explorer):
     Args:
         runs: a map as `studies.double_descent().load()` gives it; if not given, the stored map of the zones.
         random: runs on random labels, for D_mem.
-        D_train, budget: where to start; if not given, in the middle and at the last step.
+        D_train, budget: where to start; if not given, in the middle and at the last step. A budget
+            between the slider's values joins them.
 
     Raises:
         TraitError: a start that is not on the map.

@@ -15,7 +15,7 @@ from traitlets import TraitError, Unicode
 
 from grokbook.plots import find
 from grokbook.plots.lookup import Lookup, outline_traces
-from grokbook.widgets.front_end import figure_widget, traces_of
+from grokbook.widgets.front_end import figure_widget, half, traces_of
 from grokbook.widgets.trainer import reason
 
 
@@ -29,6 +29,7 @@ class Explorer(W.VBox):
 
     def __init__(self, lookup: Lookup, chosen: Mapping[str, int | None], name: str):
         self.lookup, self._name = lookup, name
+        lookup.include(chosen["budget"])
         self._values = {key: lookup.values()[key] for key in chosen}
         self._lock, self._holding = threading.RLock(), 0
         super().__init__()
@@ -85,8 +86,7 @@ class Explorer(W.VBox):
     def _half(self, fig: go.Figure, name: str) -> tuple[go.FigureWidget, W.Box]:
         """A figure that can be redrawn, and its place: half of the page, all of it where that is narrow."""
         shown = figure_widget(fig)
-        layout = W.Layout(display="block", flex="1 1 380px", min_width="0", overflow="hidden")
-        return shown, self._classed(W.Box([shown], layout=layout), name)
+        return shown, self._classed(half(shown), name)
 
     def _classed(self, widget, name: str):
         widget.add_class(f"gb-{self._name}-{name}")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import anywidget
 import ipywidgets as W
 import plotly.graph_objects as go
 from IPython.core.getipython import get_ipython
@@ -32,9 +33,28 @@ def figure_widget(fig: go.Figure) -> go.FigureWidget:
     return widget
 
 
-def as_wide_as_the_page(figure: go.FigureWidget) -> W.Box:
-    """The figure in a frame that does not grow with it, so that it shrinks when the window does."""
-    return W.Box([figure], layout=W.Layout(display="block", width="100%", overflow="hidden"))
+class Fit(anywidget.AnyWidget):
+    """Makes the figures of the page measure their places whenever the box around this has changed its size.
+
+    Plotly draws a figure before it has a place, 700 pixels wide, and otherwise measures only when the window changes.
+    """
+
+    _esm = """export default { render({ el }) {
+        const frame = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
+        const placed = new ResizeObserver(() => { placed.disconnect(); frame.observe(el.parentElement); });
+        placed.observe(el);
+        return () => { placed.disconnect(); frame.disconnect(); };
+    } };"""
+
+
+def framed(figure: go.FigureWidget, **layout: str) -> W.Box:
+    """The figure in a frame that does not grow with it, so that it is as wide as the place that `layout` gives it."""
+    return W.Box([figure, Fit()], layout=W.Layout(display="block", overflow="hidden", **layout))
+
+
+def half(figure: go.FigureWidget, **layout: str) -> W.Box:
+    """The figure beside another one, each on half of the page; below each other where that is narrow."""
+    return framed(figure, flex="1 1 380px", min_width="0", **layout)
 
 
 def redraw(shown: go.FigureWidget, fig: go.Figure | go.FigureWidget) -> None:

@@ -18,7 +18,7 @@ from grokbook.plots.cells import as_dataset
 from grokbook.run import Run
 from grokbook.store import Store
 from grokbook.widgets.cell import at_start
-from grokbook.widgets.front_end import as_wide_as_the_page, figure_widget, redraw, show_picture, watched
+from grokbook.widgets.front_end import figure_widget, framed, redraw, show_picture, watched
 from grokbook.widgets.panel import Panel
 from grokbook.widgets.trainer import Trainer, reason
 
@@ -39,8 +39,10 @@ class LiveRun(W.VBox):
     """A training that a reader steers: sliders, start, pause, stop, growing curves, and a button that keeps the runs.
 
     The sliders are `panel.d_h`, `panel.D_train`, `panel.n_seeds` and `panel.n_steps`; code may set their `value` too.
-    Several seeds train together. Two traits can be observed: `note`, what the widget says below its buttons (an error,
-    or where runs were kept), and `phase`, idle or one of `trainer.PHASES`, which changes after all else is drawn.
+    A training follows them until its first step is done. Several seeds train together.
+
+    Two traits can be observed: `note`, what the widget says below its buttons (an error, or where runs were kept), and
+    `phase`, idle or one of `trainer.PHASES`, which changes after all else is drawn.
 
     Args:
         config: what the sliders start at, with the settings that they do not change; seeds count up from its own.
@@ -60,13 +62,15 @@ class LiveRun(W.VBox):
         self.panel = Panel(self._config, n_seeds, str(self.store.path))
         self.figure = figure_widget(_growing([at_start(c) for c in self.panel.configs(self._config)]))
         self._note, self._caption = W.HTML(), W.HTML()
-        super().__init__([self.panel, self._note, as_wide_as_the_page(self.figure), self._caption])
+        super().__init__([self.panel, self._note, framed(self.figure, width="100%"), self._caption])
         self.panel.follow(None, self.phase, False)
         self.add_class("gb-live")
         self._note.add_class("gb-note")
         for button, act in ((self.panel.start, self.start), (self.panel.pause, self.pause_or_resume),
                             (self.panel.stop, self.stop), (self.panel.keep, self.keep)):
             button.on_click(self._saying_errors(act))
+        for slider in (self.panel.d_h, self.panel.D_train, self.panel.n_seeds, self.panel.n_steps):
+            slider.observe(self._saying_errors(self._follow_sliders), names="value")
 
     @property
     def runs(self) -> list[Run]:
@@ -141,6 +145,16 @@ class LiveRun(W.VBox):
             raise RuntimeError(self.note)
         show_picture(_panels(self.runs), "a live training with sliders and buttons")
 
+    def _follow_sliders(self) -> None:
+        """Until its first step is done, a training is begun anew with what the sliders say.
+
+        A busy kernel is told of a click at once, but of a slider's last move only when it has answered the one before:
+        a reader who moves a slider and presses Start would see another network trained than the sliders show.
+        """
+        with self._lock:
+            if self._trainer and self._trainer.beginning:
+                self.start()
+
     def _trained(self) -> list[Run]:
         if not self.runs:
             raise LookupError("nothing has been trained here yet; press Start, or call start()")
@@ -178,14 +192,14 @@ class LiveRun(W.VBox):
         self.note, self._note.value = words, _paragraph(words) if words else ""
         self._note.style.text_color = "#B00020" if wrong else None
 
-    def _saying_errors(self, act: Callable[[], object]) -> Callable[[W.Button], None]:
-        """What a button does; an error is said in the widget, since a callback has no cell to raise it in."""
-        def click(_: W.Button) -> None:
+    def _saying_errors(self, act: Callable[[], object]) -> Callable[[object], None]:
+        """What a button or slider does; an error is said in the widget, since a callback has no cell to raise it in."""
+        def said(_: object) -> None:
             try:
                 act()
             except Exception as error:
                 self._say(reason(error), wrong=True)
-        return click
+        return said
 
 
 def _paragraph(words: str) -> str:

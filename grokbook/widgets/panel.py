@@ -30,8 +30,8 @@ class Panel(W.VBox):
         self.pause = _button("Pause", "pause", "95px", "Rest, and go on later")
         self.stop = _button("Stop", "stop", "80px", "End here; what was trained stays")
         self.keep = _button("Add to my store", "save", "150px", f"Keep the curves, in {place}")
-        self.bar = W.IntProgress(0, 0, 1, layout=W.Layout(flex="0 1 160px", min_width="100px"))
-        self.status = W.HTML("Start trains this network.")
+        self.bar = W.IntProgress(0, 0, 1, layout=W.Layout(flex="1 1 160px", max_width="360px"))
+        self.status = W.HTML("Start trains this network.", layout=W.Layout(flex="1 1 350px"))
         super().__init__([_row(self.d_h, self.D_train, self.n_seeds, self.n_steps),
                           _row(self.start, self.pause, self.stop, self.keep, self.bar, self.status)])
         for name in ("d_h", "D_train", "n_seeds", "n_steps", "start", "pause", "stop", "keep", "bar", "status"):

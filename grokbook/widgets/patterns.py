@@ -1,13 +1,12 @@
 """Pattern explorer: every parameter of the pattern model in the reader's hand.
 
-One figure shows the patterns, the accuracies they add up to, and where these parameters lie on the map. JupyterLab may
-run callbacks on several threads, so one lock guards all of them.
+On the left the patterns and the accuracies they add up to, on the right where these parameters lie on the map.
+JupyterLab may run callbacks on several threads, so one lock guards all of them.
 """
 
 import base64
 import threading
 from collections.abc import Callable, Iterable
-from html import escape
 from typing import Any
 
 import ipywidgets as W
@@ -17,38 +16,62 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import kinds, patterns
 from grokbook.analysis.patterns import DOUBLE_DESCENT, PRESETS, TIMES, Pattern
-from grokbook.plots.captions import frame
-from grokbook.plots.patterns import ACCURACY_AXIS, COMPUTED, accuracy_traces, map_traces, pattern_traces
+from grokbook.plots.lookup import beside
+from grokbook.plots.patterns import (
+    ACCURACY_AXIS,
+    COMPUTED,
+    PATTERN_COLORS,
+    accuracy_traces,
+    map_traces,
+    pattern_curves,
+    pattern_traces,
+)
 from grokbook.plots.picture import picture, sentence
+from grokbook.widgets.explorer import paragraph, row
+from grokbook.widgets.front_end import figure_widget, half, redraw, watched
 
-RANGES = {"gamma": ("γ", 0, 1, 0.01), "alpha": ("α", 0, 0.5, 0.005), "b": ("b", 0, 300, 1), "g": ("g", 0, 1, 0.01)}
-"""Of every slider: its label, both ends, and its step."""
+RANGES = {"gamma": ("γ", 0, 1, 0.01, ".2f"), "alpha": ("α", 0, 0.5, 0.005, ".3f"), "b": ("b", 0, 300, 1, ".0f"),
+          "g": ("g", 0, 1, 0.01, ".2f")}
+"""Of every slider: its label, both ends, its step, and how its value is written."""
 
 MAP_SIZE = 31
 """Values of γ a side of the map: it is computed anew for most moves of a slider, in a twentieth of a second."""
+
+HEIGHT = 400
+"""Pixels of the figures: with the controls of three patterns above they fill the page of a small laptop."""
 
 NEW = Pattern(0.5, 0.1, 100, 0.5)
 """What *add a pattern* adds."""
 
 HAND_MADE = "(your own)"
 
+CAPTION = (f"{COMPUTED} Dashed: preferred. The map shows what the model does over γ of the first and of the last "
+           "pattern; the ring is where you are.")
 
-class PatternRow(W.HBox):
+
+class PatternRow(W.Box):
     """The controls of one pattern."""
 
     def __init__(self, number: int, pattern: Pattern, changed: Callable[[Any], None], removed: Callable[[int], None]):
         self.sliders = {name: W.FloatSlider(value=getattr(pattern, name), description=label, min=low, max=high,
-                                            step=step, continuous_update=False, readout_format=".3f",
-                                            layout=W.Layout(width="168px"), style={"description_width": "14px"})
-                        for name, (label, low, high, step) in RANGES.items()}
+                                            step=step, continuous_update=False, readout_format=form,
+                                            layout=W.Layout(flex="1 1 150px", min_width="0"),
+                                            style={"description_width": "14px"})
+                        for name, (label, low, high, step, form) in RANGES.items()}
         self.preferred = W.Checkbox(value=pattern.preferred, description="preferred", indent=False,
                                     layout=W.Layout(width="90px"))
-        self.remove = W.Button(description="remove", tooltip=f"Remove pattern {number}", layout=W.Layout(width="70px"))
+        self.remove = W.Button(icon="times", tooltip=f"Remove pattern {number}", layout=W.Layout(width="34px"))
         for control in (*self.sliders.values(), self.preferred):
             control.observe(changed, names="value")
         self.remove.on_click(lambda _: removed(number))
-        super().__init__([W.Label(f"pattern {number}"), *self.sliders.values(), self.preferred, self.remove],
-                         layout=W.Layout(flex_flow="row wrap"))
+        color = PATTERN_COLORS[(number - 1) % len(PATTERN_COLORS)]
+        title = W.HTML(f'<b style="color: {color}; white-space: nowrap">pattern {number}</b>',
+                       layout=W.Layout(width="66px"))
+        super().__init__([title, *self.sliders.values(), self.preferred, self.remove],
+                         layout=W.Layout(display="flex", flex_flow="row wrap", align_items="center"))
+        self.add_class("gb-pattern")
+        for name, slider in self.sliders.items():
+            slider.add_class(f"gb-{name}")
 
     def read(self) -> Pattern:
         """The pattern that the controls stand for."""
@@ -56,9 +79,10 @@ class PatternRow(W.HBox):
 
 
 class PatternExplorer(W.VBox):
-    """Presets, a morph from double descent to grokking, sliders for any number of patterns, figure, and sentence.
+    """Presets, a morph from double descent to grokking, sliders for any number of patterns, figures, and a sentence.
 
-    `patterns` is what the figure shows. What cannot be drawn is said in `message`, and the figure stays as it was.
+    `patterns` is what the figures show: `curves`, and `map` for two patterns or more. What cannot be drawn is said in
+    `message`, and the figures stay as they were.
     """
 
     def __init__(self, preset: str = "double descent"):
@@ -66,29 +90,33 @@ class PatternExplorer(W.VBox):
             raise ValueError(f"preset={preset!r} is unknown; valid: {', '.join(PRESETS)}")
         self.patterns = tuple(PRESETS[preset])
         self._lock, self._setting = threading.RLock(), False
-        self.preset = W.Dropdown(options=[*PRESETS, HAND_MADE], value=preset, description="preset")
-        self.morph = W.FloatSlider(min=0, max=1, step=0.01, description="morph", continuous_update=False,
-                                   readout_format=".0%", layout=W.Layout(width="330px"))
-        self.add = W.Button(description="add a pattern")
-        self.rows = W.VBox()
-        self.message = W.HTML()
-        self.figure = _widget(_figure(self.patterns))
+        self.preset = W.Dropdown(options=[*PRESETS, HAND_MADE], value=preset, description="preset",
+                                 layout=W.Layout(width="290px"), style={"description_width": "54px"})
+        self.morph = W.FloatSlider(min=0, max=1, step=0.01, description="morph into grokking", continuous_update=False,
+                                   readout_format=".0%", layout=W.Layout(flex="1 1 330px", max_width="400px"),
+                                   style={"description_width": "142px"})
+        self.add = W.Button(description="Add a pattern", icon="plus", layout=W.Layout(width="130px"))
+        self.rows, self.message = W.VBox(), W.HTML()
+        self.curves, self.map = figure_widget(_curves(self.patterns)), figure_widget(_map(self.patterns))
+        self._places = half(self.curves), half(self.map)
         self._set(self.patterns)
         self.preset.observe(self._choose, names="value")
         self.morph.observe(self._move, names="value")
         self.add.on_click(lambda _: self._change([*self._read(), NEW]))
-        ends = W.Label("from double descent (0 %) to grokking (100 %)")
-        self.controls = W.VBox([W.HBox([self.preset, self.add]), W.HBox([self.morph, ends])])
-        super().__init__([self.controls, self.rows, self.message, self.figure])
-        for name in ("preset", "morph", "add", "message"):
-            getattr(self, name).add_class(f"patterns-{name}")
+        super().__init__([row(self.preset, self.add, self.morph), self.rows, self.message,
+                          row(*self._places, align="flex-start"), W.HTML(paragraph(CAPTION))])
+        self.add_class("gb-patterns")
+        named = {"preset": self.preset, "morph": self.morph, "add": self.add, "message": self.message,
+                 "curves": self._places[0], "map": self._places[1]}
+        for name, widget in named.items():
+            widget.add_class(f"gb-patterns-{name}")
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
-        """The widget for JupyterLab, and a picture for pages without a kernel."""
+        """The widget for JupyterLab; where nobody watches, with a picture for pages without a kernel."""
         bundle = dict(super()._repr_mimebundle_(**kwargs) or {})
-        still = go.Figure(self.figure)
+        still = pattern_curves({str(self.preset.value): self.patterns})
         bundle["text/plain"] = f"{sentence(still)} {kinds.describe(self.patterns)} (Interactive in JupyterLab.)"
-        png = picture(still)
+        png = None if watched() else picture(still)
         return bundle | ({"image/png": base64.b64encode(png).decode()} if png else {})
 
     def _choose(self, change) -> None:
@@ -124,9 +152,9 @@ class PatternExplorer(W.VBox):
     def _draw(self, wanted: tuple[Pattern, ...], *, preset: str | None = None, morph: float | None = None) -> bool:
         """Draw patterns and say what they show; if they cannot be, say why. Whether they were drawn."""
         try:
-            said, new = kinds.describe(wanted), _figure(wanted)
+            said, curves, chart = kinds.describe(wanted), _curves(wanted), _map(wanted)
         except ValueError as refused:
-            self._say(str(refused), color="#b3261e")
+            self._say(str(refused), color="#B00020")
             return False
         self.patterns, self._setting = wanted, True
         try:
@@ -134,23 +162,15 @@ class PatternExplorer(W.VBox):
             self.morph.value = _share(wanted) if morph is None else morph
         finally:
             self._setting = False
-        self._show(new)
+        redraw(self.curves, curves)
+        redraw(self.map, chart)
+        self._places[1].layout.display = "block" if len(wanted) > 1 else "none"
         self._say(said)
         return True
 
-    def _show(self, new: go.Figure) -> None:
-        """Redraw the figure; where it takes other traces, make another one."""
-        shown, wanted = list[Any](self.figure.data), list[Any](new.data)
-        if [trace.meta for trace in shown] != [trace.meta for trace in wanted]:
-            self.figure = _widget(new)
-            self.children = [self.controls, self.rows, self.message, self.figure]
-            return
-        with self.figure.batch_update():
-            for old, trace in zip(shown, wanted, strict=True):
-                old.update(trace.to_plotly_json())
-
-    def _say(self, text: str, color: str = "inherit") -> None:
-        self.message.value = f"<p style='line-height:1.4;color:{color}'>{escape(text)}</p>"
+    def _say(self, text: str, color: str | None = None) -> None:
+        self.message.value = paragraph(text, size=15)
+        self.message.style.text_color = color
 
 
 def _preset_of(wanted: tuple[Pattern, ...]) -> str:
@@ -164,22 +184,24 @@ def _share(wanted: tuple[Pattern, ...]) -> float:
     return round(share, 2) if there else 0.0
 
 
-def _figure(wanted: tuple[Pattern, ...]) -> go.Figure:
-    """Patterns and accuracies over time on the left, the map on the right."""
-    fig = make_subplots(rows=2, cols=2, specs=[[{}, {"rowspan": 2}], [{}, None]], column_widths=[0.6, 0.4],
-                        vertical_spacing=0.08, horizontal_spacing=0.14)
+def _curves(wanted: tuple[Pattern, ...]) -> go.Figure:
+    """Patterns over time, and below them the accuracies that they add up to."""
+    fig = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
     fig.add_traces(_listed(pattern_traces(wanted, TIMES)), rows=1, cols=1)
     fig.add_traces(_listed(accuracy_traces(wanted, TIMES)), rows=2, cols=1)
-    if len(wanted) > 1:
-        fig.add_traces(_listed(map_traces(wanted, size=MAP_SIZE)), rows=1, cols=2)
-    fig.update_yaxes(ACCURACY_AXIS, col=1)
-    fig.update_yaxes(title_text="predictiveness", row=1, col=1)
-    fig.update_yaxes(title_text="accuracy", row=2, col=1)
-    fig.update_xaxes(title_text="time t", row=2, col=1)
-    fig.update_xaxes(range=[-0.02, 1.02], title_text="γ of the first pattern", col=2)
-    fig.update_yaxes(range=[-0.02, 1.02], title_text="γ of the last pattern", col=2)
-    return frame(fig, title="The pattern model", caption=f"{COMPUTED} Dashed: preferred. Right: what the model shows "
-                 "over γ of the first and of the last pattern; the ring is where you are.", plot_height=380)
+    fig.update_yaxes(ACCURACY_AXIS)
+    fig.update_yaxes(title_text="predictiveness", row=1)
+    fig.update_yaxes(title_text="accuracy", row=2)
+    fig.update_xaxes(title_text="time t", title_standoff=2, row=2)
+    return beside(fig, "The pattern model", HEIGHT)
+
+
+def _map(wanted: tuple[Pattern, ...]) -> go.Figure:
+    """What the model shows over γ of the first and of the last pattern; empty for a single one."""
+    fig = go.Figure(_listed(map_traces(wanted, size=MAP_SIZE)) if len(wanted) > 1 else [])
+    fig.update_xaxes(range=[-0.02, 1.02], title_text="γ of pattern 1", title_standoff=2)
+    fig.update_yaxes(range=[-0.02, 1.02], title_text=f"γ of pattern {len(wanted)}")
+    return beside(fig, "What it shows, by two of its γ", HEIGHT)
 
 
 def _listed(traces: Iterable[Any]) -> list[dict]:
@@ -187,10 +209,3 @@ def _listed(traces: Iterable[Any]) -> list[dict]:
     told = [trace.to_plotly_json() for trace in traces]
     return [trace | {name: np.asarray(trace[name]).tolist() for name in ("x", "y", "z") if name in trace}
             for trace in told]
-
-
-def _widget(fig: go.Figure) -> Any:
-    """The figure as a widget."""
-    shown = go.FigureWidget(fig)
-    shown.add_class("patterns-figure")
-    return shown

@@ -58,6 +58,11 @@ class Trainer:
         """Whether the thread has not ended."""
         return self._thread.is_alive()
 
+    @property
+    def beginning(self) -> bool:
+        """Whether no step has been looked at yet, and nobody has paused or stopped it."""
+        return self.phase == "preparing" and self._go.is_set() and not self._halt.is_set()
+
     def pause(self) -> None:
         """Rest where it stands, after one more evaluation there, until `resume` or `stop`."""
         with self._lock:

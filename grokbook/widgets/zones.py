@@ -31,7 +31,8 @@ class ZoneExplorer(Explorer):
     Args:
         runs: a map as `studies.zone_map().load()` gives it; if not given, the stored one.
         random: runs on random labels, for D_mem.
-        d_h, D_train, seed, budget: where to start; if not given, in the middle and at the last step.
+        d_h, D_train, seed, budget: where to start; if not given, in the middle and at the last step. A budget
+            between the slider's values joins them.
 
     Raises:
         TraitError: a start that is not on the map.
@@ -59,7 +60,7 @@ class ZoneExplorer(Explorer):
         self._follow("color", self.colors)
         self.train_this.on_click(self._saying_errors(lambda _: self.train()))
         self.children = [row(*self.sliders.values()), row(left, right, align="flex-start"), self._sentence,
-                         row(self.train_this, self._note), self._caption, self.below]
+                         row(self.train_this, self._note), self.below, self._caption]
         self._drawn = ()
         self._draw()
 

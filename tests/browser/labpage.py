@@ -105,6 +105,17 @@ class Notebook:
         """Errors that widgets raised where no cell shows them."""
         return self.page.evaluate("() => book.complaints")
 
+    def look(self, selector: str, name: str) -> None:
+        """Keep pictures of a widget as it opened, on a small laptop, then in a narrow window, and go back.
+
+        Every plot has to become as wide as the frame that is its place, or it would be cut off there.
+        """
+        for width, height in ((1280, 800), (800, 900), (1280, 800)):
+            self.page.set_viewport_size({"width": width, "height": height})
+            self.page.wait_for_function("where => book.fits(where)", arg=selector)
+            self.find(selector).evaluate("element => element.scrollIntoView()")
+            self.screenshot(SHOTS / f"{name}-{width}x{height}.png")
+
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=path)

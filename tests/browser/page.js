@@ -23,11 +23,19 @@ window.book = {
   },
   // Errors of widget callbacks, which no cell shows.
   complaints: [],
+  comms: new Set(),
   listen: () => book.kernel().iopubMessage.connect((_, message) => {
     const {msg_type} = message.header, asked = message.parent_header?.msg_type, said = message.content;
+    if (msg_type === "comm_open") book.comms.add(said.comm_id);
     if (msg_type === "error" && asked === "comm_msg") book.complaints.push(`${said.ename}: ${said.evalue}`);
-    if (msg_type === "stream" && said.name === "stderr") book.complaints.push(said.text);
+    if (msg_type === "stream" && said.name === "stderr")
+      book.complaints.push(...said.text.split("\n").filter((line) => line && !book.greeted(line)));
   }),
+  // JupyterLab asks every new kernel for its widgets, through a comm that the page opens. A kernel that has not yet
+  // imported ipywidgets does not know that comm and says so, now and then only after the test began to listen. The
+  // comms of the book's widgets are opened by the kernel: what it says of those counts.
+  greeted: (line) => line === "No such comm target registered: jupyter.widget.control" ||
+    line.startsWith("No such comm: ") && !book.comms.has(line.split(" ").at(-1)),
   // Lists, typed arrays, or plotly's {bdata, dtype}: plain numbers.
   numbers: (values) => {
     if (values?.bdata === undefined) return values == null ? [] : Array.from(values);
@@ -40,5 +48,13 @@ window.book = {
     if (!div?.data || !div._fullData) return null;
     return {title: div.layout.title?.text ?? "", traces: div.data.map(({name, meta, x, y}) =>
       ({name, meta, x: book.numbers(x), y: book.numbers(y)}))};
+  },
+  // Whether the plots in a widget are drawn, each as wide as its frame.
+  fits: (where) => {
+    const plots = [...document.querySelectorAll(`${where} .js-plotly-plot`)].filter((plot) => plot.offsetParent);
+    return plots.length > 0 && plots.every((plot) => {
+      const drawn = plot.querySelector(".main-svg")?.getBoundingClientRect().width;
+      return Math.abs(drawn - plot.parentElement.clientWidth) <= 1;
+    });
   },
 };

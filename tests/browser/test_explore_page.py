@@ -12,16 +12,6 @@ VALIDATION = {"metric": "val_acc", "role": "line"}
 ONE_WAY = pytest.mark.parametrize("address", [{}], indirect=True, ids=["subshells"])
 
 
-def look(notebook: Notebook, selector: str, name: str) -> None:
-    """Keep pictures of a widget on a small laptop and in a narrow window, where its figures stand below each other."""
-    for width, height in ((800, 900), (1280, 800)):
-        notebook.page.set_viewport_size({"width": width, "height": height})
-        notebook.page.wait_for_function("""where => [...document.querySelectorAll(`${where} .main-svg`)].every(
-            plot => plot.getBoundingClientRect().right <= window.innerWidth)""", arg=selector)
-        notebook.find(selector).evaluate("element => element.scrollIntoView()")
-        notebook.screenshot(SHOTS / f"{name}-{width}x{height}.png")
-
-
 def kernel(notebook: Notebook, expression: str):
     """What an expression is worth in the kernel."""
     return json.loads(notebook.run(f"import json\nprint(json.dumps({expression}))"))
@@ -78,7 +68,7 @@ def test_sliders_and_clicks_move_through_the_map(open_notebook, request):
     chapter = open_notebook(CHAPTER)
     chapter.run_all()
     chapter.plot(f"{ZONES}-map")
-    look(chapter, ZONES, f"{request.node.name}-zones")
+    chapter.look(ZONES, f"{request.node.name}-zones")
     for name, key in (("D_train", "ArrowRight"), ("D_train", "ArrowLeft"), ("seed", "ArrowRight"), ("seed", "Home"),
                       ("d_h", "End"), ("budget", "ArrowLeft"), ("budget", "End")):
         said = chapter.slide(f"{ZONES}-{name}", key)
@@ -116,7 +106,7 @@ def test_a_row_of_the_map_follows_its_slider(open_notebook, request):
     chapter = open_notebook(CHAPTER)
     chapter.run_all()
     chapter.plot(f"{DESCENT}-map")
-    look(chapter, DESCENT, request.node.name)
+    chapter.look(DESCENT, request.node.name)
     row = "len(gb.plots.find(descent.curves, metric='val_acc', role='mean')[0].y)"
     for name, key in (("D_train", "ArrowLeft"), ("budget", "ArrowLeft"), ("D_train", "End")):
         chapter.slide(f"{DESCENT}-{name}", key)

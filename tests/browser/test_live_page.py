@@ -1,7 +1,5 @@
 """The live run of chapter 01 as a reader meets it: sliders, start, pause, stop, keep, start anew, and errors."""
 
-from labpage import SHOTS, Notebook
-
 CHAPTER = "01_grokking.ipynb"
 LIVE = ".gb-live"
 VALIDATION = {"metric": "val_acc", "role": "line"}
@@ -10,17 +8,6 @@ VALIDATION = {"metric": "val_acc", "role": "line"}
 def number(text: str) -> int:
     """The number at the end of a text such as "Paused at step 1,234"."""
     return int(text.split()[-1].replace(",", ""))
-
-
-def look(notebook: Notebook, name: str) -> None:
-    """Keep pictures of the widget on a small laptop and in a narrow window."""
-    notebook.find(LIVE).evaluate("element => element.scrollIntoView()")
-    for width, height in ((800, 900), (1280, 800)):
-        notebook.page.set_viewport_size({"width": width, "height": height})
-        notebook.page.wait_for_function("""where => { const plot = document.querySelector(`${where} .main-svg`);
-            return plot.getBoundingClientRect().right <= window.innerWidth; }""", arg=LIVE)  # it has shrunk as well
-        notebook.find(LIVE).evaluate("element => element.scrollIntoView()")
-        notebook.screenshot(SHOTS / f"{name}-{width}x{height}.png")
 
 
 def test_train_pause_stop_keep_and_train_another(open_notebook, request):
@@ -37,7 +24,7 @@ def test_train_pause_stop_keep_and_train_another(open_notebook, request):
     assert chapter.plot(LIVE)["title"].startswith("d_h 4, D_train 500")
     assert chapter.run("print(live.phase, len(live.runs))") == "training 2\n"  # the kernel is free
     chapter.wait_for_points(LIVE, before, **VALIDATION)
-    look(chapter, request.node.name)
+    chapter.look(LIVE, request.node.name)
 
     chapter.click(".gb-pause")
     paused = number(chapter.wait_for(".gb-status", r"^Paused at step [\d,]+$"))
@@ -65,6 +52,19 @@ def test_train_pause_stop_keep_and_train_another(open_notebook, request):
     assert number(chapter.wait_for(".gb-status", r"^Stopped at step [\d,]+$")) < 100_000
 
 
+def test_a_busy_kernel_trains_what_the_sliders_show(open_notebook):
+    chapter = open_notebook(CHAPTER)
+    chapter.run("import grokbook as gb\nlive = gb.widgets.LiveRun(gb.RunConfig(d_h=8, D_train=2000))\nlive.show()")
+    chapter.plot(LIVE)
+    chapter.begin("import time\ntime.sleep(4)")
+    for said in ("1,500", "1,000", "500"):
+        assert chapter.slide(".gb-D_train", "ArrowLeft") == said
+    chapter.click(".gb-start")
+    chapter.wait_for(".gb-status", "^Step ")
+    assert chapter.plot(LIVE)["title"].startswith("d_h 8, D_train 500")
+    chapter.click(".gb-stop")
+
+
 def test_an_error_is_read_in_the_widget(open_notebook, request):
     chapter = open_notebook(CHAPTER)
     chapter.run("import grokbook as gb\n"
@@ -73,4 +73,4 @@ def test_an_error_is_read_in_the_widget(open_notebook, request):
     chapter.click(".gb-start")
     chapter.wait_for(".gb-note", "^This cannot be trained: parent='0123456789abcdef@5' has no weights here; pass ")
     chapter.wait_for(".gb-status", "^Ended at step 0$")
-    look(chapter, request.node.name)
+    chapter.look(LIVE, request.node.name)
