@@ -51,6 +51,29 @@ def test_the_cut_needs_a_hill_along_the_width():
     assert division.judge_cut(runs(flat)).verdict == "not reproduced"
 
 
+def test_a_dip_of_a_network_that_has_understood_is_not_one_on_the_way():
+    def spiked(d_h, seed):
+        curves = dual(d_h, seed)
+        return curves | {"val_acc": np.where(STEPS == STEPS[-3], 0.6, curves["val_acc"])}
+    assert "dips by at most 0.000 on" in division.judge_three_views(runs(spiked)).sentence
+
+
+def test_test_accuracy_that_is_good_nowhere_is_not_good_at_larger_widths():
+    def memorised(d_h, seed):
+        return {"train_acc": 1.0, "val_acc": 0.01, "train_loss": 0.1, "val_loss": 4.0 + 0.1 * seed}
+    found = division.judge_cut(runs(memorised))
+    assert found.verdict == "not reproduced" and "mean test accuracy at no width measured" in found.sentence
+    assert "train accuracy is 0.9 or more at no width" in division.judge_cut(
+        runs(lambda d_h, seed: memorised(d_h, seed) | {"train_acc": 0.5})).sentence
+
+
+def test_the_duality_is_judged_by_seeds_that_every_width_has():
+    holes = runs(lambda d_h, seed: None if seed == 3 and d_h == 8 else dual(d_h, seed), n_seeds=4)
+    assert division.judge_duality(holes).n == 12
+    with pytest.raises(TooLittle, match="Fewer than 3 seeds have every width"):
+        division.judge_duality(runs(lambda d_h, seed: None if d_h == 8 * 2**seed else dual(d_h, seed), n_seeds=4))
+
+
 def test_one_variable_is_judged_by_what_it_tells():
     assert division.judge_duality(runs(dual)).verdict == "reproduced"
     assert division.judge_duality(runs(flat)).verdict == "not reproduced"  # the width changes nothing
@@ -70,14 +93,15 @@ def shortcut(zero, others, later):
 
 def test_the_shortcut_is_judged_by_0_over_b_and_by_chance_on_the_others():
     def of(*shares):
-        return division.judge_zero_over_b(xr.concat([shortcut(*shares)] * 4, xr.Variable("seed", [0] * 4),
+        return division.judge_zero_over_b(xr.concat([shortcut(*shares)] * 4, xr.Variable("seed", range(4)),
                                                     combine_attrs="override"))
     assert of(1, 1, 0.4).verdict == "reproduced"
     assert of(1, 1, 1.2).verdict == of(0.3, 1, 0.4).verdict == "partly"
     assert of(0.3, 1, 1.2).verdict == "not reproduced"
     assert "At the early peak 98" in of(1, 1, 0.4).sentence
     with pytest.raises(TooLittle):
-        division.judge_zero_over_b(shortcut(1, 1, 0.4))
+        division.judge_zero_over_b(xr.concat([shortcut(1, 1, 0.4)] * 4, xr.Variable("lr", [1e-4, 2e-4, 5e-4, 1e-3]),
+                                             combine_attrs="override"))  # one seed, whatever was tried on it
 
 
 def test_few_widths_or_seeds_are_not_judged():

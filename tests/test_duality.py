@@ -66,6 +66,15 @@ def test_the_exponent_of_a_loss_of_one_variable_is_found(gamma):
     assert found["explained"] > 0.95 > found["by_step"]
 
 
+def test_a_seed_that_some_size_lacks_does_not_count():
+    runs = made(lambda d, t: 2 + np.sin(np.log(t) / 2 + np.log(d)), seeds=4, noise=0.02)
+    whole = duality.collapse(runs.isel(seed=slice(3)))
+    runs["val_loss"][{"d_h": 0, "seed": 3}] = np.nan
+    assert duality.collapse(runs) == whole and whole["n"] == 3
+    with pytest.raises(ValueError, match="no seed was trained at every d_h"):
+        duality.collapse(runs.isel(seed=[3]))
+
+
 def test_a_loss_of_the_step_alone_needs_no_size_and_one_of_the_size_alone_no_step():
     by_step = duality.collapse(made(lambda d, t: 2 + np.sin(np.log(t)) + 0 * d))
     assert by_step["gamma"] == 0 and by_step["by_step"] > 0.95 and by_step["by_size"] == pytest.approx(0, abs=1e-9)

@@ -55,14 +55,19 @@ def hill(loss: xr.DataArray, dim: str) -> xr.Dataset:
         strict=True)))
 
 
+def understood(runs: xr.Dataset) -> xr.DataArray:
+    """Evaluations from the first on at which test accuracy is one half or more."""
+    return (runs["val_acc"] >= 0.5).cumsum("step") > 0
+
+
 def hill_in_time(runs: xr.Dataset) -> xr.Dataset:
     """The hill of each run's test loss over the steps, as `hill`, with its top before test accuracy reaches one half.
 
     A network that has understood has spikes of its tiny loss, which are hills too, but not those of memorising.
     """
-    understood = (runs["val_acc"] >= 0.5).cumsum("step") > 0
-    lowest = runs["val_loss"].where(understood).min("step")
-    return hill(runs["val_loss"].where(~understood, lowest), "step")
+    after = understood(runs)
+    lowest = runs["val_loss"].where(after).min("step")
+    return hill(runs["val_loss"].where(~after, lowest), "step")
 
 
 def size_and_time(runs: xr.Dataset, event: xr.DataArray) -> tuple[float, float, int]:
@@ -82,22 +87,29 @@ def collapse(runs: xr.Dataset, metric: str = "val_loss") -> dict[str, float]:
     """How far one variable log step + γ log d_h tells the mean log loss of every (d_h, step).
 
     Returns `gamma` with its 95 % interval over resampled seeds (`lo`, `hi`), and shares of variance explained:
-    `explained` by that variable, `by_step` by the step alone, `by_size` by the size alone.
+    `explained` by that variable, `by_step` by the step alone, `by_size` by the size alone. Seeds are resampled for all
+    sizes together, since they share their split; so only those that every size has count (`n`).
+
+    Raises:
+        ValueError: no seed was trained at every size.
     """
     values = log_loss(carried(runs, metric)).sel(step=slice(1, None)).transpose("seed", "d_h", "step")
+    values = values.sel(seed=values.notnull().any("step").all("d_h").values)
+    seeds = values.sizes["seed"]
+    if not seeds:
+        raise ValueError("no seed was trained at every d_h; valid: runs with at least one such seed")
     values = values.isel(step=np.flatnonzero(values.notnull().all(("seed", "d_h")).values))
     size, step = np.log(values["d_h"].values), np.log(values["step"].values)
     bins = [_bins(step[None, :] + gamma * size[:, None]) for gamma in GAMMAS]
     scores = _explained(values.mean("seed").values, bins)
     rng = np.random.default_rng(0)
-    seeds = values.sizes["seed"]
     drawn = [GAMMAS[np.argmax(_explained(values.values[rng.integers(seeds, size=seeds)].mean(axis=0), bins))]
              for _ in range(N_DRAWS // 10)]
     lo, hi = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     mean = values.mean("seed").values
     by_size = _explained(mean, [np.repeat(np.arange(len(size))[:, None], len(step), axis=1)])[0]
     return {"gamma": float(GAMMAS[scores.argmax()]), "lo": float(lo), "hi": float(hi),
-            "explained": float(scores.max()), "by_step": float(scores[0]), "by_size": float(by_size)}
+            "explained": float(scores.max()), "by_step": float(scores[0]), "by_size": float(by_size), "n": seeds}
 
 
 def _hill(place: np.ndarray, values: np.ndarray) -> tuple[float, float]:
@@ -117,6 +129,7 @@ def _bins(u: np.ndarray) -> np.ndarray:
 
 def _explained(values: np.ndarray, groupings: list[np.ndarray]) -> np.ndarray:
     """Share of the variance of the values that lies between the groups, one a grouping."""
-    total = np.sum((values - values.mean()) ** 2)
-    return np.array([sum(np.sum(values[bins == k]) ** 2 / np.sum(bins == k) for k in np.unique(bins))
-                     - values.size * values.mean() ** 2 for bins in groupings]) / total
+    off = (values - values.mean()).ravel()
+    counts = [np.bincount(bins.ravel()) for bins in groupings]
+    sums = [np.bincount(bins.ravel(), off) for bins in groupings]
+    return np.array([np.sum(s**2 / np.maximum(n, 1)) for s, n in zip(sums, counts, strict=True)]) / np.sum(off**2)
