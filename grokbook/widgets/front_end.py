@@ -1,5 +1,6 @@
 """What every explorer needs of the page it stands in: whether somebody is there, and a figure that follows."""
 
+import json
 from typing import Any
 
 import anywidget
@@ -26,9 +27,20 @@ def show_picture(fig: go.Figure, what: str) -> None:
     display(mime_bundle(fig), raw=True)
 
 
+class Figure(go.FigureWidget):
+    """Plotly's widget, for which a page reads plotly's script once, however many figures it has.
+
+    The script has five megabytes, and anywidget gives a figure two seconds to read it: later, and whatever the kernel
+    sends to that figure is lost. Figures that appear together would each read it anew, one after the other.
+    """
+
+    _esm = f"""export default async () => (await (globalThis.grokbookFigures ??= import(URL.createObjectURL(new Blob(
+        [{json.dumps(str(go.FigureWidget._esm))}], {{type: "text/javascript"}}))))).default();"""
+
+
 def figure_widget(fig: go.Figure) -> go.FigureWidget:
     """A figure that `redraw` can change, as wide as its place on the page."""
-    widget = go.FigureWidget(fig)
+    widget = Figure(fig)
     widget._config = {"responsive": True, "displayModeBar": False}  # plotly has no public way to say this of a widget
     return widget
 
