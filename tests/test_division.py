@@ -46,7 +46,7 @@ def test_the_cut_needs_a_hill_along_the_width():
         return {"train_acc": known, "val_acc": {8: 0.1, 16: 0.02, 32: 0.3, 64: 0.99}[d_h],
                 "val_loss": {8: 4.0, 16: 4.0 * top, 32: 4.0 * top, 64: 0.1}[d_h] * (1 + 0.1 * seed), "train_loss": 0.1}
     assert division.judge_cut(runs(cut)).verdict == "reproduced"
-    assert "highest at d_h 16" in division.judge_cut(runs(cut)).sentence
+    assert "at d_h 16 " in division.judge_cut(runs(cut)).sentence
     assert division.judge_cut(runs(lambda d_h, seed: cut(d_h, seed, 1.0))).verdict == "partly"
     assert division.judge_cut(runs(flat)).verdict == "not reproduced"
 

@@ -81,6 +81,27 @@ def test_a_loss_of_the_step_alone_needs_no_size_and_one_of_the_size_alone_no_ste
     assert duality.collapse(made(lambda d, t: d + 0.0 * t))["by_size"] == pytest.approx(1)
 
 
+def test_levels_of_width_and_step_that_add_up_are_told_apart_from_one_variable():
+    found = duality.collapse(made(lambda d, t: np.exp(np.sin(np.log(t)) + np.log(d))))
+    assert found["apart"] == pytest.approx(1) and found["explained"] < found["apart"]
+    found = duality.collapse(made(lambda d, t: 2 + np.sin(np.log(t) + 2 * np.log(d))))
+    assert found["apart"] < 0.9 < found["explained"]
+
+
+def test_a_hill_along_the_width_is_measured_in_seeds_that_did_not_choose_it():
+    real = duality.held_out_hill(made(lambda d, t: np.where(d == 16, 6.0, 2.0) + 0.0 * t, noise=0.05))
+    assert (abs(real["height"] - np.log(3)) < 0.4).all() and (real["at"] == 16).all()
+    rng = np.random.default_rng(1)
+    chance = []
+    for _ in range(40):
+        runs = made(lambda d, t: 4.0 * t**-0.1 + 0.0 * d)
+        runs["val_loss"] *= np.exp(0.3 * rng.standard_normal((len(SIZES), 3, 1)))
+        chance += duality.held_out_hill(runs)["height"].values.tolist()
+    assert np.mean(chance) < 0.1  # while the hill of the mean is above 0 in most of them
+    with pytest.raises(ValueError, match="1 seeds have all of 4 d_h"):
+        duality.held_out_hill(made(lambda d, t: 1.0 + 0 * d * t, seeds=1))
+
+
 def test_means_of_losses_are_geometric_and_stop_where_a_seed_does():
     runs = made(lambda d, t: 1.0 * d + 0 * t, train_acc=lambda d, t: np.minimum(t / 1000, 1) + 0.0 * d)
     runs["val_loss"][{"seed": 0}] *= 8

@@ -9,6 +9,8 @@ And whether both axes are one: with u = log step + γ log d_h, does the test los
 γ for which it does best and says how well.
 """
 
+from itertools import combinations
+
 import numpy as np
 import xarray as xr
 from scipy.stats import spearmanr
@@ -87,18 +89,15 @@ def collapse(runs: xr.Dataset, metric: str = "val_loss") -> dict[str, float]:
     """How far one variable log step + γ log d_h tells the mean log loss of every (d_h, step).
 
     Returns `gamma` with its 95 % interval over resampled seeds (`lo`, `hi`), and shares of variance explained:
-    `explained` by that variable, `by_step` by the step alone, `by_size` by the size alone. Seeds are resampled for all
-    sizes together, since they share their split; so only those that every size has count (`n`).
+    `explained` by that variable, `by_step` by the step alone, `by_size` by the size alone, and `apart` by the rival, in
+    which every step and every size has a level of its own and they add up. Seeds are resampled for all sizes together,
+    since they share their split; so only those that every size has count (`n`).
 
     Raises:
         ValueError: no seed was trained at every size.
     """
-    values = log_loss(carried(runs, metric)).sel(step=slice(1, None)).transpose("seed", "d_h", "step")
-    values = values.sel(seed=values.notnull().any("step").all("d_h").values)
+    values = _whole(runs, metric)
     seeds = values.sizes["seed"]
-    if not seeds:
-        raise ValueError("no seed was trained at every d_h; valid: runs with at least one such seed")
-    values = values.isel(step=np.flatnonzero(values.notnull().all(("seed", "d_h")).values))
     size, step = np.log(values["d_h"].values), np.log(values["step"].values)
     bins = [_bins(step[None, :] + gamma * size[:, None]) for gamma in GAMMAS]
     scores = _explained(values.mean("seed").values, bins)
@@ -106,10 +105,46 @@ def collapse(runs: xr.Dataset, metric: str = "val_loss") -> dict[str, float]:
     drawn = [GAMMAS[np.argmax(_explained(values.values[rng.integers(seeds, size=seeds)].mean(axis=0), bins))]
              for _ in range(N_DRAWS // 10)]
     lo, hi = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    mean = values.mean("seed").values
-    by_size = _explained(mean, [np.repeat(np.arange(len(size))[:, None], len(step), axis=1)])[0]
+    rows, columns = np.indices((len(size), len(step)))
+    by_size, each_step = _explained(values.mean("seed").values, [rows, columns])
     return {"gamma": float(GAMMAS[scores.argmax()]), "lo": float(lo), "hi": float(hi),
-            "explained": float(scores.max()), "by_step": float(scores[0]), "by_size": float(by_size), "n": seeds}
+            "explained": float(scores.max()), "by_step": float(scores[0]), "by_size": float(by_size),
+            "apart": float(by_size + each_step), "n": seeds}
+
+
+def held_out_hill(runs: xr.Dataset, *, last: bool = False) -> xr.Dataset:
+    """Height of a hill of log test loss along the size, found in all seeds but one and measured in that one, for each.
+
+    The best of many steps and sizes is a hill by chance alone; a seed that had no part in the choice is not fooled. At
+    any step, or with `last` at the last one. Returns `height` and the top, `at` (d_h) and `step`, over seed.
+
+    Raises:
+        ValueError: fewer than two seeds were trained at every size, or fewer than three sizes.
+    """
+    values = _whole(runs, "val_loss")[:, :, -1 if last else 0 :]
+    if values.sizes["seed"] < 2 or values.sizes["d_h"] < 3:
+        raise ValueError(f"{values.sizes['seed']} seeds have all of {values.sizes['d_h']} d_h; valid: 2 and 3, or more")
+    i, j, k = np.array(list(combinations(range(values.sizes["d_h"]), 3))).T
+
+    def heights(loss: np.ndarray) -> np.ndarray:
+        return loss[j] - np.maximum(loss[i], loss[k])
+    found = []
+    for seed in values["seed"].values:
+        others = values.sel(seed=values["seed"] != seed).mean("seed").values
+        where, step = np.unravel_index(heights(others).argmax(), (len(j), values.sizes["step"]))
+        found.append((heights(values.sel(seed=seed).values)[where, step], values["d_h"].values[j[where]],
+                      values["step"].values[step]))
+    return xr.Dataset({name: ("seed", list(column)) for name, column in
+                       zip(("height", "at", "step"), zip(*found, strict=True), strict=True)}, {"seed": values["seed"]})
+
+
+def _whole(runs: xr.Dataset, metric: str) -> xr.DataArray:
+    """Log losses (seed, d_h, step) of the seeds that were trained at every size, at steps all of them reached."""
+    values = log_loss(carried(runs, metric)).sel(step=slice(1, None)).transpose("seed", "d_h", "step")
+    values = values.sel(seed=values.notnull().any("step").all("d_h").values)
+    if not values.sizes["seed"]:
+        raise ValueError("no seed was trained at every d_h; valid: runs with at least one such seed")
+    return values.isel(step=np.flatnonzero(values.notnull().all(("seed", "d_h")).values))
 
 
 def _hill(place: np.ndarray, values: np.ndarray) -> tuple[float, float]:
