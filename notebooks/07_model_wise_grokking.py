@@ -173,7 +173,8 @@ gb.exercises.check("twice-as-wide", answer)
 # %% [markdown]
 # ## What is still open here
 #
-# - The paper's own weight decay of $10^{-5}$, over its 400,000 steps: whether that map has the hills takes a GPU to see.
+# - The paper's own weight decay of $10^{-5}$, over its 400,000 steps: whether that map has the hills takes a GPU to
+#   see.
 # - Their network has LayerNorm and sinusoidal positions; ours has not. Nothing here says what they change.
 # - One variable $u$ is the simplest form of the claim. If it fails, two variables may still do: one for fitting and
 #   one for forgetting.

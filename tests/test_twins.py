@@ -62,9 +62,17 @@ def test_the_share_is_about_the_share_of_pairs_in_train_and_that_of_each_seed(tm
 
 
 def test_a_task_that_is_not_symmetric_has_no_twins_and_so_no_twin_accuracy(tmp_path):
-    config = RunConfig(task="divide", p=7, D_train=20)
+    config = RunConfig(task="random-ordered", p=7, D_train=20)
     runs = stored([run_that_knows(config, tasks.split(config).train)], tmp_path)
     assert twin_share(runs).item() == 0 and np.isnan(twin_accuracy(runs).item())
+
+
+def test_division_has_pairs_0_over_b_in_their_place(tmp_path):
+    config = RunConfig(task="divide", p=7, D_train=20)
+    zero = tasks.table(config).tokens[:, 0] == 0
+    runs = stored([run_that_knows(config, tasks.split(config).train | zero)], tmp_path)
+    assert twin_share(runs).item() == pytest.approx(zero[tasks.split(config).val].mean())
+    assert (twin_accuracy(runs) == 1).all()
 
 
 def test_cells_without_a_run_stay_empty(tmp_path):

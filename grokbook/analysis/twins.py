@@ -5,6 +5,8 @@ D_train / p² of them, 23.5 % at 3,000 of 12,769. A network that memorises but t
 these. With n_twin of the n_val validation pairs having their mirror in train,
 
     n_val · val_acc = n_twin · twin_acc + (n_val − n_twin) · twin_free_val_acc.
+
+Division has no twins; what its split leaves out of `twin_free_val`, the pairs with a = 0, takes their place here.
 """
 
 import numpy as np

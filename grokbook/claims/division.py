@@ -123,9 +123,9 @@ def judge_zero_over_b(runs: xr.Dataset) -> Measured:
     right = [float(learned["mean"]) >= MOST and float(there["mean"]) > 0.5, float(after["hi"]) < 1]
     verdict = "reproduced" if all(right) else "partly" if any(right) else "not reproduced"
     return Measured(verdict, f"At the early peak {_mean(total, '.0f')} test examples are right; in "
-                             f"{_of(learned, n)} nine tenths or more of the pairs 0/b are among them, and the others are right "
-                             f"{_mean(there, '.2f')} times as often as by chance; after it {_mean(after, '.2f')} times.",
-                    n)
+                             f"{_of(learned, n)} runs nine tenths or more of the pairs 0/b are among them, and the "
+                             f"others are right {_mean(there, '.2f')} times as often as by chance; after it "
+                             f"{_mean(after, '.2f')} times.", n)
 
 
 def _enough(runs: xr.Dataset) -> xr.Dataset:

@@ -1,6 +1,7 @@
 """What every explorer needs of the page it stands in: whether somebody is there, and a figure that follows."""
 
-import json
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -8,6 +9,7 @@ import ipywidgets as W
 import plotly.graph_objects as go
 from IPython.core.getipython import get_ipython
 from IPython.display import display
+from traitlets import Instance, Unicode, default
 
 from grokbook.plots.picture import mime_bundle
 
@@ -27,15 +29,33 @@ def show_picture(fig: go.Figure, what: str) -> None:
     display(mime_bundle(fig), raw=True)
 
 
-class Figure(go.FigureWidget):
-    """Plotly's widget, for which a page reads plotly's script once, however many figures it has.
+class Script(anywidget.AnyWidget):
+    """Plotly's own code for the page, five megabytes: sent once, whatever the number of figures."""
 
-    The script has five megabytes, and anywidget gives a figure two seconds to read it: later, and whatever the kernel
-    sends to that figure is lost. Figures that appear together would each read it anew, one after the other.
+    _esm = "export default {}"
+    source = Unicode(str(go.FigureWidget._esm)).tag(sync=True)
+
+
+class Figure(go.FigureWidget):
+    """Plotly's widget for slow machines.
+
+    anywidget gives a figure two seconds to be ready and afterwards loses whatever the kernel sends; plotly's code takes
+    longer where a computer is busy. So this one is ready at once, keeps what is sent until the code is there, and then
+    lets plotly have it in that order.
     """
 
-    _esm = f"""export default async () => (await (globalThis.grokbookFigures ??= import(URL.createObjectURL(new Blob(
-        [{json.dumps(str(go.FigureWidget._esm))}], {{type: "text/javascript"}}))))).default();"""
+    _script = Instance(Script).tag(sync=True, **W.widget_serialization)
+    _esm = (Path(__file__).parent / "figure.js").read_text("utf-8")
+
+    @default("_script")
+    def _shared(self) -> Script:
+        return shared_script()
+
+
+@cache
+def shared_script() -> Script:
+    """The one of this kernel."""
+    return Script()
 
 
 def figure_widget(fig: go.Figure) -> go.FigureWidget:
