@@ -37,9 +37,9 @@ config = like_theirs.replace(d_h=d_h, D_train=D_train, seed=seed, weight_decay=w
 # %% [markdown]
 # ## Watch it happen
 #
-# Look at the first hundred steps: the blue curve rises above the orange one and stays there. The blue one has something
-# that the orange one leaves out: a shortcut. Give the network more steps and it learns more of its training pairs; with
-# a larger `d_h` it does so sooner.
+# Watch the loss. Both curves fall together until the network begins to know its training pairs one by one; then the
+# blue one turns up while the black one goes on down. In accuracy there is hardly anything to see yet. More steps and a
+# larger `d_h` show the rest.
 
 # %%
 live = gb.widgets.LiveRun(config)

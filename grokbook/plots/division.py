@@ -25,6 +25,9 @@ MAPPED = {"val_loss": "test loss", "train_loss": "train loss", "val_acc": "test 
 
 LOSS_SCALE = "Viridis"
 
+BAR_SPACE = 0.14
+"""Between panels, as a share of the width: room for a colour bar and its labels."""
+
 ZERO_COLOR, OTHERS_COLOR = "#00795C", METRIC_COLORS["val_acc"]
 
 
@@ -57,10 +60,11 @@ def width_maps(runs: xr.Dataset, metrics: tuple[str, ...] = ("val_loss", "train_
 
     Of losses the geometric mean. Dimensions of `runs`: d_h, seed, step.
     """
-    fig = make_subplots(rows=1, cols=len(metrics), shared_yaxes=True, horizontal_spacing=0.14,
+    fig = make_subplots(rows=1, cols=len(metrics), shared_yaxes=True, horizontal_spacing=BAR_SPACE,
                         column_titles=[MAPPED[metric] for metric in metrics])
     for column, metric in enumerate(metrics, 1):
-        fig.add_trace(_cells(runs, metric, column, len(metrics)), row=1, col=column)
+        end = column * (1 + BAR_SPACE) / len(metrics) - BAR_SPACE  # of this panel, as a share of the whole width
+        fig.add_trace(_cells(runs, metric).update(colorbar_x=end + 0.01), row=1, col=column)
         fig.add_trace(_fit_line(runs), row=1, col=column)
     sizes = runs["d_h"].values
     fig.update_xaxes(title_text="d_h", tickvals=np.arange(len(sizes)), ticktext=[str(d_h) for d_h in sizes])
@@ -70,7 +74,8 @@ def width_maps(runs: xr.Dataset, metrics: tuple[str, ...] = ("val_loss", "train_
     fig.update_annotations(font_size=13)
     _first_legend_only(fig)
     note = f"Dotted: median step from which train accuracy is {FITTED:g}, at widths at which every run gets there."
-    return frame(fig, title="Over the steps and over the width", plot_height=380, above=20, caption=caption(runs, note))
+    fig = frame(fig, title="Over the steps and over the width", plot_height=380, above=20, caption=caption(runs, note))
+    return fig.update_layout(margin_r=64)
 
 
 def width_cut(runs: xr.Dataset) -> go.Figure:
@@ -98,7 +103,7 @@ def zero_counts(runs: xr.Dataset, *, title: str = "Right answers to test pairs")
     counts = correct_counts(cell).sel(step=slice(1, None))
     fig = go.Figure()
     for name, words, color in (("zero", "0/b", ZERO_COLOR), ("others", "others", OTHERS_COLOR)):
-        stats, x = interval(counts[name]), shown_steps(counts["step"])
+        stats, x = interval(counts[name], within=(0, np.inf)), shown_steps(counts["step"])
         meta = {"metric": name}
         fig.add_trace(band(x, stats["lo"].values, stats["hi"].values, color, meta=meta | {"role": "band"}))
         fig.add_trace(go.Scatter(x=x, y=stats["mean"].values.astype(np.float32), mode="lines", name=words,
@@ -114,11 +119,10 @@ def zero_counts(runs: xr.Dataset, *, title: str = "Right answers to test pairs")
     return frame(fig, title=title, plot_height=300, caption=caption(cell, note))
 
 
-def _cells(runs: xr.Dataset, metric: str, column: int, n_columns: int) -> go.Heatmap:
+def _cells(runs: xr.Dataset, metric: str) -> go.Heatmap:
     mean = surface(runs, metric).sel(step=slice(1, None))
     z = mean.transpose("step", "d_h").values
-    bar = {"len": 1.0, "thickness": 10, "x": (column - (0.07 if n_columns > 1 else 0)) / n_columns}
-    loss = metric in LOSSES
+    bar, loss = {"len": 1.0, "thickness": 10, "xanchor": "left"}, metric in LOSSES
     ticks = {"tickvals": [-4, -3, -2, -1, 0, 1], "ticktext": ["10⁻⁴", "10⁻³", ".01", ".1", "1", "10"]} if loss else {}
     return go.Heatmap(x=edges(np.arange(runs.sizes["d_h"])), y=_step_edges(mean["step"].values),
                       z=np.log10(z) if loss else z, colorscale=LOSS_SCALE if loss else ACCURACY_SCALE,
