@@ -36,7 +36,8 @@ def usual_loop(config: RunConfig, n_steps: int) -> tuple[torch.nn.Module, torch.
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.lr, betas=(0.9, 0.98),
                                   weight_decay=config.weight_decay)
     warmup = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: min((k + 1) / max(config.n_warmup, 1), 1))
-    F.softplus(lead_of_the_rest(network(tokens), labels)).mean().backward()
+    lead = lead_of_the_rest(network(tokens), labels)
+    F.softplus(lead, threshold=500).mean().backward()  # by default it is a line from 20 on
     gradient = torch.cat([named_gradient(network, name) for name in models.weight_shapes(config)])
     for _ in range(n_steps):
         optimiser.zero_grad()

@@ -35,7 +35,7 @@ def retype_column(path):
 
 def add_column(path):
     table = pq.read_table(path)
-    pq.write_table(table.append_column("dropout", pa.array([0.1] * len(table))), path)
+    pq.write_table(table.append_column("momentum", pa.array([0.1] * len(table))), path)
 
 
 def raise_schema(path):
@@ -56,7 +56,7 @@ def make_folder(path):
     (make_folder, "delete it and train its runs again"),
     (drop_column, "lacks val_acc; move it elsewhere"),
     (retype_column, "delete it and train its runs again"),
-    (add_column, "dropout: a newer grokbook wrote it; update grokbook"),
+    (add_column, "momentum: a newer grokbook wrote it; update grokbook"),
     (raise_schema, f"holds runs of schema {SCHEMA + 1}"),
 ])
 def test_the_rest_loads_beside_a_shard_that_cannot_be_used(store, damage, advice):
