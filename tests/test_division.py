@@ -33,8 +33,8 @@ def flat(d_h, seed):
             "val_loss": 4.0 * (STEPS + 1.0) ** -0.3}
 
 
-@pytest.mark.parametrize("judge, needs_hill", [(division.judge_three_views, True), (division.judge_map, True)])
-def test_a_hill_makes_the_verdict(judge, needs_hill):
+@pytest.mark.parametrize("judge", [division.judge_three_views, division.judge_map])
+def test_a_hill_makes_the_verdict(judge):
     assert judge(runs(dual)).verdict == "reproduced"
     assert judge(runs(flat)).verdict == "not reproduced"
     assert judge(runs(lambda d_h, seed: dual(d_h, seed, height=0.2))).verdict != "reproduced"

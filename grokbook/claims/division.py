@@ -70,7 +70,7 @@ def judge_map(runs: xr.Dataset) -> Measured:
     if not n:
         raise TooLittle(f"No run reaches a train accuracy of {FITTED:g}.")
     in_time = float((hills >= DOUBLES).sum()) / n
-    along = _along_width(runs)
+    along = held_out_hill(_at_every_width(runs))
     trend, p, _ = size_and_time(runs, fit)
     right = [in_time >= MOST, _is_hill(along), trend < 0 and p < 0.05]
     verdict = "reproduced" if all(right) else "partly" if sum(right) > 1 else "not reproduced"
@@ -83,7 +83,7 @@ def judge_map(runs: xr.Dataset) -> Measured:
 def judge_cut(runs: xr.Dataset) -> Measured:
     """The last step: a hill of mean log test loss along the width, and the widths of good train and test accuracy."""
     runs = _enough(runs)
-    along = _along_width(runs, last=True)
+    along = held_out_hill(_at_every_width(runs), last=True)
     first = [_first(final(runs, metric), FITTED) for metric in ("train_acc", "val_acc")]
     right = [_is_hill(along), first[0] < first[1] < np.inf]
     verdict = "reproduced" if all(right) else "partly" if any(right) else "not reproduced"
@@ -95,9 +95,7 @@ def judge_cut(runs: xr.Dataset) -> Measured:
 
 def judge_duality(runs: xr.Dataset) -> Measured:
     """Whether one variable of step and width tells the test loss."""
-    runs = _enough(runs)
-    if (runs["last_step"] >= 0).all("d_h").sum() < ENOUGH_SEEDS:
-        raise TooLittle(f"Fewer than {ENOUGH_SEEDS} seeds have every width.")
+    runs = _at_every_width(_enough(runs))
     found = collapse(runs)
     one = found["explained"] >= max(MOST, found["apart"])
     verdict = ("reproduced" if one and found["lo"] > 0 else "partly" if found["lo"] > 0 else "not reproduced")
@@ -139,17 +137,18 @@ def _enough(runs: xr.Dataset) -> xr.Dataset:
     return runs.sel(d_h=there)
 
 
+def _at_every_width(runs: xr.Dataset) -> xr.Dataset:
+    """The same runs, if enough seeds were trained at every width."""
+    if (runs["last_step"] >= 0).all("d_h").sum() < ENOUGH_SEEDS:
+        raise TooLittle(f"Fewer than {ENOUGH_SEEDS} seeds have every width.")
+    return runs
+
+
 def _first(accuracy: xr.DataArray, level: float) -> float:
     """The smallest width from which on mean accuracy is at that level; infinite if there is none."""
     good = (accuracy.mean("seed") >= level).values[::-1]
     n = int(np.cumprod(good).sum())
     return float(accuracy["d_h"].values[-n]) if n else np.inf
-
-
-def _along_width(runs: xr.Dataset, *, last: bool = False) -> xr.Dataset:
-    if (runs["last_step"] >= 0).all("d_h").sum() < ENOUGH_SEEDS:
-        raise TooLittle(f"Fewer than {ENOUGH_SEEDS} seeds have every width.")
-    return held_out_hill(runs, last=last)
 
 
 def _is_hill(along: xr.Dataset) -> bool:

@@ -15,10 +15,10 @@ BASE = {"task": "divide", "p": 97, "D_train": 97 * 96 // 2, "n_heads": 1, "n_lay
 """Half of the table, and what stays the same in all of these runs."""
 
 THEIRS = 1e-5
-"""Weight decay of the paper. At it a network takes far longer to generalise than two CPU cores can follow."""
+"""Weight decay of the paper, whose runs are longer than two CPU cores can follow."""
 
 OURS = 0.5
-"""Weight decay at which small networks generalise within ten thousand steps."""
+"""Weight decay at which widths 48 and 64 generalise within ten thousand steps; narrower ones do in part."""
 
 LAPTOP_STEPS, EARLY_STEPS = 10_000, 1_500
 
