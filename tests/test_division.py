@@ -117,7 +117,9 @@ def test_three_views_show_the_same_accuracies_twice():
     assert len(lines) == 2 and len(plots.find(fig, metric="val_loss", role="line")) == 1
     np.testing.assert_array_equal(lines[0].y, lines[1].y)
     assert (fig.layout.yaxis.type, fig.layout.yaxis2.type, fig.layout.yaxis3.type) == (None, "log", "log")
-    assert "n = 3 runs" in fig.layout.meta["caption"]
+    assert "n = 3 runs" in fig.layout.meta["caption"] and "Batches of all pairs" in fig.layout.meta["caption"]
+    fig = plots.three_views(runs(dual, batch_size=512).squeeze("D_train").sel(d_h=64).assign_coords(dropout=0.1))
+    assert "Batches of 512 pairs, dropout 0.1." in fig.layout.meta["caption"]
 
 
 def test_maps_hold_the_means_at_every_step_and_width_and_the_line_of_fit():

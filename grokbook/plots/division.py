@@ -52,7 +52,7 @@ def three_views(cell: xr.Dataset) -> go.Figure:
     fig.update_annotations(font_size=13)
     notes = f"Thin: every seed; thick: seed {bold}, in the middle by when it generalised."
     return frame(fig, title=f"Three views of one run, d_h {int(cell['d_h'])}", plot_height=280, above=20,
-                 caption=caption(cell, notes))
+                 caption=_caption(cell, notes))
 
 
 def width_maps(runs: xr.Dataset, metrics: tuple[str, ...] = ("val_loss", "train_loss")) -> go.Figure:
@@ -74,7 +74,7 @@ def width_maps(runs: xr.Dataset, metrics: tuple[str, ...] = ("val_loss", "train_
     fig.update_annotations(font_size=13)
     _first_legend_only(fig)
     note = f"Dotted: median step from which train accuracy is {FITTED:g}, at widths at which every run gets there."
-    fig = frame(fig, title="Over the steps and over the width", plot_height=380, above=20, caption=caption(runs, note))
+    fig = frame(fig, title="Over the steps and over the width", plot_height=380, above=20, caption=_caption(runs, note))
     return fig.update_layout(margin_r=64)
 
 
@@ -91,7 +91,7 @@ def width_cut(runs: xr.Dataset) -> go.Figure:
     fig.update_annotations(font_size=13)
     _first_legend_only(fig)
     note = "Line: mean over seeds (of losses the geometric one); band: its 95 % interval; dots: every run."
-    return frame(fig, title="The last step", plot_height=300, above=20, caption=caption(runs, note))
+    return frame(fig, title="The last step", plot_height=300, above=20, caption=_caption(runs, note))
 
 
 def zero_counts(runs: xr.Dataset, *, title: str = "Right answers to test pairs") -> go.Figure:
@@ -116,7 +116,14 @@ def zero_counts(runs: xr.Dataset, *, title: str = "Right answers to test pairs")
     fig.update_yaxes(title_text="right answers", rangemode="tozero")
     note = (f"Dashed: all pairs 0/b of the {cell.sizes['seed']} test sets, on average; dotted: chance on the others. "
             "Lines: means; bands: 95 % intervals.")
-    return frame(fig, title=title, plot_height=300, caption=caption(cell, note))
+    return frame(fig, title=title, plot_height=300, caption=_caption(cell, note))
+
+
+def _caption(runs: xr.Dataset, note: str) -> str:
+    """As `caption`, with what is theirs: the batches, and the dropout of their code."""
+    fixed = runs.attrs | {str(name): value.item() for name, value in runs.coords.items() if value.ndim == 0}
+    batches, dropout = (fixed.get(name, 0) for name in ("batch_size", "dropout"))
+    return caption(runs, note, f"Batches of {batches or 'all'} pairs, dropout {dropout:g}.")
 
 
 def _cells(runs: xr.Dataset, metric: str) -> go.Heatmap:
