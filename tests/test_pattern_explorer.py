@@ -65,6 +65,16 @@ def test_the_morph_goes_from_double_descent_to_grokking(explorer: PatternExplore
     assert seen == [module.HAND_MADE, "grokking", "double descent"]
 
 
+def test_controls_stay_where_they_are_while_others_set_them(explorer: PatternExplorer):
+    rows = explorer.rows.children
+    explorer.morph.value = 0.5
+    explorer.preset.value = "grokking"
+    explorer.add.click()
+    assert explorer.rows.children[:3] == rows
+    explorer.rows.children[0].remove.click()
+    assert explorer.rows.children == rows
+
+
 def test_the_morph_follows_the_preset(explorer: PatternExplorer):
     explorer.preset.value = "grokking"
     assert explorer.morph.value == 1

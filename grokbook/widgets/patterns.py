@@ -5,8 +5,9 @@ JupyterLab may run callbacks on several threads, so one lock guards all of them.
 """
 
 import base64
+import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import ipywidgets as W
@@ -77,6 +78,12 @@ class PatternRow(W.Box):
         """The pattern that the controls stand for."""
         return Pattern(**{name: slider.value for name, slider in self.sliders.items()}, preferred=self.preferred.value)
 
+    def write(self, pattern: Pattern) -> None:
+        """Set the controls to another pattern."""
+        for name, slider in self.sliders.items():
+            slider.value = getattr(pattern, name)
+        self.preferred.value = pattern.preferred
+
 
 class PatternExplorer(W.VBox):
     """Presets, a morph from double descent to grokking, sliders for any number of patterns, figures, and a sentence.
@@ -120,18 +127,35 @@ class PatternExplorer(W.VBox):
         return bundle | ({"image/png": base64.b64encode(png).decode()} if png else {})
 
     def _choose(self, change) -> None:
-        if not self._setting and change["new"] in PRESETS:
-            self._change(PRESETS[change["new"]], preset=change["new"])
+        with self._asked() as asked:
+            if asked and change["new"] in PRESETS:
+                self._change(PRESETS[change["new"]], preset=change["new"])
 
     def _move(self, change) -> None:
-        if not self._setting:
-            path = patterns.PATHS["γ₁ and γ₃ together"]
-            self._change(patterns.along(path, change["new"], DOUBLE_DESCENT), morph=change["new"])
+        with self._asked() as asked:
+            if asked:
+                path = patterns.PATHS["γ₁ and γ₃ together"]
+                self._change(patterns.along(path, change["new"], DOUBLE_DESCENT), morph=change["new"])
 
     def _slide(self, _) -> None:
-        with self._lock:
-            if not self._setting:
+        with self._asked() as asked:
+            if asked:
                 self._draw(self._read())
+
+    @contextlib.contextmanager
+    def _asked(self) -> Iterator[bool]:
+        """Hold the lock; whether the reader moved a control, or this class itself did."""
+        with self._lock:
+            yield not self._setting
+
+    @contextlib.contextmanager
+    def _hands_off(self) -> Iterator[None]:
+        """What moves here is moved by this class."""
+        self._setting = True
+        try:
+            yield
+        finally:
+            self._setting = False
 
     def _remove(self, number: int) -> None:
         self._change([pattern for i, pattern in enumerate(self._read(), 1) if i != number])
@@ -146,7 +170,13 @@ class PatternExplorer(W.VBox):
                 self._set(self.patterns)
 
     def _set(self, wanted: tuple[Pattern, ...]) -> None:
-        self.rows.children = [PatternRow(i, pattern, self._slide, self._remove) for i, pattern in enumerate(wanted, 1)]
+        """Set the controls; rows stay where they are, so that a hand on one of them keeps it."""
+        rows = self.rows.children[:len(wanted)]
+        with self._hands_off():
+            for i, pattern in enumerate(wanted[:len(rows)]):
+                rows[i].write(pattern)
+        self.rows.children = [*rows, *(PatternRow(i + 1, wanted[i], self._slide, self._remove)
+                                       for i in range(len(rows), len(wanted)))]
         self._say(kinds.describe(wanted))
 
     def _draw(self, wanted: tuple[Pattern, ...], *, preset: str | None = None, morph: float | None = None) -> bool:
@@ -156,12 +186,10 @@ class PatternExplorer(W.VBox):
         except ValueError as refused:
             self._say(str(refused), color="#B00020")
             return False
-        self.patterns, self._setting = wanted, True
-        try:
+        self.patterns = wanted
+        with self._hands_off():
             self.preset.value = preset or _preset_of(wanted)
             self.morph.value = _share(wanted) if morph is None else morph
-        finally:
-            self._setting = False
         redraw(self.curves, curves)
         redraw(self.map, chart)
         self._places[1].layout.display = "block" if len(wanted) > 1 else "none"

@@ -63,11 +63,16 @@ class Notebook:
         self.find(selector).click()
 
     def slide(self, selector: str, key: str) -> str:
-        """Press a key on a slider (ArrowRight, Home, …); what it reads once that has changed."""
+        """Press a key on a slider (ArrowRight, Home, …); what it reads once that has changed.
+
+        The kernel may move the slider too, because of another, until the very moment at which the key goes down.
+        """
         handle, readout = self.find(f"{selector} .noUi-handle"), self.find(f"{selector} .widget-readout")
-        before = readout.inner_text()
+        handle.evaluate("handle => { book.note_when_pressed(handle); }")
         handle.focus()
         handle.press(key)
+        before = self.page.evaluate("() => book.when_pressed")
+        assert before is not None, f"{key} did not reach the slider {selector}"
         expect(readout).not_to_have_text(before, timeout=PATIENCE)
         return readout.inner_text()
 

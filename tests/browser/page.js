@@ -21,6 +21,13 @@ window.book = {
     book.panel().content.model.sharedModel.addCell({cell_type: "code", source});
     return book.cells().length - 1;
   },
+  // What a slider reads when a key next goes down on it.
+  note_when_pressed: (handle) => {
+    book.when_pressed = null;
+    handle.addEventListener("keydown", () => {
+      book.when_pressed = handle.closest(".widget-slider").querySelector(".widget-readout").innerText;
+    }, {capture: true, once: true});
+  },
   // Errors of widget callbacks, which no cell shows.
   complaints: [],
   comms: new Set(),
