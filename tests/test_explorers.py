@@ -5,6 +5,7 @@ The map is made up, but for the test that compares with a store.
 """
 
 import re
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,7 @@ from samples import fake_run
 from traitlets import TraitError
 
 import grokbook as gb
-from grokbook import analysis, plots
+from grokbook import analysis, plots, training
 from grokbook.analysis import Zone, cut, facts, story, valley
 from grokbook.plots.explored import METRICS
 from grokbook.plots.lookup import Lookup
@@ -213,7 +214,7 @@ def test_a_cell_that_nobody_trained_says_so_and_offers_to_train_it(explorer: Zon
 
 def test_train_this_trains_exactly_that_cell_below_and_replaces_the_last_one(explorer: ZoneExplorer, monkeypatch):
     started = []
-    monkeypatch.setattr(zones.LiveRun, "start", lambda live: started.append(live.panel.configs(live._config)))
+    monkeypatch.setattr(zones.LiveRun, "start", lambda live: started.append(live.panel.configs(live.config)))
     explorer.train_this.click()
     first = explorer.live
     explorer.choose(d_h=16, D_train=2000, seed=1, budget=500)
@@ -222,6 +223,23 @@ def test_train_this_trains_exactly_that_cell_below_and_replaces_the_last_one(exp
     assert started == [[gb.RunConfig(d_h=32, D_train=4000, n_steps=last)],
                        [gb.RunConfig(d_h=16, D_train=2000, seed=1, n_steps=500)]]
     assert explorer.below.children == (explorer.live,) and explorer.live is not first
+
+
+def test_until_its_first_step_a_training_is_of_what_the_sliders_say(explorer: ZoneExplorer, monkeypatch):
+    ready, train = threading.Event(), training.train
+    monkeypatch.setattr(training, "train", lambda configs: ready.wait(60) and train(configs))
+    explorer.budget = 500
+    explorer.train_this.click()  # the page tells of a click before a slider's last move
+    first = explorer.live
+    explorer.sliders["seed"].value = 1
+    explorer.choose(d_h=4, D_train=2000)
+    begun = explorer.live
+    assert begun is not first and explorer.below.children == (begun,)
+    ready.set()
+    begun.wait()
+    explorer.seed = 0
+    assert explorer.live is begun
+    assert [run.config for run in begun.runs] == [gb.RunConfig(d_h=4, D_train=2000, seed=1, n_steps=500)]
 
 
 def test_an_error_appears_in_the_widget_and_goes_again(explorer: ZoneExplorer, monkeypatch):

@@ -54,13 +54,13 @@ class LiveRun(W.VBox):
 
     def __init__(self, config: RunConfig | None = None, *, n_seeds: int = 1, store: Store | None = None):
         self.store = store or Store(os.environ.get("GROKBOOK_DATA") or MY_RUNS)
-        self._config = config or RunConfig(n_steps=20_000)
+        self.config = config or RunConfig(n_steps=20_000)
         self._trainer: Trainer | None = None
         self._drawing: threading.Thread | None = None
         self._drawn, self._kept = [], []
         self._lock = threading.RLock()
-        self.panel = Panel(self._config, n_seeds, str(self.store.path))
-        self.figure = figure_widget(_growing([at_start(c) for c in self.panel.configs(self._config)]))
+        self.panel = Panel(self.config, n_seeds, str(self.store.path))
+        self.figure = figure_widget(_growing([at_start(c) for c in self.panel.configs(self.config)]))
         self._note, self._caption = W.HTML(), W.HTML()
         super().__init__([self.panel, self._note, framed(self.figure, width="100%"), self._caption])
         self.panel.follow(None, self.phase, False)
@@ -73,13 +73,18 @@ class LiveRun(W.VBox):
             slider.observe(self._saying_errors(self._follow_sliders), names="value")
 
     @property
+    def beginning(self) -> bool:
+        """Whether a training was begun of which no step is done yet, and which nobody has paused or stopped."""
+        return self._trainer is not None and self._trainer.beginning
+
+    @property
     def runs(self) -> list[Run]:
         """The runs of the last training, as far as they were followed; replaced by a new list now and then."""
         return self._trainer.runs if self._trainer else []
 
     def start(self) -> None:
         """Train with the values of the sliders, in the background. Raises ValueError where they cannot be trained."""
-        configs = self.panel.configs(self._config)
+        configs = self.panel.configs(self.config)
         with self._lock:
             self._trainer = Trainer(configs, after=self._trainer)
             self._say("")
@@ -152,7 +157,7 @@ class LiveRun(W.VBox):
         a reader who moves a slider and presses Start would see another network trained than the sliders show.
         """
         with self._lock:
-            if self._trainer and self._trainer.beginning:
+            if self.beginning:
                 self.start()
 
     def _trained(self) -> list[Run]:

@@ -1,5 +1,6 @@
 """Zone explorer: the measured map, the curves behind each of its cells, and a button that trains the cell anew."""
 
+import threading
 from typing import Any
 
 import ipywidgets as W
@@ -76,10 +77,13 @@ class ZoneExplorer(Explorer):
         return RunConfig(**shared | chosen)
 
     def train(self) -> LiveRun:
-        """Begin to train the chosen run, below; a training that was begun here before ends."""
+        """Begin to train the chosen run, below; a training that was begun here before ends.
+
+        Until its first step is done it follows the sliders, as a live run does those of its own.
+        """
         live = LiveRun(self.config())
         if self.live:
-            self.live.close()
+            threading.Thread(target=self.live.close, name="closing", daemon=True).start()  # which waits for a step
         self.live, self.below.children = live, [live]
         live.start()
         return live
@@ -122,6 +126,8 @@ class ZoneExplorer(Explorer):
         self._say(story(facts, self.seed) + ("" if cell.sizes["seed"] else " Press Train this."))
         show_values(self.curves, cell_lines(cell, facts.sel(seed=cell["seed"]), self.seed))
         self.curves.update_layout(title_text=f"{name_of(facts)}, seed {self.seed}")
+        if self.live and self.live.beginning and self.live.config != self.config():
+            self.train()
 
     def _draw_map(self) -> None:
         wanted, here = (self.budget, self.color), self.lookup.outline(self.d_h, self.D_train)
