@@ -26,6 +26,9 @@ NAMES = {Zone.PROGRESSION: "progression", Zone.UNGROKKING: "ungrokking", Zone.SE
 ACCURACY_SCALE = "Cividis"
 """Runs from dark to light for every reader, with or without colour vision deficiency."""
 
+LEFT = 14 * "\N{NO-BREAK SPACE}"
+"""After a cell's words: moves them off its middle, where the marks of D_mem and D_crit are."""
+
 MEM_COLOR, CRIT_COLOR = "#7A3E9D", "#000000"
 
 
@@ -42,7 +45,7 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
         ValueError: another `show`, or runs that vary over more than d_h, D_train and seed.
     """
     data = checked_map(runs, show)
-    fig = go.Figure(_cells(data, show))
+    fig = go.Figure(_cells(data, show).update(texttemplate="%{text}" + LEFT))
     if show == "zone":
         fig.add_traces(_legend())
     notes = _add_lines(fig, data, random, critical_size(data) if critical is None else critical)
