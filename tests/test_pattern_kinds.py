@@ -5,6 +5,7 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 import xarray as xr
+from maps import cube, rise
 
 from grokbook.analysis import fit_patterns, kinds
 from grokbook.analysis.kinds import KINDS
@@ -46,6 +47,16 @@ def test_peak_and_valley_are_those_of_the_deepest_dip():
     seen = kinds.shape(T, np.minimum(T / 10, 1), test)
     assert (seen.t_peak, seen.t_valley) == (30, 60)
     np.testing.assert_allclose([seen.peak, seen.valley, seen.dip, seen.t_mem, seen.t_gen], [0.6, 0.1, 0.5, 10, 100])
+
+
+def test_dips_of_runs_with_and_without_a_fall_of_train_accuracy():
+    """Seed 0 dips by 0.2 while train accuracy holds, seed 1 by 0.3 as train accuracy falls; seed 2 was not trained."""
+    def curves(d_h: int, D_train: int, seed: int) -> dict | None:
+        dip = rise(10, 0.5) - (rise(100) - rise(1000)) * [0.2, 0.3, 0][seed]
+        return None if seed == 2 else {"val_acc": dip, "train_acc": [rise(5), dip][seed]}
+    found = kinds.dips(cube((8,), (3000,), 3, curves).squeeze("D_train"))
+    assert list(found.columns) == ["d_h", "seed", "dip", "with_train"]
+    np.testing.assert_allclose(found, [[8, 0, 0.2, 0.2], [8, 1, 0, 0.3]], atol=1e-6)
 
 
 def test_many_curves_at_once_are_judged_as_one_by_one():

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 from numpy.typing import ArrayLike
 
-from grokbook.analysis.events import LONG_BEFORE, MEMORISED
+from grokbook.analysis.events import LONG_BEFORE, MEMORISED, carried
 from grokbook.analysis.patterns import DOUBLE_DESCENT, TIMES, Pattern, covered, predictiveness, shares, usage
 
 KINDS = ("neither", "double descent", "grokking", "both")
@@ -76,6 +78,18 @@ def shape_of(patterns: Sequence[Pattern], t: ArrayLike = TIMES) -> Shape:
     p = predictiveness(patterns, t)
     used = usage(patterns, t)
     return shape(t, covered(p), np.tensordot([pattern.g for pattern in patterns], used, axes=1))
+
+
+def dips(runs: xr.Dataset) -> pd.DataFrame:
+    """The deepest dip of validation accuracy of every run, one row a run, with the fields that tell runs apart.
+
+    `dip` as in `Shape`; `with_train` is the deepest where train accuracy may fall too, as no patterns let it (Eq 1).
+    """
+    train, val = (carried(runs, metric).stack(run=runs["last_step"].dims).dropna("run", how="all")
+                  .transpose("run", "step") for metric in ("train_acc", "val_acc"))
+    found = {name: shape(runs["step"], beside, val).dip
+             for name, beside in (("dip", train), ("with_train", np.ones(train.shape)))}
+    return pd.DataFrame(found, index=train.indexes["run"]).reset_index()
 
 
 def kind_of(patterns: Sequence[Pattern], t: ArrayLike = TIMES) -> str:
