@@ -63,7 +63,6 @@ def click_on_cell(notebook: Notebook, d_h: int, D_train: int) -> None:
     notebook.wait_for(f"{ZONES}-D_train .widget-readout", f"^{D_train:,}$")
 
 
-@ONE_WAY
 def test_sliders_and_clicks_move_through_the_map(open_notebook, request):
     chapter = open_notebook(CHAPTER)
     chapter.run_all()
@@ -85,7 +84,6 @@ def test_sliders_and_clicks_move_through_the_map(open_notebook, request):
     assert_zones(chapter)
 
 
-@ONE_WAY
 def test_train_this_trains_the_cell_of_the_map(open_notebook, request):
     chapter = open_notebook(CHAPTER)
     chapter.run_all()
