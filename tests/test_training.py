@@ -8,12 +8,13 @@ import threading
 import numpy as np
 import pytest
 import torch
+from samples import assert_same_run
 
 import grokbook as gb
 from grokbook import models
 from grokbook.config import RunConfig
 from grokbook.run import SETTLED, evaluation_steps
-from grokbook.training import cohorts, compiled, engine_named
+from grokbook.training import Training, cohorts, compiled, engine_named, loop
 
 SMALL = RunConfig(p=11, d_h=8, D_train=60, n_steps=30)
 
@@ -80,6 +81,58 @@ def test_stop_ends_soon_with_a_last_evaluation():
         if evaluation.step > 50:
             training.stop()
     assert steps[-1] < 1000 and training.runs()[0].last_step == steps[-1]
+
+
+def test_a_stop_before_the_first_chunk_records_no_step_twice(monkeypatch):
+    training, advance = gb.train([SMALL]), Training._advance
+
+    def late(self, target, interrupted):
+        if target == 11:
+            self.stop()
+        advance(self, target, interrupted)
+
+    monkeypatch.setattr(Training, "_advance", late)
+    assert [evaluation.step for evaluation in training] == [*range(11), 10]
+    assert training.runs()[0].curves["step"].tolist() == list(range(11))
+
+
+def test_pauses_change_neither_curves_nor_when_a_run_settles(monkeypatch):
+    """Paused at every step between two that are due, over the last two dozen evaluations."""
+    config = RunConfig(p=11, d_h=32, D_train=110, lr=3e-3, n_steps=20_000)
+    alone = gb.training.train_all([config])[0]
+    training, pauses = gb.train([config]), 0
+    due = set(evaluation_steps(config.n_steps).tolist())
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0)
+    advance = training._engine.advance
+
+    def pausing(n_steps):
+        advance(n_steps)
+        if training.step > alone.last_step / 3 and training.step + 1 not in due:
+            training.stop()
+
+    monkeypatch.setattr(training._engine, "advance", pausing)
+    while not any(evaluation.finished for evaluation in training):
+        pauses += 1
+        if training.step not in due:
+            assert training.runs()[0].last_step == training.step and not training.runs()[0].settled
+    (run,) = training.runs()
+    assert pauses > 100 and run.settled
+    assert_same_run(run, alone)
+
+
+def test_an_interrupt_in_the_last_steps_ends_the_run_there(interruptible, monkeypatch):
+    training = gb.train([SMALL])
+    advance = training._engine.advance
+
+    def interrupted(n_steps):
+        advance(n_steps)
+        if training.step + n_steps == 30:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(training._engine, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(training)
+    assert training.runs()[0].last_step == 30 and list(training) == []
 
 
 def test_a_parents_weights_are_where_its_child_starts():

@@ -45,8 +45,8 @@ class Training:
     """A cohort in training; iterate over it to train.
 
     Each item is an `Evaluation`. Leaving the iteration early, by `break`, `stop()` or ^C, loses nothing: `runs()` gives
-    every run as far as it was followed, and iterating again goes on. ^C takes effect between two chunks of steps, so it
-    never tears a step.
+    every run as far as it was followed, and iterating again goes on, to the curves that it would have had without the
+    pause. ^C takes effect between two chunks of steps, so it never tears a step.
     """
 
     def __init__(self, configs: Sequence[RunConfig], engine: Engine, provenance: dict[str, Any]):
@@ -71,7 +71,7 @@ class Training:
         upcoming = [step for i in self._members for step in self._due[i] if step > self.step or not self._curves[i]]
         with _interrupts_kept() as interrupted:
             self._advance(min(upcoming), interrupted)
-            evaluation = None if interrupted else self._evaluate()
+            evaluation = self._evaluate() if self.step == min(upcoming) or self._stopping else None
         if evaluation is None or interrupted:
             raise KeyboardInterrupt
         return evaluation
@@ -119,9 +119,12 @@ class Training:
             self._shares[i] += elapsed / len(self._members)
 
     def _record(self, measured: dict[str, np.ndarray], seen: Sequence[int]) -> None:
+        """Note where runs stand. What was noted of a step that is not due, at a pause say, lasts until the next."""
         for i in seen:
-            member = self._members.index(i)
-            self._curves[i].append([self.step, *(float(measured[name][member]) for name in METRICS)])
+            member, curve = self._members.index(i), self._curves[i]
+            if curve and (curve[-1][0] == self.step or curve[-1][0] not in self._due[i]):
+                curve.pop()
+            curve.append([self.step, *(float(measured[name][member]) for name in METRICS)])
 
     def _drop_ended(self) -> tuple[Run, ...]:
         ended = [i for i in self._members if self.step >= self.configs[i].n_steps or self._settled(i)]
@@ -135,8 +138,9 @@ class Training:
         return tuple(self._finished[i] for i in ended)
 
     def _settled(self, i: int) -> bool:
-        columns = [1 + METRICS.index(name) for name in ACCURACIES]
-        return self.configs[i].stop_early and has_settled(np.array(self._curves[i])[:, columns])
+        """Whether the run may stop early. Only steps that are due decide, whatever pauses there were."""
+        columns, due = [1 + METRICS.index(name) for name in ACCURACIES], self.step in self._due[i]
+        return due and self.configs[i].stop_early and has_settled(np.array(self._curves[i])[:, columns])
 
     def _run(self, i: int) -> Run:
         columns = np.array(self._curves[i]).T
