@@ -14,7 +14,7 @@ import grokbook as gb
 from grokbook import models
 from grokbook.config import RunConfig
 from grokbook.run import SETTLED, evaluation_steps
-from grokbook.training import Training, cohorts, compiled, engine_named, loop
+from grokbook.training import Training, cohorts, compiled, engine_named, loop, memory
 
 SMALL = RunConfig(p=11, d_h=8, D_train=60, n_steps=30)
 
@@ -230,6 +230,14 @@ def test_runs_that_are_asked_for_between_their_evaluations_are_looked_at_there()
 def test_other_numbers_and_devices_are_refused(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         gb.train([SMALL], **options)
+
+
+def test_memory_that_caches_would_give_up_is_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    assert memory.free_bytes(torch.device("cpu")) == memory.UNKNOWN
+    (tmp_path / "meminfo").write_text("MemTotal:  16000000 kB\nMemFree:  1000 kB\nMemAvailable:  9000000 kB\n"
+                                      "Cached:  8999000 kB\nHugePages_Total:  0\n")
+    assert memory.free_bytes(torch.device("cpu")) == 9_000_000 * 1024
 
 
 def test_the_compiled_code_is_kept_under_a_name_that_follows_the_sources(tmp_path, monkeypatch):

@@ -1,8 +1,11 @@
 """How much memory there is to plan with, so that a cohort is cut into groups that fit before it trains."""
 
-import os
+from pathlib import Path
 
 import torch
+
+MEMINFO = Path("/proc/meminfo")
+"""Where Linux says how its memory is used."""
 
 UNKNOWN = 2 * 1024**3
 """Taken to be free where the system does not say."""
@@ -14,6 +17,7 @@ def free_bytes(device: torch.device) -> int:
         reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + reserve
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError):  # Windows and macOS do not say
+        said = dict(line.split(":") for line in MEMINFO.read_text().splitlines())
+    except FileNotFoundError:  # Windows and macOS do not say
         return UNKNOWN
+    return int(said["MemAvailable"].removesuffix("kB")) * 1024  # with what caches hold and would give up
