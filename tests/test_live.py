@@ -41,6 +41,17 @@ def make(tmp_path):
         one.close()
 
 
+@pytest.fixture
+def gate(monkeypatch):
+    """Steps are taken while this is set."""
+    opened, engine = threading.Event(), training.engine_named("fused")
+    advance = engine.advance
+    monkeypatch.setattr(engine, "advance", lambda self, n_steps: opened.wait(PATIENCE) and advance(self, n_steps))
+    opened.set()
+    yield opened
+    opened.set()
+
+
 def reach(run: gb.widgets.LiveRun, *phases: str) -> None:
     """Wait until the widget is in one of these phases."""
     there = threading.Event()
@@ -134,6 +145,21 @@ def test_pausing_rests_and_resuming_goes_on_with_the_same_network(make):
         np.testing.assert_array_equal(run.result()[name].sel(step=steps).squeeze(), alone.curves[name])
 
 
+def test_a_training_that_goes_on_can_be_paused_before_its_next_evaluation(make, gate):
+    run = make(LONG)
+    run.start()
+    wait_for_step(run, 5)
+    run.pause_or_resume()
+    reach(run, "paused")
+    gate.clear()
+    run.panel.pause.click()
+    reach(run, "training")
+    assert run.panel.pause.description == "Pause"
+    run.panel.pause.click()
+    gate.set()
+    reach(run, "paused")
+
+
 @pytest.mark.parametrize("pause_first", [False, True])
 def test_stopping_keeps_what_was_trained(make, pause_first: bool):
     run = make(LONG)
@@ -174,6 +200,21 @@ def test_until_its_first_step_a_training_follows_the_sliders(make, monkeypatch):
     assert [(one.config.d_h, one.config.seed, one.last_step) for one in run.runs] == [(4, 0, 60), (4, 1, 60)]
     run.panel.d_h.value = 8
     assert run.phase == "finished" and run.runs[0].config.d_h == 4
+
+
+def test_a_training_follows_the_sliders_while_its_first_step_compiles(make, gate):
+    run = make(CONFIG.replace(p=113, D_train=500))
+    gate.clear()
+    run.start()
+    compiling = threading.Event()
+    run.panel.status.observe(lambda _: compiling.set() if run.runs else None, "value")
+    assert run.runs or compiling.wait(PATIENCE)  # step 0 is drawn, step 1 is under way
+    assert run.beginning and run.phase == "preparing"
+    run.panel.d_h.value = 4
+    gate.set()
+    reach(run, *ENDED)
+    assert (run.phase, run.runs[0].config.d_h, run.runs[0].last_step) == ("finished", 4, 60)
+    assert not run.beginning
 
 
 @pytest.mark.parametrize("act", ["pause_or_resume", "stop"])
@@ -301,6 +342,25 @@ def test_without_anybody_watching_it_trains_to_the_end_and_leaves_a_picture(make
     assert run.runs[0].last_step == 60 and plots.find(fig, metric="val_acc", role="line")
     assert fig.layout.meta["caption"].startswith("n = 1 run (seed 0). Followed for 60 steps.")
     assert capsys.readouterr().out.startswith("This is a picture. Run the cell where a kernel is")
+
+
+def test_an_interrupt_before_anything_is_trained_leaves_no_picture(make, monkeypatch):
+    ready, waits, shown = threading.Event(), [], []
+    wait, train = live.LiveRun.wait, training.train
+    monkeypatch.setattr(training, "train", lambda configs: ready.wait(PATIENCE) and train(configs))
+    monkeypatch.setattr(live, "show_picture", lambda *_: shown.append(1))
+
+    def interrupted(self):
+        waits.append(self.phase)
+        if len(waits) == 1:
+            raise KeyboardInterrupt
+        ready.set()
+        wait(self)
+
+    monkeypatch.setattr(live.LiveRun, "wait", interrupted)
+    run = make()
+    run.show()
+    assert (run.phase, run.runs, shown) == ("stopped", [], [])
 
 
 def test_without_anybody_watching_an_error_is_raised(make):

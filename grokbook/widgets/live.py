@@ -17,13 +17,10 @@ from grokbook.plots import grokking_panels, step_axis
 from grokbook.plots.cells import as_dataset
 from grokbook.run import Run
 from grokbook.store import Store
-from grokbook.widgets.cell import at_start
+from grokbook.widgets.cell import EVERY, at_start
 from grokbook.widgets.front_end import figure_widget, framed, redraw, show_picture, watched
 from grokbook.widgets.panel import Panel
 from grokbook.widgets.trainer import Trainer, reason
-
-EVERY = 0.5
-"""Seconds between redraws: a page that is redrawn more often is slow to answer the mouse."""
 
 STUDY, MY_RUNS = "live", "my-runs"
 """Where kept runs go: a study of this name, in GROKBOOK_DATA or else in this folder where the notebook runs."""
@@ -135,7 +132,8 @@ class LiveRun(W.VBox):
     def show(self) -> None:
         """Display this. Where nobody watches, as when papermill runs the notebook: train to the end, leave a picture.
 
-        ^C ends that training early. Raises RuntimeError if it fails.
+        ^C ends that training early; before its first evaluation there is nothing to draw. Raises RuntimeError if it
+        fails.
         """
         if watched():
             display(self)
@@ -148,7 +146,8 @@ class LiveRun(W.VBox):
             self.wait()
         if self.phase == "failed":
             raise RuntimeError(self.note)
-        show_picture(_panels(self.runs), "a live training with sliders and buttons")
+        if self.runs:
+            show_picture(_panels(self.runs), "a live training with sliders and buttons")
 
     def _follow_sliders(self) -> None:
         """Until its first step is done, a training is begun anew with what the sliders say.

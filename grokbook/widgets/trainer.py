@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from grokbook.training import Training
 
 EVERY = 0.25
-"""Seconds between looks at the curves: a page that is redrawn more often is slow to answer the mouse."""
+"""Seconds between copies of the runs, for which the training waits: half of what lies between redraws."""
 
 PHASES = ("preparing", "training", "paused", "stopped", "finished", "failed")
 
@@ -24,9 +24,9 @@ PHASES = ("preparing", "training", "paused", "stopped", "finished", "failed")
 class Trainer:
     """Trains a cohort, one such as `gb.train` takes, from the moment it is made.
 
-    `phase` is one of `PHASES`; in the last three the thread has ended. `runs` are the runs as far as they were
-    followed, replaced by a new list now and then and never changed. `error` is one sentence in phase failed, else
-    empty. `changed` is set whenever the phase changes.
+    `phase` is one of `PHASES`: preparing until the first step is done, and in the last three the thread has ended.
+    `runs` are the runs as far as they were followed, replaced by a new list now and then and never changed. `error` is
+    one sentence in phase failed, else empty. `changed` is set whenever the phase changes.
 
     `after` is a training that this one replaces: it is stopped, and this one begins when it has ended.
     """
@@ -60,7 +60,7 @@ class Trainer:
 
     @property
     def beginning(self) -> bool:
-        """Whether no step has been looked at yet, and nobody has paused or stopped it."""
+        """Whether its first step is not done yet, and nobody has paused or stopped it."""
         return self.phase == "preparing" and self._go.is_set() and not self._halt.is_set()
 
     def pause(self) -> None:
@@ -112,14 +112,17 @@ class Trainer:
 
     def _may_go_on(self) -> bool:
         if not self._go.is_set():
+            before = self.phase
             self._enter("paused")
-        self._go.wait()
+            self._go.wait()
+            self._enter(before)
         return not self._halt.is_set()
 
     def _look(self, training: "Training") -> None:
         if time.monotonic() - self._looked >= EVERY:
             self.runs, self._looked = training.runs(), time.monotonic()
-        self._enter("training")
+        if training.step:
+            self._enter("training")
 
     def _enter(self, phase: str) -> None:
         if phase != self.phase:
