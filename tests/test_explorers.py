@@ -1,4 +1,4 @@
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 """The explorers of the map without a browser: traits are set, figures and sentences are read.
 
 The map is made up, but for the test that compares with a store.
@@ -240,6 +240,26 @@ def test_until_its_first_step_a_training_is_of_what_the_sliders_say(explorer: Zo
     explorer.seed = 0
     assert explorer.live is begun
     assert [run.config for run in begun.runs] == [gb.RunConfig(d_h=4, D_train=2000, seed=1, n_steps=500)]
+
+
+def test_what_is_trained_is_what_is_shown_whenever_a_slider_moves(explorer: ZoneExplorer, monkeypatch):
+    movers, ready, make, train = [], threading.Event(), zones.LiveRun, training.train
+    monkeypatch.setattr(training, "train", lambda configs: ready.wait(60) and train(configs))
+
+    def slowly(config):
+        if not movers:
+            movers.append(threading.Thread(target=lambda: explorer.choose(d_h=4, D_train=2000)))
+            movers[0].start()
+            movers[0].join(0.3)
+        return make(config)
+
+    monkeypatch.setattr(zones, "LiveRun", slowly)
+    explorer.budget = 500
+    explorer.train()
+    movers[0].join()
+    assert explorer.live.config == explorer.config() == gb.RunConfig(d_h=4, D_train=2000, n_steps=500)
+    ready.set()
+    explorer.close()
 
 
 def test_an_error_appears_in_the_widget_and_goes_again(explorer: ZoneExplorer, monkeypatch):

@@ -118,6 +118,25 @@ def test_moves_from_several_threads_end_in_one_picture(explorer: PatternExplorer
     assert_shows(explorer, explorer.patterns)
 
 
+@pytest.mark.parametrize("button", ["add", "remove"])
+def test_clicks_on_several_threads_all_count(explorer: PatternExplorer, monkeypatch, button: str):
+    read, others = explorer._read, []
+
+    def slowly():
+        before = read()
+        if not others:
+            others.append(threading.Thread(target=explorer.add.click))
+            others[0].start()
+            others[0].join(0.3)
+        return before
+
+    monkeypatch.setattr(explorer, "_read", slowly)
+    {"add": explorer.add, "remove": explorer.rows.children[0].remove}[button].click()
+    others[0].join()
+    left = DOUBLE_DESCENT if button == "add" else DOUBLE_DESCENT[1:]
+    assert_shows(explorer, (*left, *[module.NEW] * (2 if button == "add" else 1)))
+
+
 def test_a_page_without_a_kernel_gets_a_picture_and_a_sentence(explorer: PatternExplorer, monkeypatch):
     monkeypatch.setattr(module, "picture", lambda fig: b"painted")
     bundle = explorer._repr_mimebundle_()

@@ -107,9 +107,10 @@ class PatternExplorer(W.VBox):
         self.curves, self.map = figure_widget(_curves(self.patterns)), figure_widget(_map(self.patterns))
         self._places = half(self.curves), half(self.map)
         self._set(self.patterns)
+        self._say(kinds.describe(self.patterns))
         self.preset.observe(self._choose, names="value")
         self.morph.observe(self._move, names="value")
-        self.add.on_click(lambda _: self._change([*self._read(), NEW]))
+        self.add.on_click(self._add)
         super().__init__([row(self.preset, self.add, self.morph), self.rows, self.message,
                           row(*self._places, align="flex-start"), W.HTML(paragraph(CAPTION))])
         self.add_class("gb-patterns")
@@ -157,17 +158,21 @@ class PatternExplorer(W.VBox):
         finally:
             self._setting = False
 
+    def _add(self, _) -> None:
+        with self._lock:
+            self._change([*self._read(), NEW])
+
     def _remove(self, number: int) -> None:
-        self._change([pattern for i, pattern in enumerate(self._read(), 1) if i != number])
+        with self._lock:
+            self._change([pattern for i, pattern in enumerate(self._read(), 1) if i != number])
 
     def _read(self) -> tuple[Pattern, ...]:
         return tuple(row.read() for row in self.rows.children)
 
     def _change(self, wanted, *, preset: str | None = None, morph: float | None = None) -> None:
-        """Draw other patterns, and set the controls to them."""
-        with self._lock:
-            if self._draw(tuple(wanted), preset=preset, morph=morph):
-                self._set(self.patterns)
+        """Draw other patterns, and set the controls to them. Callers hold the lock, and have read under it."""
+        if self._draw(tuple(wanted), preset=preset, morph=morph):
+            self._set(self.patterns)
 
     def _set(self, wanted: tuple[Pattern, ...]) -> None:
         """Set the controls; rows stay where they are, so that a hand on one of them keeps it."""
@@ -177,7 +182,6 @@ class PatternExplorer(W.VBox):
                 rows[i].write(pattern)
         self.rows.children = [*rows, *(PatternRow(i + 1, wanted[i], self._slide, self._remove)
                                        for i in range(len(rows), len(wanted)))]
-        self._say(kinds.describe(wanted))
 
     def _draw(self, wanted: tuple[Pattern, ...], *, preset: str | None = None, morph: float | None = None) -> bool:
         """Draw patterns and say what they show; if they cannot be, say why. Whether they were drawn."""

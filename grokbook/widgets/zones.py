@@ -81,12 +81,13 @@ class ZoneExplorer(Explorer):
 
         Until its first step is done it follows the sliders, as a live run does those of its own.
         """
-        live = LiveRun(self.config())
-        if self.live:
-            threading.Thread(target=self.live.close, name="closing", daemon=True).start()  # which waits for a step
-        self.live, self.below.children = live, [live]
-        live.start()
-        return live
+        with self._lock:
+            live = LiveRun(self.config())
+            if self.live:
+                threading.Thread(target=self.live.close, name="closing", daemon=True).start()  # which waits for a step
+            self.live, self.below.children = live, [live]
+            live.start()
+            return live
 
     def close(self) -> None:
         """End a training that was begun here, and take the widget from the page."""
