@@ -1,12 +1,16 @@
-"""Whether this environment can run the book, and for every problem the command that ends it."""
+"""Whether this environment can run the book, and for every problem what ends it."""
 
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from grokbook.store import Store
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+"""Where the package was cloned to, if it was."""
 
 PIP = f"{sys.executable} -m pip install"
 EXTENSIONS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets", "anywidget": "anywidget"}
@@ -15,7 +19,7 @@ EXTENSIONS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets", "anyw
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at and seen; `fix` is the command that ends the problem, empty where all is well."""
+    """What was looked at and seen; `fix` is what ends the problem, mostly a command, and empty where all is well."""
 
     seen: str
     fix: str = ""
@@ -69,9 +73,12 @@ def _extension(extension: str, package: str) -> Finding:
 
 def _store(store: Store) -> Iterator[Finding]:
     for complaint in store.check():
-        yield Finding(complaint, f"git restore {store.path}")
+        seen, _, fix = complaint.rpartition("; ")
+        yield Finding(seen, fix)
     runs = len(store.frame()) if store.path.is_dir() else 0
     if runs:
         yield Finding(f"{runs} trained runs in {store.path}")
     else:
-        yield Finding(f"there are no trained runs in {store.path}", f"git restore {store.path}")
+        shipped = not os.environ.get("GROKBOOK_DATA") and (CHECKOUT / ".git").exists()
+        yield Finding(f"there are no trained runs in {store.path}",
+                      f"git -C {CHECKOUT} restore data" if shipped else "grokbook sweep grokking")

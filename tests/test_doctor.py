@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from grokbook import doctor
+from grokbook.store import Store
 
 
 def problems() -> list[doctor.Finding]:
@@ -34,11 +35,27 @@ def test_missing_extensions_are_named_with_their_packages(monkeypatch: pytest.Mo
 
 def test_a_damaged_or_empty_store_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GROKBOOK_DATA", str(tmp_path))
-    assert [p.fix for p in problems()] == [f"git restore {tmp_path}"]
+    assert [p.fix for p in problems()] == ["grokbook sweep grokking"]
     (tmp_path / "zones").mkdir()
     (tmp_path / "zones" / "broken.parquet").write_text("not Parquet")
+    left = tmp_path / "zones" / ".run.parquet.tmp"
+    left.touch()
     with pytest.warns(UserWarning, match="broken.parquet"):
-        assert "broken.parquet" in problems()[0].seen
+        damaged, unfinished, empty = problems()
+    assert "broken.parquet is damaged" in damaged.seen and damaged.fix == "delete it and train its runs again"
+    assert unfinished.seen == f"{left} was left by a writer that did not finish"
+    assert unfinished.fix == "delete it, unless one is at work now"
+
+
+@pytest.mark.parametrize("cloned", [True, False])
+def test_the_runs_that_came_with_a_clone_come_back_from_it(cloned: bool, tmp_path: Path,
+                                                           monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("GROKBOOK_DATA", raising=False)
+    monkeypatch.setattr(doctor, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(doctor, "Store", lambda: Store(tmp_path / "data"))
+    if cloned:
+        (tmp_path / ".git").mkdir()
+    assert [p.fix for p in problems()] == [f"git -C {tmp_path} restore data" if cloned else "grokbook sweep grokking"]
 
 
 def test_a_bare_machine_hears_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch):
