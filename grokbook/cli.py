@@ -125,9 +125,13 @@ def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
     from grokbook.store import Store
     from grokbook.sweep import keep_weights
 
-    with _plainly():
+    here = Store(store)
+    try:
+        here.try_writing()
         for name in networks or studies.NETWORKS:
-            keep_weights(name, Store(store), device=device, say=click.echo)
+            keep_weights(name, here, device=device, say=click.echo)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()

@@ -76,6 +76,14 @@ def test_an_unknown_chapter_is_one_sentence(notebooks: Path):
     assert grokbook("build", "8").output == "Error: no chapter is called '8'; there are: 07_sample\n"
 
 
+def test_weights_are_not_trained_for_a_store_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("grokbook.sweep.train", lambda *_, **__: pytest.fail("it trained"))
+    (tmp_path / "file").touch()
+    result = grokbook("weights", "ungrokked", "--store", str(tmp_path / "file" / "runs"))
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert result.output.startswith("Error: ") and f"cannot write {tmp_path / 'file' / 'runs'}" in result.output
+
+
 @pytest.mark.parametrize("fix, code", [("", 0), ("pip install torch", 1)])
 def test_doctor_fails_if_something_is_to_be_mended(fix: str, code: int, monkeypatch: pytest.MonkeyPatch):
     from grokbook import doctor

@@ -24,7 +24,7 @@ from grokbook.run import Run
 from grokbook.store import weights
 from grokbook.store.copies import COPY_COLUMNS, Copy, answer, by_run, gather, needed
 from grokbook.store.cube import CUBE_COLUMNS, cube
-from grokbook.store.shards import COLUMNS, CURVES, DamagedShard, read_shard, to_run, to_table, write_shard
+from grokbook.store.shards import COLUMNS, CURVES, DamagedShard, read_shard, to_run, to_table, write_file, write_shard
 
 __all__ = ["DamagedShard", "Store"]
 
@@ -145,6 +145,10 @@ class Store:
         for shard in tables:
             shard.unlink(missing_ok=True)
         return packed
+
+    def try_writing(self) -> None:
+        """Write a file and delete it, to know before a long training. Raises OSError as `write` does."""
+        write_file(self.path / WEIGHTS / ".trial.tmp", b"").unlink(missing_ok=True)
 
     def write_weights(self, run: Run, step: int | None = None) -> Path:
         """Store the weights that a run carries, as those after `step` updates; None stands for its last step.
