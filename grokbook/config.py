@@ -57,7 +57,7 @@ class RunConfig:
     d_h: int = _option(64, "hidden size")
     n_heads: int = _option(4, "attention heads")
     n_layers: int = _option(1, "layers")
-    seed: int = _option(0, "seed of the initial weights, the split and random labels")
+    seed: int = _option(0, "seed of the initial weights, the split, random labels, batches and dropout")
     init_scale: float = _option(1.0, "factor on the initial weights")
     lr: float = _option(1e-3, "learning rate of AdamW")
     weight_decay: float = _option(1.0, "decoupled weight decay of AdamW")
