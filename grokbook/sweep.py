@@ -4,6 +4,7 @@ Every run is written as soon as it has finished, so a sweep that is killed loses
 one trains only what is missing. Without an executor the cohorts train in this process, one after another. With one,
 anything that has `submit(function, *arguments)` and gives results with `done()` and `result()`, they are its tasks:
 `concurrent.futures`, `dask.distributed.Client`, `submitit.AutoExecutor`. Only this process writes to the store.
+`docs/clusters.md` shows each of them.
 """
 
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
+
 from grokbook.config import RunConfig
 from grokbook.run import Run
 from grokbook.store import Store
@@ -19,7 +22,8 @@ from grokbook.studies import NETWORKS, Study
 from grokbook.training import cohorts, train
 
 COHORT = 8
-"""Runs of a cohort where the CPU trains: enough to keep its threads busy, few enough to lose little to a kill."""
+"""Runs of a cohort where the CPU trains: enough to keep its threads busy, few enough to lose little to a kill. A CUDA
+device is given all of a shape, for it is the faster the more it has; the engines cut them to what its memory holds."""
 
 POLL = 0.2
 """Seconds between looks at an executor's tasks."""
@@ -58,16 +62,17 @@ class Report:
 
 
 def sweep(study: Study, store: Store | None = None, executor: Executor | None = None, *, device: str = "auto",
-          engine: str = "auto", cohort: int = COHORT, budget: float | None = None,
+          engine: str = "auto", cohort: int | None = None, budget: float | None = None,
           say: Callable[[str], None] | None = None) -> Report:
     """Train the study's missing runs into the store, and report.
 
     Args:
         study: what is wanted. store: where it is kept; the shipped one if none is given.
         executor: where cohorts train; None for here.
-        device, engine: as for `train`. cohort: most runs that train together.
-        budget: seconds after which the sweep ends cleanly: here, with what is under way stored as far as it was
-            followed; with an executor, once the tasks that run have ended.
+        device, engine: as for `train`; `auto` is what this machine has, so name `cuda` for a cluster of GPUs.
+        cohort: most runs that train together; without it `COHORT` on a CPU and all of a shape on a CUDA device.
+        budget: seconds after which the sweep ends cleanly: what is under way, here or in an executor's tasks, ends at
+            its next evaluation and is stored as far as it was followed; what has not begun is left.
         say: is told a line of progress now and then; standard error if none is given.
 
     Raises:
@@ -75,9 +80,10 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
     """
     store, start = store or Store(), time.monotonic()
     wanted = study.missing(store)
-    groups = [group[i : i + cohort] for group in cohorts(wanted) for i in range(0, len(group), cohort)]
+    most = cohort or (len(wanted) if _on_cuda(device) else COHORT)
+    groups = [group[i : i + most] for group in cohorts(wanted) for i in range(0, len(group), most)]
     progress = _Progress(study, store, wanted, start, say or (lambda line: print(line, file=sys.stderr, flush=True)))
-    deadline = None if budget is None else start + budget
+    deadline = None if budget is None else time.time() + budget
     if executor is None:
         _train_here(groups, {"device": device, "engine": engine}, progress, deadline)
     else:
@@ -126,6 +132,11 @@ class _Progress:
             self.report.model_steps += sum(run.last_step for run in runs)
             self.tell()
 
+    @property
+    def rate(self) -> float:
+        """Model-steps a second over all that is stored."""
+        return self.report.model_steps / (time.monotonic() - self.start)
+
     def tell(self, under_way: str = "", every: float = 0.0) -> None:
         """A line of progress, unless the last one is more recent than `every` seconds."""
         now = time.monotonic()
@@ -136,9 +147,18 @@ class _Progress:
         self.say(f"{self.study.name}: {done} of {self.total} runs, {elapsed / 60:.1f} min{rest}{under_way}")
 
 
+def _on_cuda(device: str) -> bool:
+    return device.startswith("cuda") or device == "auto" and torch.cuda.is_available()
+
+
+def _late(deadline: float | None) -> bool:
+    """Whether the deadline, seconds since 1970 on any machine's clock, has passed."""
+    return deadline is not None and time.time() > deadline
+
+
 def _train_here(groups, options: dict[str, Any], progress: _Progress, deadline: float | None) -> None:
     for group in groups:
-        if deadline is not None and time.monotonic() > deadline:
+        if _late(deadline):
             return
         for attempt in range(1, TRIES + 1):
             try:
@@ -161,7 +181,7 @@ def _train_one(group, options: dict[str, Any], progress: _Progress, deadline: fl
             finished |= {run.config.run_id for run in evaluation.finished}
             progress.tell(f"; step {evaluation.step:,}, {training.steps_per_second * len(group):,.0f} model-steps a "
                           "second", every=30)
-            if deadline is not None and time.monotonic() > deadline:
+            if _late(deadline):
                 break
     finally:
         progress.add([run for run in training.runs() if run.config.run_id not in finished and run.last_step > 0])
@@ -171,14 +191,16 @@ def _train_there(groups, executor: Executor, options: dict[str, Any], progress: 
                  deadline: float | None) -> None:
     waiting, running = [(group, 1) for group in groups], {}
     while waiting or running:
-        late = deadline is not None and time.monotonic() > deadline
-        while waiting and not late:
-            group, attempt = waiting.pop()
-            running[executor.submit(train_group, list(group), options)] = (group, attempt)
-        for future in [future for future in running if future.done()]:
-            group, attempt = running.pop(future)
+        if _late(deadline):
+            waiting = []
+            running = {task: of for task, of in running.items() if not _withdraw(task)}
+        for group, attempt in waiting:
+            running[executor.submit(train_group, list(group), options, deadline, attempt)] = (group, attempt)
+        waiting = []
+        for task in [task for task in running if task.done()]:
+            group, attempt = running.pop(task)
             try:
-                runs = future.result()
+                runs = task.result()
             except Exception as error:  # whatever a cluster can say: it is kept, and the cohort is tried again
                 runs = []
                 progress.say(f"{progress.study.name}: a cohort failed ({error}), try {attempt} of {TRIES}")
@@ -187,15 +209,28 @@ def _train_there(groups, executor: Executor, options: dict[str, Any], progress: 
                 else:
                     progress.report.errors[tuple(c.run_id for c in group)] = repr(error)
             progress.add(runs)
-        if late and not running:
-            return
-        progress.tell(f"; {len(running)} cohorts under way", every=30)
+        progress.tell(f"; {len(running)} cohorts under way, {progress.rate:,.0f} model-steps a second", every=30)
         time.sleep(POLL)
 
 
-def train_group(group: list[RunConfig], options: dict[str, Any]) -> list[Run]:
-    """What a task of an executor does: train one cohort to its end. The runs travel without their weights."""
+def _withdraw(task: Any) -> bool:
+    """Cancel a job that waits in a batch system's queue, as submitit's say; elsewhere what begins late ends at once."""
+    queued = getattr(task, "state", "") == "PENDING"
+    if queued:
+        task.cancel()
+    return queued
+
+
+def train_group(group: list[RunConfig], options: dict[str, Any], deadline: float | None, attempt: int) -> list[Run]:
+    """What a task of an executor does: train one cohort to its end or the deadline. The runs travel without weights.
+
+    `attempt` only makes the arguments of a second try differ: Dask takes equal calls for one, and gives its old error.
+    """
+    if _late(deadline):
+        return []
     training = train(group, **options)
     for _ in training:
-        pass
-    return [Run(run.config, run.curves, run.settled, run.provenance) for run in training.runs()]
+        if _late(deadline):
+            break
+    return [Run(run.config, run.curves, run.settled, run.provenance) for run in training.runs()
+            if run.last_step or not run.config.n_steps]

@@ -3,20 +3,21 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from samples import run_python
 
 from grokbook import RunConfig, Store, studies
 from grokbook.models import initial_weights
 from grokbook.run import METRICS, evaluation_steps
 from grokbook.sweep import keep_weights, sweep
-from grokbook.training import train_all
+from grokbook.training import train, train_all
 
 QUICK = RunConfig(p=7, d_h=8, D_train=20, n_steps=40)
 CONFIGS = tuple(QUICK.replace(d_h=d_h, seed=seed) for d_h in (4, 8) for seed in range(3))
@@ -37,7 +38,6 @@ def assert_as_trained_here(store: Store) -> None:
     assert len(stored) == len(store.frame()) == len(CONFIGS)
     for run in expected:
         np.testing.assert_array_equal(stored[run.config.run_id], np.stack([run.curves[name] for name in METRICS]))
-
 
 
 def test_the_networks_that_chapters_open_keep_their_weights(tmp_path, monkeypatch):
@@ -84,7 +84,13 @@ def test_progress_tells_runs_and_time(tmp_path):
     assert said[-1].startswith("small: 6 of 6 runs") and "min left" in said[0]
 
 
-def test_a_budget_ends_a_sweep_cleanly_and_keeps_what_was_followed(tmp_path):
+@pytest.fixture
+def compiled() -> None:
+    """What a first training compiles takes longer than the budgets of these tests."""
+    train_all([QUICK])
+
+
+def test_a_budget_ends_a_sweep_cleanly_and_keeps_what_was_followed(compiled, tmp_path):
     long = studies.Study("long", "laptop", "ours", (QUICK.replace(n_steps=10**7, stop_early=False),))
     start = time.monotonic()
     report = sweep(long, Store(tmp_path), budget=2, say=quiet)
@@ -92,28 +98,35 @@ def test_a_budget_ends_a_sweep_cleanly_and_keeps_what_was_followed(tmp_path):
     assert Store(tmp_path).frame().last_step.item() == report.model_steps > 0
 
 
+KILLED = studies.Study("killed", "laptop", "ours",
+                       tuple(QUICK.replace(seed=seed, n_steps=4000) for seed in range(48)))
+
+
 def test_five_kills_lose_no_finished_run_and_leave_no_duplicate(tmp_path):
-    code = ("from tests.test_sweep import *\n"
-            "print('ready', flush=True)\n"
-            f"sweep(KILLED, Store({str(tmp_path)!r}), cohort=2)")
+    """Each comes at a random moment after the process has stored something, so while it trains what follows."""
+    code = ("from grokbook import RunConfig, Store, studies, sweep\n"
+            f"study = studies.Study('killed', 'laptop', 'ours', {KILLED.configs!r})\n"
+            f"sweep.sweep(study, Store({str(tmp_path)!r}), cohort=2)")
     finished: set[str] = set()
     for attempt in range(5):
-        command = [sys.executable, "-c", code]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            assert process.stdout and process.stdout.readline()
-            time.sleep(random.Random(attempt).uniform(0.2, 2.5))
-            process.send_signal(signal.SIGKILL)
-        now = set(Store(tmp_path).frame().run_id) if any(tmp_path.glob("*/*.parquet")) else set()
-        assert finished <= now
+        process, before = run_python(code), shards(tmp_path)
+        while process.poll() is None and shards(tmp_path) == before:
+            time.sleep(0.01)
+        time.sleep(random.Random(attempt).uniform(0, 0.3))
+        process.kill()
+        _, said = process.communicate()
+        assert process.returncode == -signal.SIGKILL, said
+        now = set(Store(tmp_path).frame().run_id)
+        assert finished < now and len(now) < len(KILLED)
         finished = now
     report = sweep(KILLED, Store(tmp_path), say=quiet)
     assert report.present == len(finished) and report.trained == len(KILLED) - len(finished) and report.left == 0
-    rows = [pq.read_metadata(shard).num_rows for shard in tmp_path.glob("*/*.parquet")]
+    rows = [pq.read_metadata(shard).num_rows for shard in shards(tmp_path)]
     assert sum(rows) == len(Store(tmp_path).frame()) == len(KILLED)
 
 
-KILLED = studies.Study("killed", "laptop", "ours",
-                       tuple(QUICK.replace(seed=seed, n_steps=1000) for seed in range(12)))
+def shards(folder: Path) -> set[Path]:
+    return set(folder.glob("*/*.parquet"))
 
 
 def test_threads_train_the_same_rows(tmp_path):
@@ -121,6 +134,59 @@ def test_threads_train_the_same_rows(tmp_path):
         report = sweep(STUDY, Store(tmp_path), pool, cohort=2, say=quiet)
     assert report.trained == 6
     assert_as_trained_here(Store(tmp_path))
+
+
+def test_a_budget_ends_an_executors_tasks_too(compiled, tmp_path):
+    """One trains and is cut, five wait: they end as soon as they begin."""
+    long = studies.Study("long", "laptop", "ours", tuple(QUICK.replace(n_steps=10**7, stop_early=False, seed=seed)
+                                                         for seed in range(6)))
+    with ThreadPoolExecutor(1) as pool:
+        report = sweep(long, Store(tmp_path), pool, cohort=1, budget=2, say=quiet)
+    assert (report.trained, report.cut, report.left) == (0, 1, 6) and not report.errors
+    assert len(Store(tmp_path).frame()) == 1
+    assert report.seconds < 60
+
+
+class Job(Future):
+    """What a batch system's queue holds."""
+
+    state = "PENDING"
+
+
+class Queue:
+    """A batch system that begins its first job and no other."""
+
+    def __init__(self):
+        self.jobs: list[Job] = []
+
+    def submit(self, function, /, *arguments):
+        self.jobs.append(Job())
+        if len(self.jobs) == 1:
+            self.jobs[0].state = "RUNNING"
+            Timer(1.0, lambda: self.jobs[0].set_result(function(*arguments[:2], None, 1))).start()
+        return self.jobs[-1]
+
+
+def test_at_the_end_of_a_budget_jobs_in_a_queue_are_cancelled_and_what_runs_is_kept(tmp_path):
+    queue = Queue()
+    report = sweep(STUDY, Store(tmp_path), queue, cohort=2, budget=0.5, say=quiet)
+    assert [job.cancelled() for job in queue.jobs] == [False, True, True, True]
+    assert (report.trained, report.left) == (2, 4) and not report.errors
+
+
+@pytest.mark.parametrize("device, sizes", [("cpu", [8] * 6), ("cuda", [48])])
+def test_a_cuda_device_is_given_all_of_a_shape_at_once(device, sizes, tmp_path):
+    given = []
+
+    class Nowhere:
+        def submit(self, function, group, /, *arguments):
+            given.append(len(group))
+            nothing: Future = Future()
+            nothing.set_result([])
+            return nothing
+
+    sweep(KILLED, Store(tmp_path), Nowhere(), device=device, say=quiet)
+    assert given == sizes
 
 
 class Unlucky:
@@ -172,6 +238,23 @@ def test_a_dask_cluster_that_loses_a_worker_trains_the_same_rows(tmp_path):
         report = sweep(STUDY, Store(tmp_path), client, cohort=1, say=kill_one)
     assert killed and report.trained == 6 and not report.errors
     assert_as_trained_here(Store(tmp_path))
+
+
+def test_a_cohort_that_fails_is_tried_again_on_dask_too(tmp_path, monkeypatch):
+    """It takes equal calls for one, and would give the first one's error again."""
+    distributed = pytest.importorskip("distributed")
+    calls = []
+
+    def fail_once(group, **options):
+        calls.append(group)
+        if len(calls) == 1:
+            raise RuntimeError("the node went away")
+        return train(group, **options)
+
+    monkeypatch.setattr("grokbook.sweep.train", fail_once)
+    with distributed.Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+        report = sweep(STUDY, Store(tmp_path), client, say=quiet)
+    assert (report.trained, len(calls)) == (6, 3) and not report.errors
 
 
 def test_submitits_local_executor_trains_the_same_rows(tmp_path):
