@@ -136,10 +136,13 @@ def parameters(source: Path) -> dict[str, Parameter]:
 def checked(source: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """The chapter's parameters, defaults replaced by `values`.
 
-    Raises ValueError for a name that the chapter does not have, TypeError for a value of the wrong type.
+    Raises ValueError for a name that the chapter does not have and for values that its `config` refuses, TypeError for
+    a value of the wrong type.
     """
     known = _known(source, values)
-    return {name: typed(name, p.kind, values.get(name, p.default)) for name, p in known.items()}
+    every_value = {name: typed(name, p.kind, values.get(name, p.default)) for name, p in known.items()}
+    _make_config(source, every_value)
+    return every_value
 
 
 def grid(source: Path, texts: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
@@ -153,6 +156,8 @@ def grid(source: Path, texts: Mapping[str, Sequence[str]]) -> dict[str, dict[str
     known = _known(source, texts)
     choices = [[known[name].parse(text) for text in texts[name]] for name in texts]
     combinations = [dict(zip(texts, choice, strict=True)) for choice in itertools.product(*choices)]
+    for values in combinations:
+        checked(source, values)
     return {_name(source, values): values for values in combinations}
 
 
@@ -207,6 +212,19 @@ def _known(source: Path, names: Iterable[str]) -> dict[str, Parameter]:
             valid = ", ".join(f"{p.name} ({p.help})" for p in known.values()) or "none"
             raise ValueError(f"{name} is not a parameter of chapter {source.stem}; valid: {valid}")
     return known
+
+
+def _make_config(source: Path, values: Mapping[str, Any]) -> None:
+    """Run the cell in which a chapter makes its `config` of its parameters, as far as that line, if it has one.
+
+    Only that cell knows the task and the network, so only its RunConfig can tell which values are out of range.
+    """
+    for cell in read(source).cells:
+        if cell.cell_type == "code" and re.search("^config = ", cell.source, re.MULTILINE):
+            lines = ast.parse(cell.source).body
+            end = next(k for k, line in enumerate(lines, 1) if ast.unparse(line).startswith("config = "))
+            exec(compile(ast.Module(lines[:end], []), source.name, "exec"), dict(values))
+            return
 
 
 def _name(source: Path, values: Mapping[str, Any]) -> str:

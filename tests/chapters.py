@@ -22,6 +22,9 @@ from pathlib import Path
 
 import ipywidgets
 import plotly.graph_objects as go
+from grokbook import RunConfig
+
+config = RunConfig(n_steps=n)
 
 # %%
 Path("ran_in").write_text(sys.prefix)

@@ -97,6 +97,20 @@ def test_a_grid_holds_every_combination_under_a_name_of_its_own(sample: Path):
     assert book.grid(sample, {}) == {"07_sample": {}}
 
 
+@pytest.mark.parametrize("name, good, bad, message", [
+    ("01", {"D_train": "12769"}, {"D_train": "12770"}, "D_train=12770 is outside the table; valid: 1 to 12769 pairs"),
+    ("02", {"d_h": "100"}, {"d_h": "101"}, "d_h=101 is not divisible by n_heads=4"),
+    ("07", {"d_h": "101"}, {"D_train": "9313"}, "D_train=9313 is outside the table; valid: 1 to 9312 pairs"),
+])
+def test_a_grid_with_a_value_that_a_chapters_network_cannot_have_is_refused(name, good, bad, message, capsys):
+    """Each chapter's own network decides: that of 07 has one head, and its table fewer pairs."""
+    source = book.find(name)
+    assert len(book.grid(source, {key: [value] for key, value in good.items()})) == 1
+    with pytest.raises(ValueError, match=message):
+        book.grid(source, {key: [value] for key, value in bad.items()})
+    assert not capsys.readouterr().out  # what follows the config in its cell does not run
+
+
 def test_a_chapter_runs_with_the_values_it_is_given(executed: Path):
     assert printed(executed).startswith("sum 10.0")
 

@@ -45,6 +45,7 @@ def test_rerun_runs_every_combination_and_tells_which_failed(notebooks: Path):
     ("m=1", "Error: m is not a parameter of chapter 07_sample; valid: n (how many terms"),
     ("n=4,many", "Error: n='many' is of type str; n takes int"),
     ("n", "Error: --set n sets nothing; valid: --set NAME=VALUE"),
+    ("n=4,-1", "Error: n_steps=-1 is too small; valid: 0 or more"),
 ])
 def test_rerun_refuses_what_a_chapter_cannot_take_and_runs_nothing(setting: str, sentence: str, notebooks: Path):
     result = grokbook("rerun", "07", "--set", setting)

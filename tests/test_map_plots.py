@@ -97,8 +97,13 @@ def test_a_cut_shows_every_run_the_mean_and_its_interval(runs):
     assert len(dots.y) == len(D_H) * 2 and "every run" in fig.layout.meta["caption"]
 
 
-def test_sizes_without_a_run_are_left_out_of_a_cut(runs):
-    assert list(plots.find(plots.accuracy_by_size(runs), metric="val_acc", role="mean")[0].x) == [8, 16, 32]
+def test_a_size_without_a_run_is_a_gap_in_a_cut_that_the_caption_names(runs):
+    between = runs.sel(d_h=[8, 32, 64, 16]).assign_coords(d_h=D_H)  # (32, 2000) is the one without
+    fig = plots.accuracy_by_size(between)
+    line, *others = plots.find(fig, metric="val_acc", role="mean")
+    assert list(line.x) == D_H and np.isnan(line.y).tolist() == [False, False, True, False] and not line.connectgaps
+    assert not any(np.isnan(other.y).any() for other in others)
+    assert "Not trained: d_h 32 at D_train 2,000." in fig.layout.meta["caption"]
 
 
 def test_memory_shows_pairs_and_bits(random):

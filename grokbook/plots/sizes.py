@@ -25,6 +25,8 @@ OTHERS = {2.0: "language models", 2.16: "feed-forward networks"}
 def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden size") -> go.Figure:
     """Mean final accuracies against d_h, one column a D_train, with 95 % intervals over seeds.
 
+    A line has a gap where a size was not trained, and the caption names it.
+
     Raises:
         ValueError: runs that vary over more than d_h, D_train and seed.
     """
@@ -40,9 +42,8 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
     fig = make_subplots(rows=1, cols=len(columns), shared_yaxes=True, horizontal_spacing=0.02,
                         column_titles=list(columns))
     for column, data in enumerate(columns.values(), 1):
-        there = data.sel(d_h=((data["last_step"] >= 0).sum("seed") > 0).values)
         for metric in ACCURACIES:
-            fig.add_traces(_accuracy(there, metric, first=column == 1), rows=1, cols=column)
+            fig.add_traces(_accuracy(data, metric, first=column == 1), rows=1, cols=column)
     sizes = sorted({int(d_h) for data in columns.values() for d_h in data["d_h"].values})
     fig.update_xaxes(type="log", title_text="d_h", tickvals=[d for d in (4, 8, 16, 32, 64) if d <= max(sizes)],
                      ticktext=[str(d) for d in (4, 8, 16, 32, 64) if d <= max(sizes)],
@@ -53,7 +54,15 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
     every = xr.concat([data.drop_vars("D_train", errors="ignore") for data in columns.values()], "column",
                       join="outer", combine_attrs="drop_conflicts", fill_value={"last_step": -1, "settled": False})
     return frame(fig, title=title, plot_height=300, above=20,
-                 caption=caption(every, "Line: mean over seeds; band: its 95 % interval; dots: every run."))
+                 caption=caption(every, "Line: mean over seeds; band: its 95 % interval; dots: every run.",
+                                 _not_trained(columns)))
+
+
+def _not_trained(columns: Mapping[str, xr.Dataset]) -> str:
+    """A sentence that names the sizes without a run, column by column; empty if there are none."""
+    absent = {name: data["d_h"].values[(data["last_step"] < 0).all("seed").values] for name, data in columns.items()}
+    named = [f"d_h {', '.join(map(str, sizes))} at {name}" for name, sizes in absent.items() if len(sizes)]
+    return f"Not trained: {'; '.join(named)}." if named else ""
 
 
 def _accuracy(data: xr.Dataset, metric: str, first: bool) -> list[go.Scatter]:
