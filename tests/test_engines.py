@@ -14,7 +14,7 @@ from grokbook import models, tasks
 from grokbook.config import RunConfig
 from grokbook.run import METRICS
 from grokbook.training import ENGINES, engine_named, vmapped
-from grokbook.training.fused import shares
+from grokbook.training.fused import CACHE_BYTES, shares
 from grokbook.training.loss import exact_cross_entropy, plain_cross_entropy
 
 SMALL = RunConfig(p=11, d_h=8, D_train=60, n_steps=30)
@@ -28,7 +28,8 @@ def start(configs):
 def usual_loop(config: RunConfig, n_steps: int) -> tuple[torch.nn.Module, torch.Tensor]:
     """What everyone writes: nn.Module, autograd, torch.optim.AdamW, one network, float64. Its first gradient too.
 
-    That gradient is of the loss in a form that does not cancel, so that it has all its digits however small it is.
+    Only the loss is in a form that does not cancel, so that a gradient has all its digits however small it is. AdamW
+    divides a gradient by its size: of the digits that a small one lost it makes as large an error as of a large one's.
     """
     table, split = tasks.table(config), tasks.split(config)
     network = models.build(config, dtype=torch.float64)
@@ -36,21 +37,21 @@ def usual_loop(config: RunConfig, n_steps: int) -> tuple[torch.nn.Module, torch.
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.lr, betas=(0.9, 0.98),
                                   weight_decay=config.weight_decay)
     warmup = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: min((k + 1) / max(config.n_warmup, 1), 1))
-    lead = lead_of_the_rest(network(tokens), labels)
-    F.softplus(lead, threshold=500).mean().backward()  # by default it is a line from 20 on
+    exact_loss(network(tokens), labels).backward()
     gradient = torch.cat([named_gradient(network, name) for name in models.weight_shapes(config)])
     for _ in range(n_steps):
         optimiser.zero_grad()
-        F.cross_entropy(network(tokens), labels).backward()
+        exact_loss(network(tokens), labels).backward()
         optimiser.step()
         warmup.step()
     return network, gradient
 
 
-def lead_of_the_rest(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """log of the sum of e^l over the wrong classes, less the right class's logit: softplus of it is the loss."""
+def exact_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross entropy: softplus of the log of the sum of e^l over the wrong classes, less the right class's logit."""
     right = F.one_hot(labels, logits.shape[1]).bool()
-    return logits.masked_fill(right, -math.inf).logsumexp(1) - logits[right]
+    lead = logits.masked_fill(right, -math.inf).logsumexp(1) - logits[right]
+    return F.softplus(lead, threshold=500).mean()  # by default it is a line from 20 on
 
 
 def named_gradient(network: torch.nn.Module, name: str) -> torch.Tensor:
@@ -90,7 +91,18 @@ def test_gradients_and_a_hundred_steps_are_those_of_the_usual_loop(engine, confi
     trainer = engine_named(engine)([config], start([config]), "cpu", "float64")
     assert relative(trainer.gradient()[0], gradient.numpy()) < 1e-10
     trainer.advance(100)
-    np.testing.assert_allclose(trainer.weights(0), flat(network, config), rtol=1e-6, atol=1e-8)
+    # Steps depend on one another, and a hundred of them widen the rounding of the first: by 10⁵ in some networks.
+    assert relative(trainer.weights(0), flat(network, config)) < 1e-9
+
+
+@pytest.mark.parametrize("p, d_h, D_train", [(113, 64, 3000), (31, 32, 950)])
+def test_gradients_over_several_tiles_are_those_of_the_usual_loop(p, d_h, D_train):
+    """The random ones above fit one tile; these parts take a dozen, and two of which the last is not full."""
+    config = RunConfig(p=p, d_h=d_h, D_train=D_train)
+    trainer = engine_named("fused")([config], start([config]), "cpu", "float64")
+    (member,) = trainer.members
+    assert np.diff(member.bounds).max() * member.n_features * 8 > CACHE_BYTES
+    assert relative(trainer.gradient()[0], usual_loop(config, 0)[1].numpy()) < 1e-10
 
 
 @pytest.mark.parametrize("engine", ON_A_CPU)
