@@ -162,6 +162,16 @@ def test_progression_trend():
         return 0.4 - d_h / 400 if D <= 3000 else 0.1 + d_h / 200
     assert descent.judge_progression_trend(dd(falls)).verdict == "reproduced"
     assert descent.judge_progression_trend(dd(lambda d_h, D: d_h / 200)).verdict == "not reproduced"
+    assert descent.judge_progression_trend(dd(lambda d_h, D: falls(d_h, min(D, 4000)) if D != 3000 else d_h / 200)
+                                           ).verdict == "partly"
+
+
+def test_a_trend_that_drowns_in_the_spread_of_the_seeds_is_not_yet_measured():
+    """No fall seen is no proof that there is none: a flat curve of wide spread passes neither way."""
+    values = np.random.default_rng(0).uniform(size=(len(SIZES), len(DD), 3))
+    runs = cube(SIZES, DD, 3, lambda d_h, D, seed: typical("PROGRESSION") | {
+        "val_acc": rise(100, values[SIZES.index(d_h), DD.index(D), seed])})
+    assert descent.judge_progression_trend(runs).verdict == "not yet measured"
 
 
 def test_model_wise_grokking():
