@@ -55,7 +55,8 @@ def share_of_falls(means, n_seeds: int, n_draws: int = 400) -> float:
     return float((analysis.interval(xr.concat([held_out_fall(one) for one in runs], "draw"))["lo"] > 0).mean())
 
 
-@pytest.mark.parametrize("means", [[0.4] * 6, [0.05] * 6, [0.1, 0.2, 0.3, 0.4, 0.4, 0.4]], ids=["flat", "low", "rising"])
+@pytest.mark.parametrize("means", [[0.4] * 6, [0.05] * 6, [0.1, 0.2, 0.3, 0.4, 0.4, 0.4]],
+                         ids=["flat", "low", "rising"])
 @pytest.mark.parametrize("n_seeds", [3, 11])
 def test_a_curve_that_never_falls_is_rarely_called_a_fall(means, n_seeds):
     assert share_of_falls(means, n_seeds) < 0.08
