@@ -12,6 +12,9 @@ from grokbook.analysis.statistics import LEVEL
 N_BOOTSTRAP = 1000
 """Resamples of the seeds behind an interval."""
 
+PARTIAL = (0.1, 0.9)
+"""Mean accuracies between which a network knows a part."""
+
 EQUALLY_GOOD = 1e-4
 """Squared error, in accuracy, by which two fits may differ and still count as equally good."""
 
@@ -44,7 +47,7 @@ def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
 
 
 def partial_range(runs: xr.Dataset, *, metric: str = "val_acc",
-                  levels: tuple[float, float] = (0.1, 0.9)) -> pd.DataFrame:
+                  levels: tuple[float, float] = PARTIAL) -> pd.DataFrame:
     """D_train from where to where mean final accuracy is partial: columns `d_h`, `begin`, `end`, `width`, `n` runs.
 
     Read off the best rising fit (isotonic regression) with straight lines between the sizes measured; NaN where a level

@@ -4,6 +4,8 @@ Left of it a network cannot hold as many pairs as it takes to generalise, right 
 some hidden sizes; between two of them they are taken as straight on logarithmic axes.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -30,6 +32,12 @@ def star(capacity: pd.DataFrame, critical: pd.DataFrame) -> pd.Series:
     ends = [np.exp(found[0]) if len(found) else np.nan for found in (early, late)]
     return pd.Series({"d_h": np.exp(at[0]), "D_train": height, "d_h_lo": ends[0], "d_h_hi": ends[1],
                       "n_crossings": len(at)})
+
+
+def place(at: Mapping) -> str:
+    """A crossing in words, with the interval of its d_h; an end that was not measured is left open."""
+    lo, hi = ("open" if np.isnan(at[end]) else f"{at[end]:.1f}" for end in ("d_h_lo", "d_h_hi"))
+    return f"d_h {at['d_h']:.1f} [{lo}, {hi}], D_train {at['D_train']:,.0f}"
 
 
 def _roots(x: np.ndarray, y: np.ndarray) -> np.ndarray:
