@@ -9,6 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+FAR = 1e9
+"""Logarithm that stands for an open end: a line to it leaves the neighbouring size at once, so intervals widen."""
+
 
 def star(capacity: pd.DataFrame, critical: pd.DataFrame) -> pd.Series:
     """The crossing of D_mem (rising) with D_crit (falling) over d_h.
@@ -22,8 +25,9 @@ def star(capacity: pd.DataFrame, critical: pd.DataFrame) -> pd.Series:
     x = np.log(both["d_h"].to_numpy(float))
 
     def meet(mem: str, crit: str) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # an interval that is open below begins at −∞
-            return _roots(x, np.log(both[mem].to_numpy(float)) - np.log(both[crit].to_numpy(float)))
+        with np.errstate(divide="ignore"):  # an interval that is open below begins at 0
+            high = np.log(both[mem].to_numpy(float)) - np.log(both[crit].clip(lower=0).to_numpy(float))
+        return _roots(x, high.clip(-FAR, FAR))
 
     at, early, late = meet("D_mem", "D_crit"), meet("D_mem_hi", "lo"), meet("D_mem_lo", "hi")
     if not len(at):
