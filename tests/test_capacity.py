@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from maps import STEPS, cube
 
 from grokbook import RunConfig, analysis
+from grokbook.analysis.star import place
 
 ALL = 113**2
 
@@ -77,6 +78,11 @@ def test_an_open_end_of_a_critical_size_widens_the_interval_to_the_next_size():
     star = analysis.star(mem, crit)
     assert star["d_h"] == pytest.approx(np.exp(np.interp(np.log(2400), np.log(100 * d_h), np.log(d_h))))
     assert (star["d_h_lo"], star["d_h_hi"]) == (pytest.approx(16), pytest.approx(32))
+
+
+def test_a_crossing_in_words_leaves_an_unknown_end_open():
+    at = {"d_h": 20.94, "D_train": 3366.8, "d_h_lo": 19.21, "d_h_hi": np.nan}
+    assert place(at) == "d_h 20.9 [19.2, open], D_train 3,367"
 
 
 def test_lines_that_do_not_meet_have_no_star():
