@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from maps import STEPS, cube
 
 from grokbook import RunConfig, analysis
+from grokbook.analysis.star import place
 
 ALL = 113**2
 
@@ -68,6 +69,20 @@ def test_lines_that_are_straight_on_logarithmic_axes_meet_where_they_do(at, spre
     star = analysis.star(*tables(3000 * d_h / at, 3000 * np.sqrt(at / d_h), d_h, spread))
     assert star["d_h"] == pytest.approx(at) and star["D_train"] == pytest.approx(3000) and star["n_crossings"] == 1
     assert star["d_h_lo"] <= star["d_h"] + 1e-9 and star["d_h_hi"] >= star["d_h"] - 1e-9
+
+
+def test_an_open_end_of_a_critical_size_widens_the_interval_to_the_next_size():
+    d_h = np.array([8.0, 16, 32, 64])
+    mem, crit = tables(100 * d_h, np.full(4, 2400.0), d_h, 0.01)
+    crit["lo"], crit["hi"] = [2300, 2300, -np.inf, 2300], [2500, np.inf, 2500, 2500]
+    star = analysis.star(mem, crit)
+    assert star["d_h"] == pytest.approx(np.exp(np.interp(np.log(2400), np.log(100 * d_h), np.log(d_h))))
+    assert (star["d_h_lo"], star["d_h_hi"]) == (pytest.approx(16), pytest.approx(32))
+
+
+def test_a_crossing_in_words_leaves_an_unknown_end_open():
+    at = {"d_h": 20.94, "D_train": 3366.8, "d_h_lo": 19.21, "d_h_hi": np.nan}
+    assert place(at) == "d_h 20.9 [19.2, open], D_train 3,367"
 
 
 def test_lines_that_do_not_meet_have_no_star():

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from maps import cube
 
 from grokbook import analysis
-from grokbook.analysis.descent import depth
+from grokbook.analysis.descent import depth, held_out_fall
 
 SIZES = [4, 8, 12, 16, 24, 32, 48, 64]
 VALLEY = [0.2, 0.5, 0.4, 0.1, 0.02, 0.1, 0.6, 0.9]
@@ -45,6 +46,31 @@ def test_a_rising_curve_is_rarely_called_a_descent():
     rng = np.random.default_rng(2)
     alarms = [analysis.double_descent(noisy(RISING, rng, n_seeds=3)).iloc[0]["p"] < 0.05 for _ in range(200)]
     assert np.mean(alarms) < 0.12
+
+
+def share_of_falls(means, n_seeds: int, n_draws: int = 400) -> float:
+    """Share of draws of noisy runs in which the 95 % interval of the held-out fall lies above zero."""
+    noise = 0.1 * np.random.default_rng(3).normal(size=(n_draws, len(means), n_seeds))
+    runs = xr.DataArray(np.clip(np.array(means)[:, None] + noise, 0, 1), dims=("draw", "d_h", "seed"))
+    return float((analysis.interval(xr.concat([held_out_fall(one) for one in runs], "draw"))["lo"] > 0).mean())
+
+
+@pytest.mark.parametrize("means", [[0.4] * 6, [0.05] * 6, [0.1, 0.2, 0.3, 0.4, 0.4, 0.4]],
+                         ids=["flat", "low", "rising"])
+@pytest.mark.parametrize("n_seeds", [3, 11])
+def test_a_curve_that_never_falls_is_rarely_called_a_fall(means, n_seeds):
+    assert share_of_falls(means, n_seeds) < 0.08
+
+
+def test_a_planted_fall_is_found_in_most_draws_of_three_seeds():
+    assert share_of_falls([0.1, 0.7, 0.6, 0.4, 0.3, 0.2], 3) > 0.6
+
+
+def test_the_peak_is_that_of_the_other_seeds():
+    values = xr.DataArray([[0.0, 0.0, 0.9], [0.5, 0.5, 0.0], [0.1, 0.2, 0.3]], dims=("d_h", "seed"))
+    assert held_out_fall(values).values == pytest.approx([0.0 - 0.1, 0.0 - 0.2, 0.0 - 0.3])
+    with pytest.raises(ValueError, match="1 seeds have every d_h; valid: two or more"):
+        held_out_fall(values.isel(seed=[1]))
 
 
 def test_cells_without_runs_are_left_out_and_one_seed_is_not_tested():

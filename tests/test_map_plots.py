@@ -66,7 +66,10 @@ def test_lines_and_star_are_those_of_the_analysis(runs, random):
     assert only(fig, role="star").y[0] == pytest.approx(star["D_train"])
     place = only(fig, role="star").x[0]
     assert 8 * 2**place == pytest.approx(star["d_h"])  # the sizes double from column to column
-    assert f"{star['d_h']:.1f}" in fig.layout.meta["caption"]
+    lo, hi = (place + sign * getattr(only(fig, role="star").error_x, side)[0]
+              for sign, side in ((-1, "arrayminus"), (1, "array")))
+    assert [8 * 2**lo, 8 * 2**hi] == pytest.approx([star["d_h_lo"], star["d_h_hi"]]) and lo < place < hi
+    assert f"d_h {star['d_h']:.1f} [{star['d_h_lo']:.1f}, {star['d_h_hi']:.1f}]" in fig.layout.meta["caption"]
 
 
 def test_the_caption_counts_what_is_not_there(runs):
@@ -97,13 +100,31 @@ def test_a_cut_shows_every_run_the_mean_and_its_interval(runs):
     assert len(dots.y) == len(D_H) * 2 and "every run" in fig.layout.meta["caption"]
 
 
-def test_a_size_without_a_run_is_a_gap_in_a_cut_that_the_caption_names(runs):
-    between = runs.sel(d_h=[8, 32, 64, 16]).assign_coords(d_h=D_H)  # (32, 2000) is the one without
-    fig = plots.accuracy_by_size(between)
-    line, *others = plots.find(fig, metric="val_acc", role="mean")
-    assert list(line.x) == D_H and np.isnan(line.y).tolist() == [False, False, True, False] and not line.connectgaps
-    assert not any(np.isnan(other.y).any() for other in others)
-    assert "Not trained: d_h 32 at D_train 2,000." in fig.layout.meta["caption"]
+def test_a_size_without_a_run_is_a_gap_in_a_cut_and_is_named():
+    runs = cube(D_H, [2000, 4000], 2, lambda d_h, D, seed: None if (d_h, D) == (16, 4000) else typical("GROKKING"))
+    fig = plots.accuracy_by_size(runs)
+    whole, gap = plots.find(fig, metric="val_acc", role="mean")
+    assert list(gap.x) == list(whole.x) == D_H and gap.connectgaps is None
+    assert np.isnan(gap.y).tolist() == [False, True, False, False] and not np.isnan(whole.y).any()
+    assert "Not trained: d_h 16 at D_train 4,000." in fig.layout.meta["caption"]
+
+
+def test_sizes_of_a_study_without_any_run_are_named(runs, random):
+    absent = {"never_trained": {"d_h": [36, 44], "D_train": [2200]}}
+    some, memory = runs.assign_attrs(absent), random.assign_attrs(absent)
+    for fig in (plots.accuracy_by_size(some), plots.zone_map(some), plots.atlas(some, budgets=(5_000,)),
+                plots.memory(memory)):
+        assert "without any run so far: d_h 36, 44." in fig.layout.meta["caption"]
+    assert "d_h 36, 44; D_train 2200." in plots.final_accuracy(some).layout.meta["caption"]
+    assert "without any run" not in plots.zone_map(runs).layout.meta["caption"]
+
+
+def test_what_one_of_two_columns_lacks_is_named_by_column():
+    few = cube([8, 32], [3000], 2, lambda *_: typical("GROKKING")).assign_attrs(never_trained={"d_h": [16, 36]})
+    many = cube([8, 16, 32], [3000], 2, lambda *_: typical("GROKKING")).assign_attrs(never_trained={"d_h": [36]})
+    said = plots.compare_by_size({"one": few.sel(D_train=3000), "two": many.sel(D_train=3000)}, title="")
+    assert "Not trained: d_h 16 at one. In the study, but without any run so far: d_h 36. " in (
+        said.layout.meta["caption"] + " ")
 
 
 def test_memory_shows_pairs_and_bits(random):

@@ -48,6 +48,14 @@ def test_a_study_knows_what_is_missing_and_loads_what_is_there(tmp_path):
     store.write([longer], "another")
     assert study.missing(store) == [configs[0], configs[2]]
     assert study.load(store)["seed"].values.tolist() == [1] and study.load(store)["step"].max() == 30
+    assert study.load(store).attrs["never_trained"] == {"d_h": [], "D_train": []}
+
+
+def test_sizes_without_any_run_are_told_apart_from_those_of_no_study(tmp_path):
+    configs = tuple(RunConfig(p=7, D_train=D, d_h=d_h, n_steps=30) for d_h in (4, 8, 12) for D in (20, 25))
+    study, store = studies.Study("small", "laptop", "ours", configs), Store(tmp_path)
+    store.write([fake_run(configs[0]), fake_run(configs[3])], "another")
+    assert study.load(store).attrs["never_trained"] == {"d_h": [12], "D_train": []}
 
 
 def test_part_of_a_study_is_chosen_by_values():

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from maps import STEPS, cube, rise, typical
 
-from grokbook import RunConfig, claims, studies
+from grokbook import RunConfig, analysis, claims, studies
 from grokbook.analysis import Zone
 from grokbook.claims import descent, grokking, memory, zones
 from grokbook.claims.card import TooLittle
@@ -48,8 +48,17 @@ def test_bits_are_judged_by_their_distance_from_two():
 def test_commutative_labels(factor, verdict):
     plain = remembering([0.1, 0.3, 0.6], task="random-ordered")
     both = xr.concat([plain.assign(train_acc=plain["train_acc"] * factor), plain], "task",
-                     combine_attrs="drop").assign_coords(task=["random", "random-ordered"])
+                     combine_attrs="drop_conflicts").assign_coords(task=["random", "random-ordered"])
     assert memory.judge_commutative(both).verdict == verdict
+
+
+def test_twice_the_bits_a_label_can_be_more_than_twice_the_right_answers():
+    losses = {"random": np.log(113) - 3 * np.log(2), "random-ordered": np.log(113) - 1.5 * np.log(2)}
+    both = xr.concat([remembering([0.36] * 3, task="random", loss=losses["random"]),
+                      remembering([0.15] * 3, task="random-ordered", loss=losses["random-ordered"])], "task",
+                     combine_attrs="drop_conflicts").assign_coords(task=list(losses))
+    sentence = memory.judge_commutative(both).sentence
+    assert "d_h 8: 2.39" in sentence and "d_h 8: 3.00 and 1.50" in sentence and "no bound" in sentence
 
 
 def four(zone_of, n_seeds=5):
@@ -110,6 +119,18 @@ def test_the_papers_sketch_would_be_reproduced():
     assert "cross 1 times" in measured.sentence
 
 
+def test_a_critical_size_that_falls_left_of_the_crossing_alone_does_not_fall():
+    random = cube([4, 8, 12, 16, 24, 32, 64], ALL, 3,
+                  lambda d_h, D, seed: {"train_acc": min(1, 200 * d_h / 12769) + seed * 1e-4}, task="random")
+
+    def flat(d_h, D, seed):
+        return {"train_acc": rise(100), "val_acc": rise(9_000, float(D > (3300 if d_h > 16 else 5500 - 150 * d_h)))}
+    runs = cube([4, 8, 12, 16, 24, 32, 64], [1000, 2000, 2600, 3000, 3400, 3600, 4000, 5000, 6000], 2, flat)
+    measured = zones.judge_zone_map(runs, random)
+    assert measured.verdict == "partly" and "the intervals overlap" in measured.sentence
+    assert analysis.critical_size(runs)["D_crit"].iloc[0] > analysis.critical_size(runs)["D_crit"].iloc[-1]
+
+
 def test_a_map_with_few_cells_is_not_judged():
     with pytest.raises(TooLittle, match="it takes 50"):
         zones.judge_zone_map(cube([4, 8], [1000], 3, lambda *_: typical("GROKKING")),
@@ -123,6 +144,7 @@ def test_a_settled_map_and_one_that_still_moves():
                 lambda d_h, D, seed: late if D > 4000 else typical("UNGROKKING"))
     measured = zones.judge_time_axis(runs)
     assert measured.verdict == "not reproduced" and "28 runs generalise only after 20,000" in measured.sentence
+    assert "Of 56 cells" in measured.sentence and "14 (25.0%) from 20,000 to 40,000 steps" in measured.sentence
 
 
 def test_another_recipe_is_judged_by_the_zones_it_keeps():
@@ -162,6 +184,16 @@ def test_progression_trend():
         return 0.4 - d_h / 400 if D <= 3000 else 0.1 + d_h / 200
     assert descent.judge_progression_trend(dd(falls)).verdict == "reproduced"
     assert descent.judge_progression_trend(dd(lambda d_h, D: d_h / 200)).verdict == "not reproduced"
+    assert descent.judge_progression_trend(dd(lambda d_h, D: falls(d_h, min(D, 4000)) if D != 3000 else d_h / 200)
+                                           ).verdict == "partly"
+
+
+def test_a_trend_that_drowns_in_the_spread_of_the_seeds_is_not_yet_measured():
+    """No fall seen is no proof that there is none: a flat curve of wide spread passes neither way."""
+    values = np.random.default_rng(0).uniform(size=(len(SIZES), len(DD), 3))
+    runs = cube(SIZES, DD, 3, lambda d_h, D, seed: typical("PROGRESSION") | {
+        "val_acc": rise(100, values[SIZES.index(d_h), DD.index(D), seed])})
+    assert descent.judge_progression_trend(runs).verdict == "not yet measured"
 
 
 def test_model_wise_grokking():
@@ -178,6 +210,28 @@ def test_model_wise_grokking():
 def test_the_harder_task(square, verdict):
     add = dd(lambda d_h, D: d_h / 70)
     assert descent.judge_harder_task(dd(square).sel(D_train=[3000]), add).verdict == verdict
+
+
+def test_a_harder_task_that_is_only_noisier_has_no_deeper_descent():
+    """Where neither task has a valley, the depth of the noisier one is still above the other in most resamples."""
+    rng = np.random.default_rng(5)
+    add, alarms = dd(lambda d_h, D: 0.5), 0
+    for _ in range(60):
+        values = np.clip(0.5 + 0.2 * rng.normal(size=(len(SIZES), 3)), 0, 1)
+        square = cube(SIZES, [3000], 3, lambda d_h, D, seed, values=values: {"val_acc": values[SIZES.index(d_h), seed]})
+        alarms += descent.judge_harder_task(square, add).verdict == "reproduced"
+    assert alarms <= 6, alarms
+
+
+def test_what_the_paper_names_is_measured_beside_it():
+    runs = dd(valley)
+    descent_said = descent.judge_double_descent(runs).sentence
+    assert "0.06 at d_h 24, 32 (2,600 pairs); 0.06 at d_h 32 (3,000 pairs)" in descent_said
+    assert "0.06 at d_h 24 (3,000 pairs)" in descent.judge_harder_task(runs.sel(D_train=[3000]), runs).sentence
+    uneven = descent.judge_double_descent(dd(lambda d_h, D: d_h / 100)).sentence
+    assert "0.25 to 0.33 at d_h 24, 32 (2,600 pairs)" in uneven
+    rising = cube([32, 64], [2600, 3000, 3600, 4000], 3, lambda d_h, D, seed: {"val_acc": float(D > 3300) * 0.97})
+    assert "0.00 at (64, 3000), 0.97 at (32, 4000)" in grokking.judge_critical_size(rising).sentence
 
 
 def test_semi_grokking_needs_single_runs_that_are_partial():

@@ -12,6 +12,9 @@ from grokbook.analysis.statistics import LEVEL
 N_BOOTSTRAP = 1000
 """Resamples of the seeds behind an interval."""
 
+PARTIAL = (0.1, 0.9)
+"""Mean accuracies between which a network knows a part."""
+
 EQUALLY_GOOD = 1e-4
 """Squared error, in accuracy, by which two fits may differ and still count as equally good."""
 
@@ -24,9 +27,10 @@ def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
     `runs` has the dimensions d_h, D_train, seed, step. Returns one row a d_h with columns
 
     - `d_h`, `D_crit`, and `n`, the number of seeds;
-    - `lo`, `hi`: 95 % over resampled seeds, and never narrower than the measured sizes allow: if accuracy jumps from 0
-      to 1 between two of them, the interval spans the gap. An infinite end lies outside the sizes measured; NaN with
-      fewer than two seeds;
+    - `lo`, `hi`: 95 % over resampled seeds, widened to measured sizes. How accuracy rises between two of them was not
+      observed, and a logistic curve would put the crossing where its tails fit, to a few pairs; so the interval holds
+      both that crossing and the sizes between which the best rising fit passes one half. An infinite end lies outside
+      the sizes measured; NaN with fewer than two seeds;
     - `censored`: empty where D_crit was measured, else why it is NaN: `below` or `above` the sizes measured, `falling`
       (accuracy is over a half at the smallest size and under it at the largest), `no data`.
 
@@ -43,7 +47,7 @@ def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
 
 
 def partial_range(runs: xr.Dataset, *, metric: str = "val_acc",
-                  levels: tuple[float, float] = (0.1, 0.9)) -> pd.DataFrame:
+                  levels: tuple[float, float] = PARTIAL) -> pd.DataFrame:
     """D_train from where to where mean final accuracy is partial: columns `d_h`, `begin`, `end`, `width`, `n` runs.
 
     Read off the best rising fit (isotonic regression) with straight lines between the sizes measured; NaN where a level
@@ -91,15 +95,32 @@ def _censored(accuracy: np.ndarray) -> str:
 
 
 def _resampled(sizes: np.ndarray, accuracy: np.ndarray) -> dict:
-    """The percentile interval of D_crit over seeds drawn with replacement; the same numbers at every call."""
+    """The percentile interval of D_crit over seeds drawn with replacement, from a measured size to a measured size.
+
+    The same numbers at every call.
+    """
     n = len(accuracy)
     if n == 1:
         return {}
     draws = np.random.default_rng(0).integers(n, size=(N_BOOTSTRAP, n))
     lo, _, hi = _fit(sizes, accuracy[draws])
+    below, above = _gap(sizes, accuracy[draws])
+    lo, hi = np.minimum(lo, below), np.maximum(hi, above)
     # An order statistic is never a blend of a finite value and an infinite one.
-    return {"lo": np.quantile(lo, (1 - LEVEL) / 2, method="inverted_cdf"),
-            "hi": np.quantile(hi, (1 + LEVEL) / 2, method="inverted_cdf")}
+    lo = np.quantile(lo, (1 - LEVEL) / 2, method="inverted_cdf")
+    hi = np.quantile(hi, (1 + LEVEL) / 2, method="inverted_cdf")
+    return {"lo": sizes[sizes <= lo].max(initial=-np.inf), "hi": sizes[sizes >= hi].min(initial=np.inf)}
+
+
+def _gap(sizes: np.ndarray, accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The neighbouring sizes between which the best rising fit to each sample (sample, seed, D_train) passes one half.
+
+    An isotonic fit is under a level up to where the running sum of what lies above the level is least.
+    """
+    above = np.cumsum(np.nansum(accuracy - 0.5, axis=1), axis=1)
+    first = np.pad(above, ((0, 0), (1, 0))).argmin(axis=1)
+    ends = np.concatenate([[-np.inf], sizes, [np.inf]])
+    return ends[first], ends[first + 1]
 
 
 def _fit(sizes: np.ndarray, accuracy: np.ndarray) -> np.ndarray:

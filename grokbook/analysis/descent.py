@@ -47,6 +47,26 @@ def double_descent(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
+def held_out_fall(accuracy: xr.DataArray) -> xr.DataArray:
+    """By how much each seed falls from the peak to the last size, the peak being that of the other seeds' mean.
+
+    `accuracy` has the dimensions d_h, ascending, and seed; seeds that were not trained at every size are left out. The
+    null is a curve that never falls. The peak of noisy means lies above the last one by chance alone, while a seed that
+    had no part in choosing it falls by nothing on average where the curve is flat, and by less than nothing where it
+    rises. Over flat curves the 95 % interval of the mean lies above zero in up to 6 of 100, not 2.5: choices of the
+    peak share seeds.
+
+    Raises:
+        ValueError: fewer than two such seeds.
+    """
+    values = accuracy.transpose("seed", "d_h").dropna("seed")
+    n, seeds = len(values), np.arange(len(values))
+    if n < 2:
+        raise ValueError(f"{n} seeds have every d_h; valid: two or more")
+    others = (values.values.sum(axis=0) - values.values) / (n - 1)
+    return values.isel(d_h=-1).copy(data=values.values[seeds, others.argmax(axis=1)] - values.values[:, -1])
+
+
 def _row(accuracy: xr.DataArray) -> dict:
     cells = {int(d_h): values[~np.isnan(values)] for d_h, values in zip(accuracy["d_h"].values, accuracy.values,
                                                                         strict=True)}

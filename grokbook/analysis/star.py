@@ -4,8 +4,13 @@ Left of it a network cannot hold as many pairs as it takes to generalise, right 
 some hidden sizes; between two of them they are taken as straight on logarithmic axes.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
+
+FAR = 1e9
+"""Logarithm that stands for an open end: a line to it leaves the neighbouring size at once, so intervals widen."""
 
 
 def star(capacity: pd.DataFrame, critical: pd.DataFrame) -> pd.Series:
@@ -20,8 +25,9 @@ def star(capacity: pd.DataFrame, critical: pd.DataFrame) -> pd.Series:
     x = np.log(both["d_h"].to_numpy(float))
 
     def meet(mem: str, crit: str) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # an interval that is open below begins at −∞
-            return _roots(x, np.log(both[mem].to_numpy(float)) - np.log(both[crit].to_numpy(float)))
+        with np.errstate(divide="ignore"):  # an interval that is open below begins at 0
+            high = np.log(both[mem].to_numpy(float)) - np.log(both[crit].clip(lower=0).to_numpy(float))
+        return _roots(x, high.clip(-FAR, FAR))
 
     at, early, late = meet("D_mem", "D_crit"), meet("D_mem_hi", "lo"), meet("D_mem_lo", "hi")
     if not len(at):
@@ -30,6 +36,12 @@ def star(capacity: pd.DataFrame, critical: pd.DataFrame) -> pd.Series:
     ends = [np.exp(found[0]) if len(found) else np.nan for found in (early, late)]
     return pd.Series({"d_h": np.exp(at[0]), "D_train": height, "d_h_lo": ends[0], "d_h_hi": ends[1],
                       "n_crossings": len(at)})
+
+
+def place(at: Mapping) -> str:
+    """A crossing in words, with the interval of its d_h; an end that was not measured is left open."""
+    lo, hi = ("open" if np.isnan(at[end]) else f"{at[end]:.1f}" for end in ("d_h_lo", "d_h_hi"))
+    return f"d_h {at['d_h']:.1f} [{lo}, {hi}], D_train {at['D_train']:,.0f}"
 
 
 def _roots(x: np.ndarray, y: np.ndarray) -> np.ndarray:

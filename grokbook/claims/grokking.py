@@ -1,19 +1,26 @@
 """Claims of chapter 01: a critical size, a delay, partial understanding, and what a random split hides."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import xarray as xr
 
 from grokbook.analysis import (
+    GENERALISED,
+    MEMORISED,
     Zone,
     critical_size,
     events,
+    final,
     interval,
     partial_range,
     twin_accuracy,
     twin_share,
     zones,
 )
+from grokbook.analysis.critical import PARTIAL
 from grokbook.analysis.events import LONG_BEFORE
+from grokbook.analysis.zones import NEGLIGIBLE
 from grokbook.claims.card import Claim, Measured, TooLittle
 
 ENOUGH_SEEDS = 3
@@ -27,6 +34,9 @@ STEPS = 40_000
 
 OURS = ("learning rate, weight decay, betas, initial weights, full batch and the number of steps, none of which the "
         "paper states; {:,} steps or an early stop")
+
+NAMED = ((64, 3000), (32, 4000))
+"""Cells (d_h, D_train) at which the paper calls accuracy near perfect."""
 
 WIDTH = (500, 2000)
 """Training pairs over which accuracy is partial that still pass for "about 1000": half to twice."""
@@ -47,22 +57,37 @@ def well_sampled(runs: xr.Dataset, sizes: int = 3) -> xr.Dataset:
 
 
 def judge_critical_size(runs: xr.Dataset) -> Measured:
-    """D_crit of each d_h, and whether it falls from the smallest to the largest."""
+    """D_crit of each d_h, whether it falls from the smallest to the largest, and what the cells named end with."""
     usable = well_sampled(runs)
-    table = critical_size(usable)
-    n, said = int((usable["last_step"] >= 0).sum()), "; ".join(_size(row) for row in table.itertuples())
-    small, large = table.iloc[0], table.iloc[-1]
-    if large.hi < small.lo:
-        return Measured("reproduced", f"{said}.", n)
-    if large.lo > small.hi:
-        return Measured("not reproduced", f"{said}.", n)
-    return Measured("not yet measured", f"{said}. The sizes measured are too far apart to tell.", n)
+    tables = [critical_size(usable, metric=metric).to_dict("records") for metric in ("val_acc", "twin_free_val_acc")]
+    said, twin_free = ("; ".join(map(size_of, rows)) for rows in tables)
+    way = direction(tables[0])
+    verdict = {"falls": "reproduced", "rises": "not reproduced"}.get(way, "not yet measured")
+    means = ", ".join(f"{_mean_at(runs, *cell)} at {cell}" for cell in NAMED)
+    return Measured(verdict, f"{said}: {way}. By twin-free accuracy {twin_free}. Mean accuracy: {means}.",
+                    int((usable["last_step"] >= 0).sum()))
 
 
-def _size(row) -> str:
-    if np.isnan(row.D_crit):
-        return f"d_h {row.d_h}: no crossing ({row.censored} the sizes measured)"
-    return f"d_h {row.d_h}: {row.D_crit:,.0f} [{row.lo:,.0f}, {row.hi:,.0f}]"
+def direction(rows: Sequence[Mapping]) -> str:
+    """Whether D_crit falls or rises from the first to the last row of its table, by their 95 % intervals."""
+    if len(rows) < 2 or np.isnan([rows[0]["D_crit"], rows[-1]["D_crit"]]).any():
+        return "not known at both ends"
+    small, large = rows[0], rows[-1]
+    return "falls" if large["hi"] < small["lo"] else "rises" if large["lo"] > small["hi"] else "the intervals overlap"
+
+
+def size_of(row: Mapping) -> str:
+    """A row of the table of critical sizes in words."""
+    if np.isnan(row["D_crit"]):
+        return f"d_h {row['d_h']}: no crossing ({row['censored']} the sizes measured)"
+    return "d_h {d_h}: {D_crit:,.0f} [{lo:,.0f}, {hi:,.0f}]".format(**row)
+
+
+def _mean_at(runs: xr.Dataset, d_h: int, D_train: int) -> str:
+    if d_h not in runs["d_h"].values or D_train not in runs["D_train"].values:
+        return "not trained"
+    mean = float(final(runs, "val_acc").sel(d_h=d_h, D_train=D_train).mean("seed"))
+    return "not trained" if np.isnan(mean) else f"{mean:.2f}"
 
 
 def judge_delay(runs: xr.Dataset) -> Measured:
@@ -113,10 +138,11 @@ def judge_semi_grokking(runs: xr.Dataset) -> Measured:
     n, partial = (sum(int(where.sum()) for where in found) for found in
                   ([cells != "" for cells in inside], [cells == Zone.SEMI_GROKKING.value for cells in inside]))
     wide = all(WIDTH[0] <= rise["width"] <= WIDTH[1] for rise in rises)
-    said = "; ".join("d_h {d_h}: {begin:,.0f} to {end:,.0f}".format(**rise) for rise in rises)
+    said = "; ".join("d_h {d_h}: {begin:,.0f} to {end:,.0f}, {width:,.0f} wide".format(**rise) for rise in rises)
     verdict = "reproduced" if wide and 2 * partial >= n else "partly" if wide or 2 * partial >= n else "not reproduced"
-    return Measured(verdict, f"Mean accuracy rises from 0.1 to 0.9 over D_train {said}. Of the {n} runs in there "
-                             f"{partial} are themselves partial at the end.", int((usable["last_step"] >= 0).sum()))
+    return Measured(verdict, f"Mean accuracy rises from {PARTIAL[0]:g} to {PARTIAL[1]:g} over D_train {said}. Of the "
+                             f"{n} runs in there {partial} are themselves partial at the end.",
+                    int((usable["last_step"] >= 0).sum()))
 
 
 CLAIMS = (
@@ -124,22 +150,23 @@ CLAIMS = (
           "The training size at which networks generalise falls as d_h grows: d_h 64 is near perfect at 3,000 pairs, "
           "d_h 32 needs 4,000.",
           "D_crit is where a logistic curve through the mean final validation accuracy crosses one half. Reproduced if "
-          "the 95 % interval of the largest d_h lies below that of the smallest, not reproduced if above; while they "
-          "overlap it is not yet measured.",
+          "the 95 % interval of the largest d_h, which reaches to measured sizes, lies below that of the smallest, not "
+          "reproduced if above; while they overlap it is not yet measured. Accuracy at single cells is not judged.",
           OURS.format(STEPS), (("critical_size", STEPS),), judge_critical_size),
     Claim("delay", "Huang et al. 2024, §2.2",
           "Every near-perfect run groks: train accuracy is perfect long before validation accuracy rises.",
-          f"Of the runs whose validation accuracy reaches 0.99, all (some: partly if more than half) took at least "
-          f"{LONG_BEFORE} times as many steps for it as for a train accuracy of 0.99.",
+          f"Of the runs whose validation accuracy reaches {GENERALISED:g}, all (some: partly if more than half) took "
+          f"at least {LONG_BEFORE} times as many steps for it as for a train accuracy of {MEMORISED:g}.",
           OURS.format(60_000) + "; D_train 5,000 besides the paper's 2,000 to 4,000", (("grokking", 60_000),),
           judge_delay),
     Claim("semi-grokking", "Huang et al. 2024, §2.2",
           "Near its critical size a network ends with partial validation accuracy, the higher the nearer; the range is "
-          "about 1,000 training pairs wide for every d_h.",
-          f"The range is where the best rising fit to mean final validation accuracy goes from 0.1 to 0.9. Reproduced "
-          f"if it is {WIDTH[0]:,} to {WIDTH[1]:,} pairs wide for every d_h and at least half of the runs inside end "
-          "partial themselves (memorised first, twin-free accuracy above 0.05, validation accuracy not at 0.99) rather "
-          "than at one of the two ends; partly if one of the two holds.",
+          "about 1,000 training pairs wide for every d_h (d_h 64: from 2,000 to 3,000).",
+          "The range is where the best rising fit to mean final validation accuracy goes from "
+          f"{PARTIAL[0]:g} to {PARTIAL[1]:g}. Reproduced if it is {WIDTH[0]:,} to {WIDTH[1]:,} pairs wide for every "
+          "d_h, wherever it lies, and at least half of the runs inside end partial themselves (memorised first, "
+          f"twin-free accuracy above {NEGLIGIBLE:g}, validation accuracy not at {GENERALISED:g}) rather than at one of "
+          "the two ends; partly if one of the two holds.",
           OURS.format(STEPS), (("critical_size", STEPS),), judge_semi_grokking),
     Claim("twin-free", "ours",
           "A random split flatters a memoriser that treats a and b alike: it leaves the mirror of D_train / p² of the "

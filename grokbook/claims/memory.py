@@ -1,8 +1,10 @@
 """Claims of chapter 02: what networks of a size can know by heart."""
 
+import numpy as np
 import xarray as xr
 
 from grokbook.analysis import capacity, final, interval
+from grokbook.analysis.capacity import SYMMETRIC
 from grokbook.claims.card import Claim, Measured, TooLittle
 from grokbook.claims.grokking import ENOUGH_SEEDS, OURS
 
@@ -52,7 +54,12 @@ def judge_commutative(runs: xr.Dataset) -> Measured:
                else "not reproduced")
     said = "; ".join(f"d_h {int(d)}: {float(m):.2f} [{float(lo):.2f}, {float(hi):.2f}]" for d, m, lo, hi in
                      zip(there["d_h"], there["mean"], there["lo"], there["hi"], strict=True))
-    return Measured(verdict, f"Times as many pairs known where labels are symmetric: {said}.",
+    bits = (np.log2(runs.attrs["p"]) - final(runs, "train_loss").isel(D_train=0) / np.log(2)).mean("seed")
+    held = "; ".join("d_h {}: {:.2f} and {:.2f}".format(d, *(float(bits.sel(task=task, d_h=d)) for task in SYMMETRIC))
+                     for d in there["d_h"].values.tolist())
+    return Measured(verdict, f"Times as many pairs known where labels are symmetric: {said}. Bits a label with and "
+                             f"without symmetry: {held}. Two is no bound: half as many labels may each hold twice the "
+                             "bits, and right answers can grow faster than the bits a label.",
                     2 * int(there["n"].sum()))
 
 

@@ -6,7 +6,7 @@ import xarray as xr
 
 from grokbook.analysis import final, interval
 from grokbook.plots.captions import caption, frame
-from grokbook.plots.cells import Runs, as_dataset, not_trained
+from grokbook.plots.cells import Runs, as_dataset, never_trained, not_trained
 from grokbook.plots.template import d_h_color
 from grokbook.plots.traces import band
 from grokbook.run import ACCURACIES
@@ -19,7 +19,7 @@ def final_accuracy(runs: Runs, *, metric: str = "val_acc") -> go.Figure:
     """Mean over seeds of an accuracy at the end of each run, against D_train, with its 95 % interval as a band.
 
     `metric` is one of `train_acc`, `val_acc`, `twin_free_val_acc`. Small d_h is blue, large green. A line has a gap
-    where a cell was not trained, and the caption names those cells.
+    where a cell was not trained, and the caption names those cells, and sizes of the study without any run.
 
     Raises:
         ValueError: another metric, or runs that vary over more than d_h, D_train and seed.
@@ -36,7 +36,7 @@ def final_accuracy(runs: Runs, *, metric: str = "val_acc") -> go.Figure:
     fig.update_yaxes(title_text=TITLES[metric], range=[-0.04, 1.06], tickvals=[0, 0.25, 0.5, 0.75, 1])
     fig.update_layout(legend_title_text="d_h ")
     notes = ["Line: mean over seeds; band: its 95 % interval."] if stats["n"].max() > 1 else []
-    said = caption(data, *notes, not_trained(stats["n"] > 0))
+    said = caption(data, *notes, not_trained(stats["n"] > 0), never_trained(data, "d_h", "D_train"))
     return frame(fig, title=TITLES[metric].capitalize(), caption=said, plot_height=320)
 
 

@@ -64,6 +64,13 @@ def not_trained(there: xr.DataArray) -> str:
     return f"Not trained: {'; '.join(named)}." if named else ""
 
 
+def never_trained(runs: xr.Dataset, *fields: str) -> str:
+    """A sentence on the values of these fields that the runs' study has and no run of it; empty without any."""
+    absent = runs.attrs.get("never_trained", {})
+    named = [f"{field} {_listed(absent[field])}" for field in fields if absent.get(field)]
+    return f"In the study, but without any run so far: {'; '.join(named)}." if named else ""
+
+
 def _on_grid(runs: xr.Dataset, d_h: int, D_train: int) -> bool:
     return d_h in runs["d_h"].values and D_train in runs["D_train"].values
 

@@ -12,9 +12,10 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from grokbook.analysis import Zone, capacity, critical_size, final, main_zone, star, zone_shares
+from grokbook.analysis.star import place
 from grokbook.plots.accuracy import TITLES
 from grokbook.plots.captions import caption, frame
-from grokbook.plots.cells import Runs, as_dataset
+from grokbook.plots.cells import Runs, as_dataset, never_trained
 from grokbook.plots.template import INK, ZONE_COLORS
 
 SHOWN = ("zone", *TITLES)
@@ -39,7 +40,7 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     `random`: runs on random labels, for D_mem. `show` is "zone", "train_acc", "val_acc" or "twin_free_val_acc". A cell
     whose seeds disagree says how many of them are in the zone shown; a cell that nobody trained stays white. D_crit is
     fitted to the same runs (`critical`, the table, spares the fit); the star is where it meets D_mem. Bars are 95 %
-    intervals.
+    intervals, the star's that of its d_h.
 
     Raises:
         ValueError: another `show`, or runs that vary over more than d_h, D_train and seed.
@@ -52,7 +53,7 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     _lay_out(fig, data)
     title = "The four zones, measured" if show == "zone" else f"Mean {TITLES[show]}"
     return frame(fig, title=title, plot_height=440,
-                 caption=caption(data, *notes, _absent(data)))
+                 caption=caption(data, *notes, _absent(data), never_trained(data, "d_h")))
 
 
 def atlas(runs: Runs, *, budgets: Sequence[int], show: str = "zone") -> go.Figure:
@@ -69,7 +70,8 @@ def atlas(runs: Runs, *, budgets: Sequence[int], show: str = "zone") -> go.Figur
     fig.update_yaxes(title_text="D_train", row=1, col=1)
     fig.update_annotations(font_size=13)
     return frame(fig, title="The map at several budgets", plot_height=300, above=20,
-                 caption=caption(data, "Each map judges the same runs by their first steps.", _absent(data)))
+                 caption=caption(data, "Each map judges the same runs by their first steps.", _absent(data),
+                                 never_trained(data, "d_h")))
 
 
 def checked_map(runs: Runs, show: str = "zone") -> xr.Dataset:
@@ -140,10 +142,14 @@ def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, crit
                  "more seeds.")
     at = star(held, critical).to_dict()
     if at["n_crossings"]:
-        fig.add_trace(go.Scatter(x=_place(data, [at["d_h"]]), y=[at["D_train"]], mode="markers", name="crossing",
+        middle, lo, hi = _place(data, [at["d_h"], *(at["d_h"] if np.isnan(at[end]) else at[end]
+                                                    for end in ("d_h_lo", "d_h_hi"))])
+        fig.add_trace(go.Scatter(x=[middle], y=[at["D_train"]], mode="markers", name="crossing",
+                                 error_x={"array": [hi - middle], "arrayminus": [middle - lo], "width": 5,
+                                          "thickness": 2, "color": INK},
                                  marker={"symbol": "star", "size": 17, "color": INK,
                                          "line": {"color": "white", "width": 1.5}}, meta={"role": "star"}))
-        notes.append(f"They cross at d_h {at['d_h']:.1f}, D_train {at['D_train']:,.0f}.")
+        notes.append(f"They cross at {place(at)}.")
     else:
         notes.append("They do not cross where both are known.")
     return notes

@@ -1,6 +1,6 @@
 """What a network ends with against its hidden size: accuracy (Huang et al. 2024, Fig 6, 7) and capacity (Fig 4)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import capacity, final, interval
 from grokbook.plots.captions import caption, frame
-from grokbook.plots.cells import Runs, as_dataset
+from grokbook.plots.cells import Runs, as_dataset, never_trained
 from grokbook.plots.template import METRIC_COLORS, faded
 from grokbook.plots.traces import NAMES, band
 from grokbook.run import ACCURACIES
@@ -38,7 +38,10 @@ def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden 
 
 
 def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figure:
-    """The same with a column for each named set of runs; of each only d_h and seed may vary."""
+    """The same with a column for each named set of runs; of each only d_h and seed may vary.
+
+    A line has a gap at a size that was not trained there, and the caption names those sizes.
+    """
     fig = make_subplots(rows=1, cols=len(columns), shared_yaxes=True, horizontal_spacing=0.02,
                         column_titles=list(columns))
     for column, data in enumerate(columns.values(), 1):
@@ -55,14 +58,17 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
                       join="outer", combine_attrs="drop_conflicts", fill_value={"last_step": -1, "settled": False})
     return frame(fig, title=title, plot_height=300, above=20,
                  caption=caption(every, "Line: mean over seeds; band: its 95 % interval; dots: every run.",
-                                 _not_trained(columns)))
+                                 *_gaps(columns, sizes)))
 
 
-def _not_trained(columns: Mapping[str, xr.Dataset]) -> str:
-    """A sentence that names the sizes without a run, column by column; empty if there are none."""
-    absent = {name: data["d_h"].values[(data["last_step"] < 0).all("seed").values] for name, data in columns.items()}
-    named = [f"d_h {', '.join(map(str, sizes))} at {name}" for name, sizes in absent.items() if len(sizes)]
-    return f"Not trained: {'; '.join(named)}." if named else ""
+def _gaps(columns: Mapping[str, xr.Dataset], sizes: list[int]) -> Iterator[str]:
+    """Sentences that name the sizes without a run: of those on the axis column by column, then those of the studies."""
+    absent = {name: sorted(set(sizes) - set(data["d_h"].values[(data["last_step"] >= 0).any("seed").values]))
+              for name, data in columns.items()}
+    named = [f"d_h {', '.join(map(str, here))} at {name}" for name, here in absent.items() if here]
+    yield f"Not trained: {'; '.join(named)}." if named else ""
+    nowhere = {d_h for data in columns.values() for d_h in data.attrs.get("never_trained", {}).get("d_h", ())}
+    yield never_trained(xr.Dataset(attrs={"never_trained": {"d_h": sorted(nowhere - set(sizes))}}), "d_h")
 
 
 def _accuracy(data: xr.Dataset, metric: str, first: bool) -> list[go.Scatter]:
@@ -105,7 +111,8 @@ def memory(runs: Runs) -> go.Figure:
     fig.update_annotations(selector=lambda a: a.text in ("pairs known", "bits a parameter"), font_size=13)
     grew = f"Over the second half of the steps train accuracy still grew by up to {table['rising'].max():.3f}."
     return frame(fig, title="What a network can know by heart", plot_height=320, above=20,
-                 caption=caption(data, "Random labels for all 12,769 pairs; bars: 95 % intervals.", grew))
+                 caption=caption(data, "Random labels for all 12,769 pairs; bars: 95 % intervals.", grew,
+                                 never_trained(data, "d_h")))
 
 
 def _capacity(rows: pd.DataFrame, column: str, task: str) -> go.Scatter:

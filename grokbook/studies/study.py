@@ -56,8 +56,15 @@ class Study(Sequence[RunConfig]):
         return (store or Store()).missing(self.configs)
 
     def load(self, store: Store | None = None) -> xr.Dataset:
-        """The curves of those runs that have been trained, as `Store.load` gives them; LookupError if none has."""
-        return (store or Store()).load(wishes=self.configs)
+        """The curves of those runs that have been trained, as `Store.load` gives them; LookupError if none has.
+
+        Sizes at which no run at all was trained have no place in it; `attrs["never_trained"]` lists them by field, so
+        that a figure can name them.
+        """
+        data = (store or Store()).load(wishes=self.configs)
+        return data.assign_attrs(never_trained={
+            name: sorted({getattr(run, name) for run in self.configs} - set(data[name].values.tolist()))
+            for name in ("d_h", "D_train")})
 
 
 def grid(base: Mapping[str, Any], **axes: Sequence) -> tuple[RunConfig, ...]:
