@@ -127,7 +127,6 @@ def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
 
     here = Store(store)
     try:
-        here.try_writing()
         for name in networks or studies.NETWORKS:
             keep_weights(name, here, device=device, say=click.echo)
     except (ValueError, OSError) as error:

@@ -58,6 +58,9 @@ class Report:
         cut = f", {self.cut} in part" if self.cut else ""
         text = (f"{self.trained} runs trained{cut}, {self.present} were there, {self.left} missing; "
                 f"{self.model_steps:,} model-steps in {self.seconds:.0f} s, {rate:,.0f} a second")
+        if self.cut and not self.trained:
+            text += ("\nNothing was finished, and what was cut begins anew next time: give a longer budget, or in "
+                     "Python a smaller cohort")
         return text + "".join(f"\nfailed: runs {', '.join(ids)}: {error}" for ids, error in self.errors.items())
 
 
@@ -76,10 +79,12 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
         say: is told a line of progress now and then; standard error if none is given.
 
     Raises:
-        OSError: the store cannot be written; what was trained before is in it.
+        OSError: the store cannot be written, which is tried first; what was trained before is in it.
     """
     store, start = store or Store(), time.monotonic()
     wanted = study.missing(store)
+    if wanted:
+        store.try_writing()
     most = cohort or (len(wanted) if _on_cuda(device) else COHORT)
     groups = [group[i : i + most] for group in cohorts(wanted) for i in range(0, len(group), most)]
     progress = _Progress(study, store, wanted, start, say or (lambda line: print(line, file=sys.stderr, flush=True)))
@@ -104,6 +109,7 @@ def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
     if name not in NETWORKS:
         raise ValueError(f"network={name!r} is unknown; valid: {', '.join(NETWORKS)}")
     store, network = store or Store(), NETWORKS[name]
+    store.try_writing()
     training = train([network.config], device=device)
     for evaluation in training:
         (run,) = evaluation.finished or training.runs()

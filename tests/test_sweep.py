@@ -95,7 +95,16 @@ def test_a_budget_ends_a_sweep_cleanly_and_keeps_what_was_followed(compiled, tmp
     start = time.monotonic()
     report = sweep(long, Store(tmp_path), budget=2, say=quiet)
     assert time.monotonic() - start < 60 and report.cut == 1 and report.left == 1
+    assert "Nothing was finished" in str(report) and "longer budget" in str(report)
     assert Store(tmp_path).frame().last_step.item() == report.model_steps > 0
+
+
+def test_a_store_that_cannot_be_written_is_known_before_anything_trains(tmp_path, monkeypatch):
+    monkeypatch.setattr("grokbook.sweep.train", lambda *_, **__: pytest.fail("trained for nothing"))
+    (tmp_path / "file").touch()
+    for work in (lambda store: sweep(STUDY, store, say=quiet), lambda store: keep_weights("grokked", store)):
+        with pytest.raises(OSError, match="file"):
+            work(Store(tmp_path / "file"))
 
 
 KILLED = studies.Study("killed", "laptop", "ours",

@@ -148,7 +148,7 @@ class Store:
 
     def try_writing(self) -> None:
         """Write a file and delete it, to know before a long training. Raises OSError as `write` does."""
-        write_file(self.path / WEIGHTS / ".trial.tmp", b"").unlink(missing_ok=True)
+        write_file(self.path / ".trial.tmp", b"").unlink(missing_ok=True)
 
     def write_weights(self, run: Run, step: int | None = None) -> Path:
         """Store the weights that a run carries, as those after `step` updates; None stands for its last step.
