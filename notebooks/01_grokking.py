@@ -80,6 +80,9 @@ gb.plots.show(gb.plots.final_accuracy(runs))
 gb.analysis.critical_size(runs).round(0)
 
 # %% [markdown]
+# Between two sizes that were tried nobody has looked, so an interval reaches from one to another. The card at the end
+# of this chapter narrows it with runs at more sizes, for 40,000 steps.
+#
 # ## Memorising against understanding
 #
 # Why should there be such a size? Picture two circuits that grow in one network and share its weights.
