@@ -118,7 +118,8 @@ gb.claims.judge("model-wise-map")
 # %% [markdown]
 # ## The cut
 #
-# The last row of the map, as a curve over the width:
+# The last row of the map, as a curve over the width. The paper trains one network a width and smooths its curves along
+# the width with a Gaussian filter; here a line joins means over seeds, and every run is a dot.
 
 # %%
 gb.plots.show(gb.plots.width_cut(runs))
