@@ -9,7 +9,7 @@ from grokbook import RunConfig, analysis, claims, studies
 from grokbook.analysis import Zone
 from grokbook.claims import descent, grokking, memory, zones
 from grokbook.claims.card import TooLittle
-from grokbook.studies.zones import EXAMPLES
+from grokbook.studies.zones import CHANGES, EXAMPLES
 
 ALL = [113**2]
 DD = [2600, 3000, 4000, 5000]
@@ -35,13 +35,37 @@ def test_capacity_of_two_seeds_is_not_measured():
         memory.judge_capacity(remembering([0.1, 0.3, 0.6], n_seeds=2))
 
 
+def holding(bits_of: dict[int, float]):
+    """Networks that hold so many bits a parameter of symmetric labels, or all there are."""
+    def curves(d_h, *_):
+        share = bits_of[d_h] * RunConfig(d_h=d_h, task="random", D_train=ALL[0]).n_params / 6441
+        return {"train_loss": max(0, np.log(113) - share * np.log(2))}
+    return cube(list(bits_of), ALL, 3, curves, task="random")
+
+
 def test_bits_are_judged_by_their_distance_from_two():
-    two_bits = {d_h: np.log(113) - 2 * RunConfig(d_h=d_h, task="random", D_train=ALL[0]).n_params / 6441 * np.log(2)
-                for d_h in (8, 16, 32)}
-    runs = cube([8, 16, 32], ALL, 3, lambda d_h, *_: {"train_loss": two_bits[d_h]}, task="random")
-    assert memory.judge_bits(runs).verdict == "reproduced"
-    assert memory.judge_bits(remembering([1.0] * 3)).verdict == "partly"  # all labels fill d_h 32 and overfill others
-    assert memory.judge_bits(remembering([1.0] * 3, loss=np.log(113))).verdict == "not reproduced"
+    assert memory.judge_bits(holding(dict.fromkeys((8, 16, 24), 2))).verdict == "reproduced"
+    assert memory.judge_bits(holding({8: 4, 16: 1, 24: 2})).verdict == "partly"
+    assert memory.judge_bits(holding(dict.fromkeys((8, 16, 24), 0))).verdict == "not reproduced"
+
+
+def test_sizes_that_all_labels_do_not_fill_say_nothing_of_the_bits_a_parameter():
+    found = memory.judge_bits(holding(dict.fromkeys((8, 16, 24, 32, 64), 2)))
+    assert found.verdict == "reproduced" and found.sentence.endswith("too few to fill it: d_h 32, 64.")
+    assert memory.judge_bits(holding({8: 2, 16: 2, 24: 1, 64: 2})).verdict == "partly"
+    with pytest.raises(TooLittle, match="At 2 of the hidden sizes"):
+        memory.judge_bits(holding(dict.fromkeys((8, 16, 32, 64), 2)))
+
+
+def test_sizes_that_know_both_kinds_of_labels_by_heart_say_nothing_of_which_is_easier():
+    known = {"random": 0.6, "random-ordered": 0.3}
+    both = xr.concat([cube([8, 24, 64], ALL, 3, lambda d_h, D, seed, task=task: {
+        "train_acc": 1.0 if d_h == 64 else known[task] + 0.001 * seed}, task=task) for task in known], "task",
+                     combine_attrs="drop_conflicts").assign_coords(task=list(known))
+    found = memory.judge_commutative(both)
+    assert found.verdict == "reproduced" and "to fill it: d_h 64." in found.sentence
+    with pytest.raises(TooLittle, match="d_h 64"):
+        memory.judge_commutative(both.sel(d_h=[64]))
 
 
 @pytest.mark.parametrize("factor, verdict", [(1.5, "reproduced"), (1.0, "not reproduced"), (0.7, "not reproduced")])
@@ -62,8 +86,10 @@ def test_twice_the_bits_a_label_can_be_more_than_twice_the_right_answers():
 
 
 def four(zone_of, n_seeds=5):
-    return cube([8, 32, 64], [2600, 3000], n_seeds, lambda d_h, D, seed: typical(zone_of((d_h, D), seed))
-                if (d_h, D) in EXAMPLES.values() else None)
+    def curves(d_h, D, seed):
+        zone = zone_of((d_h, D), seed) if (d_h, D) in EXAMPLES.values() else None
+        return typical(zone) if zone else None
+    return cube([8, 32, 64], [2600, 3000], n_seeds, curves)
 
 
 NAMED = {cell: zones.ZONE_OF[name].value for name, cell in EXAMPLES.items()}
@@ -90,7 +116,7 @@ def test_the_norm_is_judged_in_both_zones(grokking_change, verdict):
         if d_h == 8:
             return {"train_acc": 0.9 * way, "val_acc": 0.5 * way, "param_norm": 20 + 10 * way}
         return {"train_acc": rise(100), "val_acc": way, "param_norm": 50 + grokking_change * way}
-    assert zones.judge_norm(cube([8, 64], DD, 3, curves)).verdict == verdict
+    assert zones.judge_norm(cube([8, 64], DD, 4, curves)).verdict == verdict
 
 
 def world(zone_of, n_seeds=2):
@@ -148,15 +174,47 @@ def test_a_settled_map_and_one_that_still_moves():
 
 
 def test_another_recipe_is_judged_by_the_zones_it_keeps():
-    default = four(lambda cell, seed: NAMED[cell], n_seeds=3).assign_attrs(lr=1e-3)
+    default = four(lambda cell, seed: NAMED[cell], n_seeds=3).assign_attrs(RECIPE)
+    assert zones.judge_recipe(recipes(lambda change, cell: NAMED[cell]), default).verdict == "reproduced"
+    lost = zones.judge_recipe(recipes(lambda change, cell: "UNGROKKING" if cell[0] == 64 and change == {"lr": 3e-3}
+                                      else NAMED[cell]), default)
+    assert lost.verdict == "partly" and "27 of 28" in lost.sentence and lost.n == 56
+    assert "lr 0.003 at (64, 3000): ungrokking for grokking." in lost.sentence
+    all_lost = zones.judge_recipe(recipes(lambda change, cell: "UNGROKKING"), default)
+    assert all_lost.verdict == "not reproduced" and "7 of 28" in all_lost.sentence
 
-    def changed(zone_of):
-        return four(zone_of, n_seeds=2).expand_dims(lr=[3e-3])
-    assert zones.judge_recipe(changed(lambda cell, seed: NAMED[cell]), default).verdict == "reproduced"
-    lost = zones.judge_recipe(changed(lambda cell, seed: "UNGROKKING" if cell[0] == 64 else NAMED[cell]), default)
-    assert lost.verdict == "partly" and "lr 0.003 at (64, 3000): ungrokking for grokking" in lost.sentence
-    with pytest.raises(TooLittle):
-        zones.judge_recipe(four(lambda cell, seed: NAMED[cell]).expand_dims(lr=[1e-3]), default)
+
+@pytest.mark.parametrize("trained, there", [
+    (lambda change, cell, seed: cell == (8, 3000) and "lr" in change and seed == 0, 0),
+    (lambda change, cell, seed: cell == (8, 3000) and "lr" in change, 2),
+    (lambda change, cell, seed: change == {"loss": "plain"}, 4),
+    (lambda change, cell, seed: cell != (64, 3000) or change != {"init_scale": 2.0} or seed == 0, 27),
+])
+def test_other_recipes_are_judged_when_every_cell_has_two_seeds_of_each(trained, there):
+    default = four(lambda cell, seed: NAMED[cell], n_seeds=3).assign_attrs(RECIPE)
+    found = zones.judge_recipe(recipes(lambda change, cell: NAMED[cell], trained), default)
+    assert found.verdict == "not yet measured" and found.n == 2 * there
+    assert f"{there} of {there} example cells keep" in found.sentence
+    assert f"Of 28 such cells {28 - there} do not have 2 seeds" in found.sentence
+
+
+RECIPE = {"lr": 1e-3, "weight_decay": 1.0, "init_scale": 1.0, "loss": "exact"}
+
+
+def recipes(zone_of, trained=lambda change, cell, seed: True):
+    """Example cells under other settings, as a store loads them: fields that vary are dimensions, others attributes."""
+    changes = [change for change in CHANGES if any(trained(change, cell, s) for cell in EXAMPLES.values()
+                                                   for s in range(2))]
+    axes = {field: sorted({(RECIPE | change)[field] for change in changes}) for field in RECIPE}
+    varying = [field for field in RECIPE if len(axes[field]) > 1]
+    none = four(lambda cell, seed: None, n_seeds=2)
+    whole = none.expand_dims({field: axes[field] for field in varying}).copy(deep=True)
+    for change in changes:
+        made = four(lambda cell, seed, c=change: zone_of(c, cell) if trained(c, cell, seed) else None, n_seeds=2)
+        at = {field: (RECIPE | change)[field] for field in varying}
+        for name in whole.data_vars:
+            whole[name].loc[at] = made[name]
+    return whole.assign_attrs({field: axes[field][0] for field in RECIPE if field not in varying})
 
 
 def dd(accuracy, zone="PROGRESSION", n_seeds=3, train=None):
@@ -245,6 +303,9 @@ def test_semi_grokking_needs_single_runs_that_are_partial():
         return typical("GROKKING" if (D - 2200) / 1000 > (seed + 0.5) / 3 else "UNGROKKING")
     assert grokking.judge_semi_grokking(cube([32, 64], sizes, 3, partial)).verdict == "reproduced"
     assert grokking.judge_semi_grokking(cube([32, 64], sizes, 3, mixed)).verdict == "partly"
+    with pytest.raises(TooLittle, match=r"0.1 and 0.9, are missing at d_h 48\."):
+        grokking.judge_semi_grokking(cube([32, 48, 64], sizes, 3, lambda d_h, D, seed: partial(
+            d_h, D + 500 * (d_h == 48), seed)))
 
 
 def test_every_zone_has_an_example():

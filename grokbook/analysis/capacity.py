@@ -25,7 +25,8 @@ def capacity(runs: xr.Dataset) -> pd.DataFrame:
 
     `runs` was trained on random labels of all pairs: dimensions d_h, D_train, seed, step and perhaps task. Columns:
     `task`, `d_h`, `n_params`, `n` seeds; `D_mem` with `D_mem_lo`, `D_mem_hi`, in pairs (the paper's measure);
-    `distinct`, the same in distinct labels; `bits_per_param` with `_lo`, `_hi`; `rising`, the growth of accuracy over
+    `distinct`, the same in distinct labels; `bits_per_param` with `_lo`, `_hi`, and `_most`, which a network that knows
+    every label would have: none can show more, whatever it could hold; `rising`, the growth of accuracy over
     the second half of the steps: 0 for a network that has settled.
 
     Raises:
@@ -51,7 +52,8 @@ def _of_task(runs: xr.Dataset, task: str) -> pd.DataFrame:
     columns = {"task": task, "d_h": runs["d_h"], "n_params": n_params, "n": pairs["n"],
                "D_mem": pairs["mean"], "D_mem_lo": pairs["lo"], "D_mem_hi": pairs["hi"],
                "distinct": pairs["mean"] * n_distinct / p**2, "bits_per_param": bits["mean"],
-               "bits_per_param_lo": bits["lo"], "bits_per_param_hi": bits["hi"], "rising": _rising(runs)}
+               "bits_per_param_lo": bits["lo"], "bits_per_param_hi": bits["hi"],
+               "bits_per_param_most": n_distinct * np.log2(p) / n_params, "rising": _rising(runs)}
     table = pd.DataFrame({name: getattr(values, "values", values) for name, values in columns.items()})
     return table.query("n > 0").reset_index(drop=True)
 

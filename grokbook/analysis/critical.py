@@ -7,7 +7,7 @@ from scipy.optimize import isotonic_regression
 from scipy.special import expit
 
 from grokbook.analysis.events import final
-from grokbook.analysis.statistics import LEVEL
+from grokbook.analysis.statistics import LEVEL, resampled_interval
 
 N_BOOTSTRAP = 1000
 """Resamples of the seeds behind an interval."""
@@ -27,10 +27,10 @@ def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
     `runs` has the dimensions d_h, D_train, seed, step. Returns one row a d_h with columns
 
     - `d_h`, `D_crit`, and `n`, the number of seeds;
-    - `lo`, `hi`: 95 % over resampled seeds, widened to measured sizes. How accuracy rises between two of them was not
-      observed, and a logistic curve would put the crossing where its tails fit, to a few pairs; so the interval holds
-      both that crossing and the sizes between which the best rising fit passes one half. An infinite end lies outside
-      the sizes measured; NaN with fewer than two seeds;
+    - `lo`, `hi`: 95 % over resampled seeds (`statistics.resampled_interval`), widened to measured sizes. How accuracy
+      rises between two of them was not observed, and a logistic curve would put the crossing where its tails fit, to a
+      few pairs; so the interval holds both that crossing and the sizes between which the best rising fit passes one
+      half. An infinite end lies outside the sizes measured; NaN with fewer than two seeds;
     - `censored`: empty where D_crit was measured, else why it is NaN: `below` or `above` the sizes measured, `falling`
       (accuracy is over a half at the smallest size and under it at the largest), `no data`.
 
@@ -81,7 +81,7 @@ def _critical(sizes: np.ndarray, accuracy: np.ndarray) -> dict:
     fitted = _fit(sizes, accuracy[None])[1, 0]
     if np.isinf(fitted):
         return row | {"censored": "above" if fitted > 0 else "below"}
-    return row | {"D_crit": fitted} | _resampled(sizes, accuracy)
+    return row | {"D_crit": fitted} | _resampled(sizes, accuracy, fitted)
 
 
 def _censored(accuracy: np.ndarray) -> str:
@@ -94,21 +94,21 @@ def _censored(accuracy: np.ndarray) -> str:
     return "" if largest >= 0.5 else "above"
 
 
-def _resampled(sizes: np.ndarray, accuracy: np.ndarray) -> dict:
-    """The percentile interval of D_crit over seeds drawn with replacement, from a measured size to a measured size.
+def _resampled(sizes: np.ndarray, accuracy: np.ndarray, fitted: float) -> dict:
+    """The interval of D_crit over seeds drawn with replacement, from a measured size to a measured size.
 
-    The same numbers at every call.
+    The same numbers at every call. Widened for few seeds is the crossing, which varies with them, not the gap between
+    two sizes, which more seeds would not close.
     """
     n = len(accuracy)
     if n == 1:
         return {}
     draws = np.random.default_rng(0).integers(n, size=(N_BOOTSTRAP, n))
-    lo, _, hi = _fit(sizes, accuracy[draws])
+    least, middle, largest = _fit(sizes, accuracy[draws])
     below, above = _gap(sizes, accuracy[draws])
-    lo, hi = np.minimum(lo, below), np.maximum(hi, above)
-    # An order statistic is never a blend of a finite value and an infinite one.
-    lo = np.quantile(lo, (1 - LEVEL) / 2, method="inverted_cdf")
-    hi = np.quantile(hi, (1 + LEVEL) / 2, method="inverted_cdf")
+    ends = resampled_interval(fitted, middle, n)
+    lo = min(ends[0], np.quantile(np.minimum(least, below), (1 - LEVEL) / 2, method="inverted_cdf"))
+    hi = max(ends[1], np.quantile(np.maximum(largest, above), (1 + LEVEL) / 2, method="inverted_cdf"))
     return {"lo": sizes[sizes <= lo].max(initial=-np.inf), "hi": sizes[sizes >= hi].min(initial=np.inf)}
 
 

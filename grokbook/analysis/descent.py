@@ -15,7 +15,7 @@ import xarray as xr
 from scipy.optimize import isotonic_regression
 
 from grokbook.analysis.events import final
-from grokbook.analysis.statistics import LEVEL
+from grokbook.analysis.statistics import resampled_interval
 
 N_DRAWS = 2000
 """Resamples behind an interval and behind a p-value."""
@@ -23,18 +23,30 @@ N_DRAWS = 2000
 
 def depth(means: np.ndarray) -> np.ndarray:
     """Depth of the deepest valley of each curve (…, size); see above."""
+    return below_rim(means).max(axis=-1)
+
+
+def below_rim(means: np.ndarray) -> np.ndarray:
+    """How far each size (…, size) lies below the lower of the highest points to its left and to its right."""
     left = np.maximum.accumulate(means, axis=-1)
     right = np.maximum.accumulate(means[..., ::-1], axis=-1)[..., ::-1]
-    return np.max(np.minimum(left, right) - means, axis=-1)
+    return np.minimum(left, right) - means
+
+
+def first_size(accuracy: xr.DataArray, level: float) -> float:
+    """The smallest d_h from which on mean accuracy over seeds is at that level; infinite if there is none."""
+    good = (accuracy.mean("seed") >= level).values[::-1]
+    n = int(np.cumprod(good).sum())
+    return float(accuracy["d_h"].values[-n]) if n else np.inf
 
 
 def double_descent(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
     """Depth of the valley of mean final accuracy over d_h, one row a D_train.
 
     `runs` has the dimensions d_h, D_train, seed, step. Columns: `D_train`; `depth` with `lo`, `hi` (95 % over resampled
-    seeds); `at`, the d_h at the bottom, and `bottom`, the mean accuracy there; `p`, how often a rising curve with this
-    noise looks as deep; `n` runs and `sizes`, how many d_h. Sizes without a run are left out; with fewer than two seeds
-    at any size interval and p are NaN.
+    seeds, `statistics.resampled_interval`); `at`, the d_h at the bottom, and `bottom`, the mean accuracy there; `p`,
+    how often a rising curve with this noise looks as deep; `n` runs and `sizes`, how many d_h. Sizes without a run are
+    left out; with fewer than two seeds at any size interval and p are NaN.
 
     Raises:
         ValueError: other dimensions than these.
@@ -67,16 +79,38 @@ def held_out_fall(accuracy: xr.DataArray) -> xr.DataArray:
     return values.isel(d_h=-1).copy(data=values.values[seeds, others.argmax(axis=1)] - values.values[:, -1])
 
 
+def depth_difference(one: xr.DataArray, other: xr.DataArray) -> tuple[float, float]:
+    """95 % interval, over resampled seeds, of the depth of one accuracy (d_h, seed) less that of another.
+
+    Two seeds or more of every size. The n-th seeds of a size are drawn together, since runs of a seed share their
+    split. The same numbers at every call.
+    """
+    seeds = [list(_cells(accuracy).values()) for accuracy in (one, other)]
+    measured, drawn = zip(*((depth(_means(cells)), depth(_resampled(cells, np.random.default_rng(0))))
+                            for cells in seeds), strict=True)
+    return resampled_interval(float(measured[0] - measured[1]), drawn[0] - drawn[1], min(map(len, sum(seeds, []))))
+
+
+def _cells(accuracy: xr.DataArray) -> dict[int, np.ndarray]:
+    """The accuracies (seed,) at each d_h that has some."""
+    cells = {int(d_h): values[~np.isnan(values)] for d_h, values in
+             zip(accuracy["d_h"].values, accuracy.transpose("d_h", "seed").values, strict=True)}
+    return {d_h: values for d_h, values in cells.items() if len(values)}
+
+
+def _means(seeds: list[np.ndarray]) -> np.ndarray:
+    return np.array([values.mean() for values in seeds])
+
+
 def _row(accuracy: xr.DataArray) -> dict:
-    cells = {int(d_h): values[~np.isnan(values)] for d_h, values in zip(accuracy["d_h"].values, accuracy.values,
-                                                                        strict=True)}
-    cells = {d_h: values for d_h, values in cells.items() if len(values)}
+    cells = _cells(accuracy)
     n = sum(map(len, cells.values()))
     row = {"depth": np.nan, "lo": np.nan, "hi": np.nan, "at": -1, "bottom": np.nan, "p": np.nan, "n": n,
            "sizes": len(cells)}
     if len(cells) < 3:
         return row
-    seeds, means = list(cells.values()), np.array([values.mean() for values in cells.values()])
+    seeds = list(cells.values())
+    means = _means(seeds)
     measured, bottom = float(depth(means)), _bottom(means)
     row |= {"depth": measured, "at": list(cells)[bottom], "bottom": means[bottom]}
     return row | _tested(seeds, means, measured) if min(map(len, seeds)) > 1 else row
@@ -84,23 +118,26 @@ def _row(accuracy: xr.DataArray) -> dict:
 
 def _bottom(means: np.ndarray) -> int:
     """Where the deepest valley has its bottom; the last size of a curve that has none."""
-    valley = np.minimum(np.maximum.accumulate(means), np.maximum.accumulate(means[::-1])[::-1]) - means
+    valley = below_rim(means)
     return int(valley.argmax()) if valley.max() > 0 else len(means) - 1
 
 
 def _tested(seeds: list[np.ndarray], means: np.ndarray, measured: float) -> dict:
     """Interval of the depth over resampled seeds, and p against a rising curve; the same numbers at every call."""
     rng = np.random.default_rng(0)
-    drawn = _resampled(seeds, rng)
     # A mean of resampled residuals varies by (n − 1)/n too little, much for three seeds.
     wider = np.sqrt([len(values) / (len(values) - 1) for values in seeds])
     rising = isotonic_regression(means, weights=[len(values) for values in seeds]).x
+    lo, hi = np.clip(resampled_interval(measured, depth(_resampled(seeds, rng)), min(map(len, seeds))), 0, 1)
     null = np.clip(rising + (_resampled([v - v.mean() for v in seeds], rng)) * wider, 0, 1)
-    lo, hi = np.quantile(depth(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {"lo": lo, "hi": hi, "p": (1 + np.sum(depth(null) >= measured)) / (1 + N_DRAWS)}
 
 
 def _resampled(seeds: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """Means of seeds drawn with replacement, (draw, size)."""
+    """Means of seeds drawn with replacement, (draw, size), for each size anew.
+
+    Of three seeds drawn for all sizes together there are ten different draws. What a split does to networks of every
+    size moves a curve up or down as a whole, and that makes no valley.
+    """
     return np.stack([values[rng.integers(len(values), size=(N_DRAWS, len(values)))].mean(axis=1) for values in seeds],
                     axis=1)

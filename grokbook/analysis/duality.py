@@ -15,9 +15,9 @@ import numpy as np
 import xarray as xr
 from scipy.stats import spearmanr
 
-from grokbook.analysis.descent import N_DRAWS, depth
+from grokbook.analysis.descent import N_DRAWS, below_rim
 from grokbook.analysis.events import carried, crossing
-from grokbook.analysis.statistics import LEVEL, log_loss
+from grokbook.analysis.statistics import log_loss, resampled_interval
 from grokbook.run import ACCURACIES
 
 FITTED = 0.9
@@ -72,26 +72,30 @@ def hill_in_time(runs: xr.Dataset) -> xr.Dataset:
     return hill(runs["val_loss"].where(~after, lowest), "step")
 
 
-def size_and_time(runs: xr.Dataset, event: xr.DataArray) -> tuple[float, float, int]:
-    """Spearman's rank correlation of d_h with the step of an event, its p-value, and n, the runs in which it happened.
+def size_and_time(runs: xr.Dataset, event: xr.DataArray) -> xr.DataArray:
+    """Spearman's rank correlation of d_h with the step of an event in the runs of each seed, over seed.
 
-    NaN for the first two where the event happened at fewer than three sizes, or at one step everywhere.
+    `event` (d_h, seed): where it is NaN in a run that was trained, it had not happened by the end and counts as later
+    than all that had. NaN for seeds with fewer than three sizes, or without two different steps.
     """
-    d_h, step = (array.values.ravel() for array in xr.broadcast(runs["d_h"], event))
+    step = event.fillna(np.inf).where(runs["last_step"] >= 0)
+    return xr.apply_ufunc(_rank_correlation, runs["d_h"], step, input_core_dims=[["d_h"], ["d_h"]], vectorize=True)
+
+
+def _rank_correlation(d_h: np.ndarray, step: np.ndarray) -> float:
     there = ~np.isnan(step)
-    if len(np.unique(d_h[there])) < 3 or len(np.unique(step[there])) < 2:
-        return np.nan, np.nan, int(there.sum())
-    found = spearmanr(d_h[there], step[there])
-    return float(found.statistic), float(found.pvalue), int(there.sum())  # pyright: ignore
+    if there.sum() < 3 or len(np.unique(step[there])) < 2:
+        return np.nan
+    return float(spearmanr(d_h[there], step[there]).statistic)  # pyright: ignore
 
 
 def collapse(runs: xr.Dataset, metric: str = "val_loss") -> dict[str, float]:
     """How far one variable log step + γ log d_h tells the mean log loss of every (d_h, step).
 
-    Returns `gamma` with its 95 % interval over resampled seeds (`lo`, `hi`), and shares of variance explained:
-    `explained` by that variable, `by_step` by the step alone, `by_size` by the size alone, and `apart` by the rival, in
-    which every step and every size has a level of its own and they add up. Seeds are resampled for all sizes together,
-    since they share their split; so only those that every size has count (`n`).
+    Returns `gamma` with its 95 % interval over resampled seeds (`lo`, `hi`; NaN of a single one), and shares of
+    variance explained: `explained` by that variable, `by_step` by the step alone, `by_size` by the size alone, and
+    `apart` by the rival, in which every step and every size has a level of its own and they add up. Seeds are resampled
+    for all sizes together, since they share their split; so only those that every size has count (`n`).
 
     Raises:
         ValueError: no seed was trained at every size.
@@ -101,13 +105,13 @@ def collapse(runs: xr.Dataset, metric: str = "val_loss") -> dict[str, float]:
     size, step = np.log(values["d_h"].values), np.log(values["step"].values)
     bins = [_bins(step[None, :] + gamma * size[:, None]) for gamma in GAMMAS]
     scores = _explained(values.mean("seed").values, bins)
-    rng = np.random.default_rng(0)
+    gamma, rng = float(GAMMAS[scores.argmax()]), np.random.default_rng(0)
     drawn = [GAMMAS[np.argmax(_explained(values.values[rng.integers(seeds, size=seeds)].mean(axis=0), bins))]
              for _ in range(N_DRAWS // 10)]
-    lo, hi = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    lo, hi = resampled_interval(gamma, np.array(drawn), seeds) if seeds > 1 else (np.nan, np.nan)
     rows, columns = np.indices((len(size), len(step)))
     by_size, each_step = _explained(values.mean("seed").values, [rows, columns])
-    return {"gamma": float(GAMMAS[scores.argmax()]), "lo": float(lo), "hi": float(hi),
+    return {"gamma": gamma, "lo": lo, "hi": hi,
             "explained": float(scores.max()), "by_step": float(scores[0]), "by_size": float(by_size),
             "apart": float(by_size + each_step), "n": seeds}
 
@@ -152,9 +156,9 @@ def _hill(place: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     place, curve = place[known], -values[known]
     if len(curve) < 3:
         return np.nan, np.nan
-    height = float(depth(curve))
-    rim = np.minimum(np.maximum.accumulate(curve), np.maximum.accumulate(curve[::-1])[::-1])
-    return height, float(place[np.argmax(rim - curve)]) if height else np.nan
+    deep = below_rim(curve)
+    height = float(deep.max())
+    return height, float(place[deep.argmax()]) if height else np.nan
 
 
 def _bins(u: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ A claim is one function of the stored runs, or of a model that needs none. Too l
 never a pass; a failed claim stays in the book.
 """
 
+import xarray as xr
+
 from grokbook import studies
 from grokbook.claims import descent, division, grokking, memory, patterns, zones
 from grokbook.claims.card import VERDICTS, Claim, Measured, TooLittle, Verdict
@@ -27,10 +29,14 @@ def judge(claim_id: str, store: Store | None = None) -> Verdict:
         raise ValueError(f"claim={claim_id!r} is unknown; valid: {', '.join(CLAIMS)}")
     claim = CLAIMS[claim_id]
     try:
-        measured = claim.measure(*(studies.named(name).at(n_steps).load(store) for name, n_steps in claim.needs))
-    except LookupError:
-        needed = ", ".join(f"{name} ({n_steps:,} steps)" for name, n_steps in claim.needs)
-        measured = Measured("not yet measured", f"It takes runs of {needed}; some of these studies has none yet.", 0)
+        return Verdict(claim, claim.measure(*(_load(name, n_steps, store) for name, n_steps in claim.needs)))
     except TooLittle as reason:
-        measured = Measured("not yet measured", str(reason), 0)
-    return Verdict(claim, measured)
+        return Verdict(claim, Measured("not yet measured", str(reason), 0))
+
+
+def _load(name: str, n_steps: int, store: Store | None) -> xr.Dataset:
+    """The runs of a study at that budget. Raises TooLittle if there is none; what a measurement raises is no such."""
+    try:
+        return studies.named(name).at(n_steps).load(store)
+    except LookupError as nothing:
+        raise TooLittle(f"It takes runs of {name} ({n_steps:,} steps); there is none yet.") from nothing

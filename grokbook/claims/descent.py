@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from grokbook.analysis import Zone, double_descent, final, interval, main_zone
-from grokbook.analysis.descent import N_DRAWS, depth, held_out_fall
+from grokbook.analysis.descent import depth_difference, first_size, held_out_fall
 from grokbook.claims.card import Claim, Measured, TooLittle
-from grokbook.claims.grokking import ENOUGH_SEEDS, OURS, STEPS
+from grokbook.claims.grokking import ENOUGH_SEEDS, OURS, RESAMPLED, STEPS
 
 DESCENT = 0.05
 """Depth from which a valley or a fall counts, in accuracy; and the p-value below which it is not noise."""
@@ -91,7 +91,7 @@ def _fall(accuracy: xr.DataArray, zone: xr.DataArray) -> tuple[float, float, flo
 def judge_model_wise(runs: xr.Dataset) -> Measured:
     """The smallest d_h of near perfect train and validation accuracy, by D_train."""
     runs = _enough(runs)
-    first = {D: [_first(final(runs, metric).sel(D_train=D)) for metric in ("train_acc", "val_acc")]
+    first = {D: [first_size(final(runs, metric).sel(D_train=D), NEAR_PERFECT) for metric in ("train_acc", "val_acc")]
              for D in (*FEW, *MANY)}
     gaps = {D: val / train for D, (train, val) in first.items()}
     if not np.isfinite([train for train, _ in first.values()]).all():
@@ -113,13 +113,14 @@ def judge_harder_task(square: xr.Dataset, add: xr.Dataset) -> Measured:
     Noise alone makes valleys, deeper ones where it is stronger, so the difference of two depths has no null at zero:
     that the noisier task has a valley at all is tested against a rising curve first.
     """
+    if 3000 not in add["D_train"].values:
+        raise TooLittle("a + b was not trained on 3,000 pairs so far.")
     add = add.sel(D_train=[3000])
     shared = np.intersect1d(_sampled(square), _sampled(add))
     if len(shared) < 5:
         raise TooLittle(f"{len(shared)} hidden sizes have {ENOUGH_SEEDS} seeds for both tasks; it takes five.")
     rows = [double_descent(runs.sel(d_h=shared)).to_dict("records")[0] for runs in (square, add)]
-    draws = [depth(_draws(final(runs.sel(d_h=shared), "val_acc").isel(D_train=0))) for runs in (square, add)]
-    lo, hi = np.quantile(draws[0] - draws[1], [0.025, 0.975])
+    lo, hi = depth_difference(*(final(runs.sel(d_h=shared), "val_acc").isel(D_train=0) for runs in (square, add)))
     verdict = ("reproduced" if lo > 0 and _is_descent(rows[0]) else "not reproduced" if hi < 0 else
                "not yet measured")
     said = ["{} {depth:.2f} at d_h {at} (accuracy {bottom:.2f} there, p = {p:.3f})".format(name, **row)
@@ -127,20 +128,6 @@ def judge_harder_task(square: xr.Dataset, add: xr.Dataset) -> Measured:
     return Measured(verdict, f"Depth of the valley: {'; '.join(said)}. Difference [{lo:.2f}, {hi:.2f}]. "
                              f"Mean accuracy of (a + b)² {_between(square, 3000, ZERO_AT, ZERO_AT)}.",
                     sum(row["n"] for row in rows))
-
-
-def _first(accuracy: xr.DataArray) -> float:
-    """The smallest d_h from which on mean accuracy is near perfect; infinite if there is none."""
-    good = (accuracy.mean("seed") >= NEAR_PERFECT).values[::-1]
-    n = int(np.cumprod(good).sum())
-    return float(accuracy["d_h"].values[-n]) if n else np.inf
-
-
-def _draws(accuracy: xr.DataArray) -> np.ndarray:
-    """Mean accuracies over d_h of seeds drawn with replacement, (draw, d_h)."""
-    rng = np.random.default_rng(0)
-    values = [row[~np.isnan(row)] for row in accuracy.transpose("d_h", "seed").values]
-    return np.stack([row[rng.integers(len(row), size=(N_DRAWS, len(row)))].mean(axis=1) for row in values], axis=1)
 
 
 def _sampled(runs: xr.Dataset) -> np.ndarray:
@@ -184,8 +171,8 @@ CLAIMS = (
     Claim("harder-task", "Huang et al. 2024, Fig 7, Takeaway 6",
           "With the harder task (a + b)² the descent at 3,000 pairs is deeper than with a + b, down to zero at d_h "
           f"{ZERO_AT}, and the critical size is larger.",
-          "Reproduced if (a + b)² has a descent by the rule of double-descent and the 95 % interval (resampled seeds) "
-          "of the difference in depth, over the same hidden sizes, lies above zero; not reproduced if it lies below; "
-          "else not yet measured. The critical size is not judged: it takes other D_train than 3,000.",
+          "Reproduced if (a + b)² has a descent by the rule of double-descent and the 95 % interval of the "
+          f"difference in depth, over the same hidden sizes, {RESAMPLED}, lies above zero; not reproduced if it lies "
+          "below; else not yet measured. The critical size is not judged: it takes other D_train than 3,000.",
           OURS.format(STEPS), (("harder_task", STEPS), ("double_descent", STEPS)), judge_harder_task),
 )

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from grokbook.analysis import events, final, interval, rate
-from grokbook.analysis.descent import depth
+from grokbook.analysis.descent import depth, first_size
 from grokbook.analysis.duality import (
     FITTED,
     collapse,
@@ -16,8 +16,9 @@ from grokbook.analysis.duality import (
 )
 from grokbook.analysis.events import LONG_BEFORE
 from grokbook.analysis.shortcut import early_peak
+from grokbook.analysis.statistics import by_seed
 from grokbook.claims.card import Claim, Measured, TooLittle
-from grokbook.claims.grokking import ENOUGH_SEEDS
+from grokbook.claims.grokking import ENOUGH_SEEDS, RESAMPLED, seeds_of
 from grokbook.studies.division import EARLY_STEPS, LAPTOP_STEPS
 
 DOUBLES = np.log(2)
@@ -33,7 +34,7 @@ SMALL_DIP = 0.05
 """Depth up to which a fall of test accuracy is hard to see on an axis from 0 to 1."""
 
 OURS = ("weight decay 0.5 rather than 1e-5 (theirs takes more steps than we can afford), the steps "
-        "({:,} rather than 400,000), widths up to 64, no LayerNorm, learned positions, no dropout (their code: 0.1), "
+        "({:,} rather than 400,000), no LayerNorm, learned positions, no dropout (their code: 0.1), "
         "initial weights, exact cross entropy; batches of 512 are those of their code")
 
 
@@ -66,17 +67,18 @@ def judge_map(runs: xr.Dataset) -> Measured:
     fit = fit_step(runs)
     fitted = fit.notnull()
     hills = hill_in_time(runs)["height"].where(fitted)
-    n = int(fitted.sum())
-    if not n:
-        raise TooLittle(f"No run reaches a train accuracy of {FITTED:g}.")
+    n, seeds = int(fitted.sum()), seeds_of(fitted)
+    if seeds < ENOUGH_SEEDS:
+        raise TooLittle(f"{n} runs of {seeds} seeds reach a train accuracy of {FITTED:g}; it takes {ENOUGH_SEEDS} "
+                        "seeds.")
     in_time = float((hills >= DOUBLES).sum()) / n
     along = held_out_hill(_at_every_width(runs))
-    trend, p, _ = size_and_time(runs, fit)
-    right = [in_time >= MOST, _is_hill(along), trend < 0 and p < 0.05]
+    trend = interval(size_and_time(runs, fit), within=(-1, 1))
+    right = [in_time >= MOST, _is_hill(along), bool(trend["n"] >= ENOUGH_SEEDS and trend["hi"] < 0)]
     verdict = "reproduced" if all(right) else "partly" if sum(right) > 1 else "not reproduced"
-    return Measured(verdict, f"{in_time:.0%} of the {n} runs that fit have a hill of test loss over the steps that at "
-                             f"least doubles it; along the width the highest hill is {_factor(along)}; "
-                             f"the step of fit against width: {_trend(trend, p)}.",
+    return Measured(verdict, f"{in_time:.0%} of the {n} runs of {seeds} seeds that fit have a hill of test loss over "
+                             "the steps that at least doubles it; along the width the highest hill is "
+                             f"{_factor(along)}; the step of fit against width: {_trend(trend)}.",
                     int((runs["last_step"] >= 0).sum()))
 
 
@@ -84,7 +86,7 @@ def judge_cut(runs: xr.Dataset) -> Measured:
     """The last step: a hill of mean log test loss along the width, and the widths of good train and test accuracy."""
     runs = _enough(runs)
     along = held_out_hill(_at_every_width(runs), last=True)
-    first = [_first(final(runs, metric), FITTED) for metric in ("train_acc", "val_acc")]
+    first = [first_size(final(runs, metric), FITTED) for metric in ("train_acc", "val_acc")]
     right = [_is_hill(along), first[0] < first[1] < np.inf]
     verdict = "reproduced" if all(right) else "partly" if any(right) else "not reproduced"
     train, test = ("at no width measured" if np.isinf(d_h) else f"from d_h {d_h:.0f}" for d_h in first)
@@ -99,30 +101,31 @@ def judge_duality(runs: xr.Dataset) -> Measured:
     found = collapse(runs)
     one = found["explained"] >= max(MOST, found["apart"])
     verdict = ("reproduced" if one and found["lo"] > 0 else "partly" if found["lo"] > 0 else "not reproduced")
-    trend, p, n = size_and_time(runs, events(runs)["t_gen"])
+    when = events(runs)["t_gen"]
+    trend = _trend(interval(size_and_time(runs, when), within=(-1, 1)))
     return Measured(verdict, "The best single variable is log step + {gamma:.1f} [{lo:.1f}, {hi:.1f}] log d_h; it "
                              "tells {explained:.0%} of the variance of log test loss, the step alone {by_step:.0%}, "
                              "the width alone {by_size:.0%}, both apart {apart:.0%}. ".format(**found)
-                             + f"Steps to generalise against width: {_trend(trend, p)}, {n} runs.",
+                             + f"Steps to generalise against width: {trend}; {int(when.notnull().sum())} runs do.",
                     int(found["n"]) * runs.sizes["d_h"])
 
 
 def judge_zero_over_b(runs: xr.Dataset) -> Measured:
     """The early peak of right test answers, and what becomes of the others after it."""
-    peak = early_peak(runs).stack(run=[dim for dim in runs.dims if dim != "step"]).dropna("run", subset=["step"])
-    n, seeds = peak.sizes["run"], len(np.unique(peak["seed"]))
+    peak = early_peak(runs)
+    there = peak["step"].notnull()
+    n, seeds = int(there.sum()), seeds_of(there)
     if seeds < ENOUGH_SEEDS:
         raise TooLittle(f"{seeds} seeds; it takes {ENOUGH_SEEDS}.")
-    learned = rate(peak["zero"] >= 0.9 * peak["n_zero"], "run")
-    # Runs of one seed share split and initial weights: they are one number together.
+    learned = int((peak["zero"] >= 0.9 * peak["n_zero"]).sum())
     guessed = peak["n_others"] / runs.attrs["p"]
-    total, there, after = (interval(x.groupby("seed").mean(), "seed") for x in (
+    total, others, after = (interval(by_seed(x)) for x in (
         peak["zero"] + peak["others"], peak["others"] / guessed, peak["others_after"] / guessed))
-    right = [float(learned["mean"]) >= MOST and float(there["mean"]) > 0.5, float(after["hi"]) < 1]
+    right = [learned >= MOST * n and float(others["mean"]) > 0.5, float(after["hi"]) < 1]
     verdict = "reproduced" if all(right) else "partly" if any(right) else "not reproduced"
     return Measured(verdict, f"At the early peak {_mean(total, '.0f')} test examples are right; in "
-                             f"{_of(learned, n)} runs nine tenths or more of the pairs 0/b are among them, and the "
-                             f"others are right {_mean(there, '.2f')} times as often as by chance; after it "
+                             f"{learned} of {n} runs nine tenths or more of the pairs 0/b are among them, and the "
+                             f"others are right {_mean(others, '.2f')} times as often as by chance; after it "
                              f"{_mean(after, '.2f')} times.", n)
 
 
@@ -144,13 +147,6 @@ def _at_every_width(runs: xr.Dataset) -> xr.Dataset:
     return runs
 
 
-def _first(accuracy: xr.DataArray, level: float) -> float:
-    """The smallest width from which on mean accuracy is at that level; infinite if there is none."""
-    good = (accuracy.mean("seed") >= level).values[::-1]
-    n = int(np.cumprod(good).sum())
-    return float(accuracy["d_h"].values[-n]) if n else np.inf
-
-
 def _is_hill(along: xr.Dataset) -> bool:
     stats = interval(along["height"])
     return bool(stats["mean"] >= ALONG_SIZE and stats["lo"] > 0)
@@ -167,8 +163,10 @@ def _values(found: xr.DataArray) -> str:
     return " or ".join(f"{value:,}" for value in np.unique(found.values))
 
 
-def _trend(rank: float, p: float) -> str:
-    return "too few widths get there" if np.isnan(rank) else f"Spearman {rank:.2f}, p = {p:.1g}"
+def _trend(rank: xr.Dataset) -> str:
+    if not rank["n"]:
+        return "too few widths get there"
+    return f"Spearman {_mean(rank, '.2f')}, a mean of {int(rank['n'])} seeds"
 
 
 def _of(share: xr.Dataset, n: int) -> str:
@@ -192,10 +190,13 @@ CLAIMS = (
     Claim("model-wise-map", "Davies et al. 2022, Fig 4, 6",
           "Test loss falls, rises where the training data is fitted, and falls again, both over the steps and, at "
           "steps that lead to a low loss in the end, over the width.",
-          f"Over the steps: {MOST:.0%} of the runs that reach a train accuracy of {FITTED:g} have, before test "
+          f"Over the steps: {MOST:.0%} of the runs that reach a train accuracy of {FITTED:g}, of {ENOUGH_SEEDS} "
+          "seeds or more, have, before test "
           "accuracy reaches one half, the top of a hill that doubles the loss. Over the width: the highest hill at any "
           "step, found in all seeds but one and measured in that one, is a factor of 1.5 or more, 95 % interval above "
-          "1. And wider networks fit sooner (Spearman, p < 0.05). Partly if two of the three.",
+          f"1. And wider networks fit sooner: the 95 % interval over seeds, {ENOUGH_SEEDS} or more, of Spearman's "
+          "correlation within a seed lies below zero; a run that never fits counts as later than all. Partly if two of "
+          "the three.",
           OURS.format(LAPTOP_STEPS), (("model_wise", LAPTOP_STEPS),), judge_map),
     Claim("model-wise-cut", "Davies et al. 2022, Fig 5",
           "At the last step test loss rises where the networks become large enough to fit, then falls fast; test "
@@ -207,8 +208,8 @@ CLAIMS = (
     Claim("size-time-duality", "Davies et al. 2022, §2, 3.1; the test is ours",
           "More width and more steps are two ways to the same effective complexity.",
           f"One variable log step + γ log d_h tells {MOST:.0%} of the variance of mean log test loss and more than "
-          "levels of each step and each width that add up, and the 95 % interval of γ over resampled seeds is above "
-          "zero; partly if only the last.",
+          "levels of each step and each width that add up, and the 95 % interval of γ, "
+          f"{RESAMPLED}, is above zero; partly if only the last.",
           OURS.format(LAPTOP_STEPS), (("model_wise", LAPTOP_STEPS),), judge_duality),
     Claim("zero-over-b", "Davies et al. 2022, Fig 7, §3.2",
           "0/b = 0 is learned first: an early peak of 96 right test examples, all of 0/b and chance on the rest; then "

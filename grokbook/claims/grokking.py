@@ -20,11 +20,12 @@ from grokbook.analysis import (
 )
 from grokbook.analysis.critical import PARTIAL
 from grokbook.analysis.events import LONG_BEFORE
+from grokbook.analysis.statistics import by_seed
 from grokbook.analysis.zones import NEGLIGIBLE
 from grokbook.claims.card import Claim, Measured, TooLittle
 
 ENOUGH_SEEDS = 3
-"""Fewer runs a cell than this are not a measurement."""
+"""Fewer seeds than this are not a measurement, however many runs they have."""
 
 NO_BETTER = 2 / 113
 """Twin-free accuracy of a run that has understood nothing: no more than twice chance."""
@@ -35,8 +36,15 @@ STEPS = 40_000
 OURS = ("learning rate, weight decay, betas, initial weights, full batch and the number of steps, none of which the "
         "paper states; {:,} steps or an early stop")
 
+RESAMPLED = "over resampled seeds, for few of them as wide as that of a mean"
+"""What cards say of `resampled_interval`."""
+
 NAMED = ((64, 3000), (32, 4000))
 """Cells (d_h, D_train) at which the paper calls accuracy near perfect."""
+
+UNCROSSED = {"above": "it lies above the sizes measured", "below": "it lies below the sizes measured",
+             "falling": "accuracy falls over the sizes measured", "no data": "no run"}
+"""Why a D_crit is not known, in words."""
 
 WIDTH = (500, 2000)
 """Training pairs over which accuracy is partial that still pass for "about 1000": half to twice."""
@@ -48,12 +56,23 @@ def well_sampled(runs: xr.Dataset, sizes: int = 3) -> xr.Dataset:
     Raises:
         TooLittle: fewer than two d_h have.
     """
-    enough = (runs["last_step"] >= 0).sum("seed") >= ENOUGH_SEEDS
-    runs = runs.assign({name: runs[name].where(enough) for name in runs.data_vars if "step" in runs[name].dims})
-    usable = runs.assign(last_step=runs["last_step"].where(enough, -1)).sel(d_h=enough.sum("D_train").values >= sizes)
+    runs, enough = thick_cells(runs, ENOUGH_SEEDS)
+    usable = runs.sel(d_h=enough.sum("D_train").values >= sizes)
     if usable.sizes["d_h"] < 2:
         raise TooLittle(f"It takes two hidden sizes with {sizes} D_train of {ENOUGH_SEEDS} seeds each.")
     return usable
+
+
+def thick_cells(runs: xr.Dataset, n_seeds: int) -> tuple[xr.Dataset, xr.DataArray]:
+    """The runs without those of cells of fewer seeds, and which cells have enough."""
+    enough = (runs["last_step"] >= 0).sum("seed") >= n_seeds
+    curves = {name: runs[name].where(enough) for name in runs.data_vars if "step" in runs[name].dims}
+    return runs.assign(curves | {"last_step": runs["last_step"].where(enough, -1)}), enough
+
+
+def seeds_of(happened: xr.DataArray) -> int:
+    """How many seeds have a run in which something happened."""
+    return int(happened.any([dim for dim in happened.dims if dim != "seed"]).sum())
 
 
 def judge_critical_size(runs: xr.Dataset) -> Measured:
@@ -79,8 +98,9 @@ def direction(rows: Sequence[Mapping]) -> str:
 def size_of(row: Mapping) -> str:
     """A row of the table of critical sizes in words."""
     if np.isnan(row["D_crit"]):
-        return f"d_h {row['d_h']}: no crossing ({row['censored']} the sizes measured)"
-    return "d_h {d_h}: {D_crit:,.0f} [{lo:,.0f}, {hi:,.0f}]".format(**row)
+        return f"d_h {row['d_h']}: no crossing ({UNCROSSED[row['censored']]})"
+    lo, hi = (f"{row[end]:,.0f}" if np.isfinite(row[end]) else "open" for end in ("lo", "hi"))
+    return f"d_h {row['d_h']}: {row['D_crit']:,.0f} [{lo}, {hi}]"
 
 
 def _mean_at(runs: xr.Dataset, d_h: int, D_train: int) -> str:
@@ -94,15 +114,16 @@ def judge_delay(runs: xr.Dataset) -> Measured:
     """Of the runs that generalised, how many did so at least LONG_BEFORE times as late as they memorised."""
     found = events(runs)
     generalised = found["t_gen"].notnull() & (found["t_mem"] > 0)
-    n = int(generalised.sum())
-    if n < ENOUGH_SEEDS:
-        raise TooLittle(f"{n} runs have generalised so far; it takes {ENOUGH_SEEDS}.")
+    n, seeds = int(generalised.sum()), seeds_of(generalised)
+    if seeds < ENOUGH_SEEDS:
+        raise TooLittle(f"{n} runs of {seeds} seeds have generalised so far; it takes {ENOUGH_SEEDS} seeds.")
     ratio = (found["t_gen"] / found["t_mem"]).values[generalised.values]
     late = int((ratio >= LONG_BEFORE).sum())
     verdict = "reproduced" if late == n else "partly" if late > n / 2 else "not reproduced"
     low, middle, high = np.quantile(ratio, [0, 0.5, 1])
-    return Measured(verdict, f"{late} of {n} runs that generalised took at least {LONG_BEFORE} times as many steps for "
-                             f"it as for memorising (median {middle:.1f} times, from {low:.1f} to {high:.1f}).", n)
+    return Measured(verdict, f"{late} of {n} runs of {seeds} seeds that generalised took at least {LONG_BEFORE} times "
+                             f"as many steps for it as for memorising (median {middle:.1f} times, from {low:.1f} to "
+                             f"{high:.1f}).", n)
 
 
 def judge_twin_free(runs: xr.Dataset) -> Measured:
@@ -111,30 +132,33 @@ def judge_twin_free(runs: xr.Dataset) -> Measured:
     at = LONG_BEFORE * found["t_mem"]
     then = runs.sel(step=at.fillna(0), method="nearest")
     memorised = (at <= found["last_step"]) & (then["twin_free_val_acc"] <= NO_BETTER)
-    n = int(memorised.sum())
-    if n < ENOUGH_SEEDS:
-        raise TooLittle(f"{n} runs only know their pairs by then; it takes {ENOUGH_SEEDS}.")
+    n, seeds = int(memorised.sum()), seeds_of(memorised)
+    if seeds < ENOUGH_SEEDS:
+        raise TooLittle(f"{n} runs of {seeds} seeds only know their pairs by then; it takes {ENOUGH_SEEDS} seeds.")
     then = then.where(memorised)
-    gap = (then["val_acc"] - then["twin_free_val_acc"]).stack(run=found["t_mem"].dims)
     twins = twin_accuracy(runs).sel(step=at.fillna(0), method="nearest").where(memorised)
-    mean = interval(gap, "run")
+    mean = interval(by_seed(then["val_acc"] - then["twin_free_val_acc"]))
     most = float((twin_share(runs).where(memorised)).max())
     verdict = "reproduced" if mean["lo"] > 0 else "not reproduced"
     return Measured(verdict, f"At {LONG_BEFORE} times the step of memorising, validation accuracy is "
                              f"{float(mean['mean']):.3f} [{float(mean['lo']):.3f}, {float(mean['hi']):.3f}] above the "
-                             f"twin-free one; mirrors of training pairs are answered with accuracy "
-                             f"{float(twins.min()):.2f} to {float(twins.max()):.2f}, and are up to {most:.1%} of the "
-                             "validation pairs.", n)
+                             f"twin-free one (mean of {seeds} seeds); mirrors of training pairs are answered with "
+                             f"accuracy {float(twins.min()):.2f} to {float(twins.max()):.2f}, and are up to {most:.1%} "
+                             "of the validation pairs.", n)
 
 
 def judge_semi_grokking(runs: xr.Dataset) -> Measured:
     """Over how many training pairs mean accuracy is partial, and whether single runs are partial there."""
     usable = well_sampled(runs)
-    rises, zone = partial_range(usable).dropna().to_dict("records"), zones(usable)
+    rises, zone = partial_range(usable).to_dict("records"), zones(usable)
+    cut = [str(rise["d_h"]) for rise in rises if np.isnan(rise["width"])]
+    if cut:
+        raise TooLittle(f"Training sizes at both ends of the rise, {PARTIAL[0]:g} and {PARTIAL[1]:g}, are missing at "
+                        f"d_h {', '.join(cut)}.")
     inside = [zone.sel(d_h=rise["d_h"]).where((zone["D_train"] > rise["begin"]) & (zone["D_train"] < rise["end"]), "")
               for rise in rises]
-    if not rises or not all((cells != "").any() for cells in inside):
-        raise TooLittle("It takes training sizes at both ends of every rise, 0.1 and 0.9, and one between them.")
+    if not all((cells != "").any() for cells in inside):
+        raise TooLittle("It takes a training size between the ends of every rise.")
     n, partial = (sum(int(where.sum()) for where in found) for found in
                   ([cells != "" for cells in inside], [cells == Zone.SEMI_GROKKING.value for cells in inside]))
     wide = all(WIDTH[0] <= rise["width"] <= WIDTH[1] for rise in rises)
@@ -150,13 +174,15 @@ CLAIMS = (
           "The training size at which networks generalise falls as d_h grows: d_h 64 is near perfect at 3,000 pairs, "
           "d_h 32 needs 4,000.",
           "D_crit is where a logistic curve through the mean final validation accuracy crosses one half. Reproduced if "
-          "the 95 % interval of the largest d_h, which reaches to measured sizes, lies below that of the smallest, not "
-          "reproduced if above; while they overlap it is not yet measured. Accuracy at single cells is not judged.",
+          f"the 95 % interval of the largest d_h, {RESAMPLED} and from a measured size to another, lies below that of "
+          "the smallest, not reproduced if above; while they overlap it is not yet measured. Accuracy at single cells "
+          "is not judged.",
           OURS.format(STEPS), (("critical_size", STEPS),), judge_critical_size),
     Claim("delay", "Huang et al. 2024, §2.2",
           "Every near-perfect run groks: train accuracy is perfect long before validation accuracy rises.",
           f"Of the runs whose validation accuracy reaches {GENERALISED:g}, all (some: partly if more than half) took "
-          f"at least {LONG_BEFORE} times as many steps for it as for a train accuracy of {MEMORISED:g}.",
+          f"at least {LONG_BEFORE} times as many steps for it as for a train accuracy of {MEMORISED:g}. Counted in "
+          f"runs, which must be of {ENOUGH_SEEDS} seeds or more.",
           OURS.format(60_000) + "; D_train 5,000 besides the paper's 2,000 to 4,000", (("grokking", 60_000),),
           judge_delay),
     Claim("semi-grokking", "Huang et al. 2024, §2.2",
@@ -164,16 +190,17 @@ CLAIMS = (
           "about 1,000 training pairs wide for every d_h (d_h 64: from 2,000 to 3,000).",
           "The range is where the best rising fit to mean final validation accuracy goes from "
           f"{PARTIAL[0]:g} to {PARTIAL[1]:g}. Reproduced if it is {WIDTH[0]:,} to {WIDTH[1]:,} pairs wide for every "
-          "d_h, wherever it lies, and at least half of the runs inside end partial themselves (memorised first, "
-          f"twin-free accuracy above {NEGLIGIBLE:g}, validation accuracy not at {GENERALISED:g}) rather than at one of "
-          "the two ends; partly if one of the two holds.",
+          f"d_h that was trained at three D_train with {ENOUGH_SEEDS} seeds, wherever it lies (not yet measured while "
+          "an end is missing at one of them), and at least half of the runs inside end partial themselves (memorised "
+          f"first, twin-free accuracy above {NEGLIGIBLE:g}, validation accuracy not at {GENERALISED:g}) rather than at "
+          "one of the two ends; partly if one of the two holds.",
           OURS.format(STEPS), (("critical_size", STEPS),), judge_semi_grokking),
     Claim("twin-free", "ours",
           "A random split flatters a memoriser that treats a and b alike: it leaves the mirror of D_train / p² of the "
           "validation pairs in train.",
           f"At {LONG_BEFORE} times the step of memorising, in runs whose twin-free accuracy is then at most twice "
-          "chance, validation accuracy is above it: reproduced if the 95 % interval of the mean gap over runs is above "
-          "zero.",
+          "chance, validation accuracy is above it: reproduced if the 95 % interval of the mean gap over seeds, "
+          f"each the mean of its runs, {ENOUGH_SEEDS} or more, is above zero.",
           "the measurement itself; the papers report validation accuracy only", (("grokking", 60_000),),
           judge_twin_free),
 )

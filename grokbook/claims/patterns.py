@@ -6,6 +6,7 @@ import numpy as np
 
 from grokbook.analysis import patterns as model
 from grokbook.analysis.kinds import DIP, HIGH, LONG_BEFORE, LOW, MEMORISED, kind_of, shape_of
+from grokbook.analysis.statistics import Z
 from grokbook.claims.card import Claim, Measured
 
 EXACT = 1e-12
@@ -53,7 +54,7 @@ def judge_two_patterns() -> Measured:
             expected = _by_area(patterns, t)
             worst = max(worst, abs(expected - float(model.test_accuracy(patterns, t))))
             drawn = model.simulate(patterns, t, n_examples=N_EXAMPLES, seed=draw)[1]
-            outside += abs(drawn - expected) > 1.96 * np.sqrt(expected * (1 - expected) / N_EXAMPLES)
+            outside += abs(drawn - expected) > Z * np.sqrt(expected * (1 - expected) / N_EXAMPLES)
     share = outside / (2 * N_DRAWS)
     met = [worst <= EXACT, share <= MOST_OUTSIDE]
     exact = "no more than rounding" if met[0] else "more than rounding"

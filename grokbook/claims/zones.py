@@ -1,18 +1,28 @@
 """Claims of chapter 03: four zones, one network in each, and how far they depend on our settings."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
 from grokbook.analysis import Zone, capacity, critical_size, events, final, main_zone, norm_change, rate, star, zones
 from grokbook.analysis.norms import SOME
 from grokbook.analysis.star import place
+from grokbook.analysis.statistics import Z, by_seed
+from grokbook.analysis.story import name
 from grokbook.claims.card import Claim, Measured, TooLittle
-from grokbook.claims.grokking import ENOUGH_SEEDS, OURS, STEPS, direction, size_of
+from grokbook.claims.grokking import ENOUGH_SEEDS, OURS, RESAMPLED, STEPS, direction, seeds_of, size_of, thick_cells
 from grokbook.claims.memory import STEPS as MEMORY_STEPS
-from grokbook.studies.zones import EXAMPLES
+from grokbook.studies.zones import CHANGES, EXAMPLES
 
-ZONE_OF = {name: Zone(name.upper().replace("-", "_")) for name in EXAMPLES}
-"""The zone that each example cell of the paper stands for."""
+ZONE_OF = {name(zone): zone for zone in Zone}
+"""The zones by the names that sentences and the paper's example cells call them."""
+
+ENOUGH_FOR_A_SHARE = int(Z**2) + 1
+"""Seeds that Wilson's interval takes to lie above one half where all agree: it begins at n / (n + z²)."""
+
+ENOUGH_CHANGED = 2
+"""Seeds that the study of other recipes has of a cell."""
 
 ENOUGH_CELLS = 50
 """Cells of two seeds or more that make a map; the laptop size of the study has 88."""
@@ -38,7 +48,7 @@ def judge_zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
     cross = (f"D_mem and D_crit cross {at['n_crossings']:.0f} times, at {place(at)}. D_crit right of there, "
              f"{', '.join(size_of(row) for row in right[:1] + right[1:][-1:])}: {way}" if at["n_crossings"] else
              "D_mem and D_crit do not cross where both are known")
-    counted = ", ".join(f"{_plain(one.value)} {count}" for one, count in counts.items())
+    counted = ", ".join(f"{name(one)} {count}" for one, count in counts.items())
     return Measured(verdict, f"Cells by their most frequent zone: {counted}. {cross}.",
                     int((runs["last_step"] >= 0).sum()) + sum(held["n"].tolist()))
 
@@ -49,36 +59,38 @@ def _sampled(runs: xr.Dataset) -> xr.Dataset:
     Raises:
         TooLittle: fewer than `ENOUGH_CELLS` are left.
     """
-    enough = (runs["last_step"] >= 0).sum("seed") >= 2
+    thick, enough = thick_cells(runs, 2)
     if enough.sum() < ENOUGH_CELLS:
         raise TooLittle(f"{int(enough.sum())} cells of the map have two seeds so far; it takes {ENOUGH_CELLS}.")
-    curves = {name: runs[name].where(enough) for name in runs.data_vars if "step" in runs[name].dims}
-    return runs.assign(curves | {"last_step": runs["last_step"].where(enough, -1)})
+    return thick
 
 
 def judge_four_dynamics(runs: xr.Dataset) -> Measured:
     """How many seeds of each example cell show the dynamics it is an example of."""
-    zone, said, hits, n = zones(runs), [], 0, 0
-    for name, (d_h, D_train) in EXAMPLES.items():
-        seen = zone.sel(d_h=d_h, D_train=D_train).values
-        seen = seen[seen != ""]
-        if len(seen) < ENOUGH_SEEDS:
-            raise TooLittle(f"The cell ({d_h}, {D_train}) has {len(seen)} seeds; it takes {ENOUGH_SEEDS}.")
-        share = np.mean(seen == ZONE_OF[name].value)
-        said.append(f"{name} ({d_h}, {D_train}) in {np.sum(seen == ZONE_OF[name].value)} of {len(seen)}")
+    said, hits, n = [], 0, 0
+    for example, at in EXAMPLES.items():
+        seen = zones(_cell(runs, *at, ENOUGH_SEEDS)).values
+        share = np.mean(seen == ZONE_OF[example].value)
+        said.append(f"{example} {at} in {np.sum(seen == ZONE_OF[example].value)} of {len(seen)}")
         hits, n = hits + (share > 0.5), n + len(seen)
     verdict = "reproduced" if hits == len(EXAMPLES) else "partly" if hits >= 2 else "not reproduced"
     return Measured(verdict, f"Seeds that show the dynamics named: {'; '.join(said)}.", n)
 
 
+def _cell(runs: xr.Dataset, d_h: int, D_train: int, n_seeds: int) -> xr.Dataset:
+    """The trained runs of one cell, over seed. Raises TooLittle if there are fewer than that."""
+    there = d_h in runs["d_h"].values and D_train in runs["D_train"].values
+    cell = runs.sel(d_h=d_h, D_train=D_train) if there else runs.isel(d_h=0, D_train=0, seed=[])
+    cell = cell.sel(seed=(cell["last_step"] >= 0).values)
+    if cell.sizes["seed"] < n_seeds:
+        raise TooLittle(f"The cell ({d_h}, {D_train}) has {cell.sizes['seed']} seeds; it takes {n_seeds}.")
+    return cell
+
+
 def judge_progression_varies(runs: xr.Dataset) -> Measured:
     """Which seeds of the progression cell generalise at all, and when."""
-    d_h, D_train = EXAMPLES["progression"]
-    cell = runs.sel(d_h=d_h, D_train=D_train)
-    last = final(cell, "twin_free_val_acc").dropna("seed")
-    n = last.sizes["seed"]
-    if n < 5:
-        raise TooLittle(f"The cell ({d_h}, {D_train}) has {n} seeds; it takes five, as in the paper.")
+    cell = _cell(runs, *EXAMPLES["progression"], 5)
+    last, n = final(cell, "twin_free_val_acc"), cell.sizes["seed"]
     moved = (last >= SOME).values
     begin = norm_change(cell)["begin"].dropna("seed").values
     when = f", beginning at steps {', '.join(f'{step:,.0f}' for step in np.sort(begin))}" if len(begin) else ""
@@ -89,53 +101,68 @@ def judge_progression_varies(runs: xr.Dataset) -> Measured:
 
 
 def judge_norm(runs: xr.Dataset) -> Measured:
-    """In how many runs the norm falls while grokking, and rises in progression."""
+    """Of which share of a seed's runs the norm falls while grokking, and rises in progression."""
     zone, ratio = zones(runs), norm_change(runs)["ratio"]
-    shares = {}
-    for one, happened in ((Zone.GROKKING, ratio < 1), (Zone.PROGRESSION, ratio > 1)):
-        values = happened.where((zone == one.value) & ratio.notnull()).stack(run=zone.dims)
-        shares[one] = rate(values, "run")
-        if shares[one]["n"] < ENOUGH_SEEDS:
-            raise TooLittle(f"{int(shares[one]['n'])} runs generalised by {one.value.lower()}; it takes "
-                            f"{ENOUGH_SEEDS}.")
-    good = [float(share["lo"]) > 0.5 for share in shares.values()]
-    verdict = "reproduced" if all(good) else "partly" if any(good) else "not reproduced"
-    said = [f"it {word} in {float(s['mean']):.0%} [{float(s['lo']):.0%}, {float(s['hi']):.0%}] of {int(s['n'])} runs "
-            f"by {one.value.lower()}" for (one, s), word in zip(shares.items(), ("falls", "rises"), strict=True)]
-    return Measured(verdict, f"While a run generalises {' and '.join(said)}.",
-                    sum(int(s["n"]) for s in shares.values()))
+    shares, said, n, seeds = [], [], 0, []
+    for one, happened, word in ((Zone.GROKKING, ratio < 1, "falls"), (Zone.PROGRESSION, ratio > 1, "rises")):
+        there = (zone == one.value) & ratio.notnull()
+        seeds.append(seeds_of(there))
+        if not seeds[-1]:
+            raise TooLittle(f"No run generalised by {name(one)}.")
+        shares.append(rate(by_seed(happened.where(there))))
+        mean, lo, hi = (float(shares[-1][part]) for part in ("mean", "lo", "hi"))
+        said.append(f"it {word} in {mean:.0%} [{lo:.0%}, {hi:.0%}] of the runs of a seed by {name(one)} "
+                    f"({int(there.sum())} runs of {seeds[-1]} seeds)")
+        n += int(there.sum())
+    good = [float(share["lo"]) > 0.5 for share in shares]
+    verdict = ("not yet measured" if min(seeds) < ENOUGH_FOR_A_SHARE else
+               "reproduced" if all(good) else "partly" if any(good) else "not reproduced")
+    return Measured(verdict, f"While a run generalises {' and '.join(said)}.", n)
 
 
 def judge_recipe(runs: xr.Dataset, default: xr.Dataset) -> Measured:
     """In how many example cells the most frequent zone stays the same when one setting is changed."""
-    cells = list(_changed(runs, default))
-    if not cells:
-        raise TooLittle("No example cell was trained with another setting so far.")
-    kept = sum(same for _, same, _ in cells)
-    moved = "; ".join(name for name, same, _ in cells if not same)
-    verdict = "reproduced" if kept == len(cells) else "partly" if 2 * kept > len(cells) else "not reproduced"
-    return Measured(verdict, f"{kept} of {len(cells)} example cells keep their most frequent zone when one setting "
-                             f"changes{'; not: ' + moved if moved else ''}.", sum(n for *_, n in cells))
+    usual = {at: _main(_cell(default, *at, ENOUGH_SEEDS)) for at in EXAMPLES.values()}
+    found = [_changed(_recipe(runs, change, default.attrs), change, at, usual[at]) for change in CHANGES for at in usual]
+    there = [one for one in found if one]
+    moved, kept = [words for words, _ in there if words], sum(not words for words, _ in there)
+    verdict = ("not yet measured" if len(there) < len(found) else "reproduced" if not moved else
+               "partly" if 2 * kept > len(found) else "not reproduced")
+    missing = (f" Of {len(found)} such cells {len(found) - len(there)} do not have {ENOUGH_CHANGED} seeds so far; it "
+               "takes all." if len(there) < len(found) else "")
+    return Measured(verdict, f"{kept} of {len(there)} example cells keep their most frequent zone when one setting "
+                             f"changes{'; not: ' + '; '.join(moved) if moved else ''}.{missing}",
+                    sum(n for _, n in there))
 
 
-def _changed(runs: xr.Dataset, default: xr.Dataset):
-    """Name of the changed cell, whether its most frequent zone is the default's, and its number of runs."""
-    zone, usual = main_zone(runs), main_zone(default)
-    n = (runs["last_step"] >= 0).sum("seed")
-    for index in np.argwhere(zone.values != ""):
-        cell = zone[tuple(index)]
-        d_h, D_train = int(cell["d_h"]), int(cell["D_train"])
-        if (d_h, D_train) in EXAMPLES.values():
-            was = str(usual.sel(d_h=d_h, D_train=D_train).item())
-            odd = [f"{dim} {cell[dim].item()}" for dim in zone.dims
-                   if dim not in ("d_h", "D_train") and cell[dim].item() != default.attrs.get(str(dim))]
-            if was and odd:
-                yield (f"{', '.join(odd)} at ({d_h}, {D_train}): {_plain(str(cell.item()))} for {_plain(was)}",
-                       str(cell.item()) == was, int(n[tuple(index)]))
+def _changed(runs: xr.Dataset, change: Mapping, at: tuple[int, int], was: Zone) -> tuple[str, int] | None:
+    """Which zone a cell has instead of what it was, empty if it is that one, and its runs; None with too few."""
+    try:
+        cell = _cell(runs, *at, ENOUGH_CHANGED)
+    except TooLittle:
+        return None
+    now, changed = _main(cell), ", ".join(f"{field} {value}" for field, value in change.items())
+    return f"{changed} at {at}: {name(now)} for {name(was)}" if now != was else "", cell.sizes["seed"]
 
 
-def _plain(zone: str) -> str:
-    return zone.lower().replace("_", "-")
+def _main(cell: xr.Dataset) -> Zone:
+    return Zone(main_zone(cell).item())
+
+
+def _recipe(runs: xr.Dataset, change: Mapping, default: Mapping) -> xr.Dataset:
+    """The runs with these settings and the default's of all others that are changed somewhere, over d_h, D_train, seed.
+
+    A field that does not vary over the runs is no dimension of theirs, but one of their attributes.
+    """
+    for field in dict.fromkeys(field for one in CHANGES for field in one):
+        value = change.get(field, default[field])
+        varies = field in runs.dims
+        there = value in runs[field].values if varies else runs.attrs[field] == value
+        if varies:
+            runs = runs.sel({field: value}) if there else runs.isel({field: 0}, drop=True)
+        if not there:
+            runs = runs.isel(seed=[])
+    return runs
 
 
 def judge_time_axis(runs: xr.Dataset) -> Measured:
@@ -161,14 +188,15 @@ CLAIMS = (
           "dynamics lie around the crossing. (A sketch in the paper.)",
           "Reproduced if each zone is the most frequent one of some cell, the two measured lines cross once where both "
           "are known, and D_mem rises while D_crit falls from the first d_h right of the crossing to the largest, by "
-          "95 % intervals that do not overlap; partly if some of it. Left of it networks cannot memorise, and D_crit "
-          "is no border of grokking.",
+          f"95 % intervals (of D_crit {RESAMPLED}) that do not overlap; partly if some of it. Left of it networks "
+          "cannot memorise, and D_crit is no border of grokking.",
           OURS.format(STEPS) + "; the zones' thresholds",
           (("zone_map", STEPS), ("capacity", MEMORY_STEPS)), judge_zone_map),
     Claim("four-dynamics", "Huang et al. 2024, Fig 2",
           "Progression at d_h 8 and 3,000 pairs, ungrokking at (32, 2600), grokking at (64, 3000), semi-grokking at "
           "(32, 3000).",
-          "Reproduced if most seeds of each cell show the dynamics named; partly if in two cells or three.",
+          "Reproduced if most seeds of each cell, three or more, show the dynamics named; partly if in two cells or "
+          "three.",
           OURS.format(STEPS) + "; the zones' thresholds", (("four_dynamics", STEPS),), judge_four_dynamics),
     Claim("progression-varies", "Huang et al. 2024, Fig 5",
           "At d_h 8 and 3,000 pairs some of five seeds generalise, with a bump in train accuracy, some as late as "
@@ -178,14 +206,16 @@ CLAIMS = (
     Claim("norm-falls-or-rises", "Huang et al. 2024, Fig 9, Takeaway 4",
           "While a network generalises, its weight norm falls in grokking and rises in progression.",
           "The norm when twin-free accuracy has made nine tenths of its way, over that at one tenth. Reproduced if the "
-          "95 % interval of the share of runs in which it falls (grokking) and rises (progression) lies above one half "
-          "for both, partly for one.",
+          "95 % interval over seeds of the share of a seed's runs in which it falls (grokking) and rises (progression) "
+          f"lies above one half for both, partly for one. It takes {ENOUGH_FOR_A_SHARE} seeds: of fewer, even if all "
+          "agree, it reaches below one half.",
           OURS.format(STEPS) + "; all cells of the double-descent study, not the paper's two alone",
           (("double_descent", STEPS),), judge_norm),
     Claim("recipe-robust", "ours",
           "The zones do not hinge on our learning rate, weight decay, initial scale or form of the loss.",
-          "Reproduced if every example cell keeps its most frequent zone under each change of one setting, partly if "
-          "more than half do.",
+          f"Reproduced if every example cell keeps its most frequent zone under each of {len(CHANGES)} changes of one "
+          f"setting, partly if more than half do. Counted in cells, which must have {ENOUGH_CHANGED} seeds each, under "
+          f"every change; {ENOUGH_SEEDS} by the default.",
           "everything", (("recipe", STEPS), ("four_dynamics", STEPS)), judge_recipe),
     Claim("time-axis", "ours",
           "The map of the zones has settled by the end of our budget.",

@@ -7,6 +7,10 @@ from grokbook.studies.study import Study, chosen, grid
 EXAMPLES = {"progression": (8, 3000), "ungrokking": (32, 2600), "grokking": (64, 3000), "semi-grokking": (32, 3000)}
 """The cell (d_h, D_train) that the paper shows for each zone."""
 
+CHANGES = ({"lr": 3e-4}, {"lr": 3e-3}, {"weight_decay": 0.3}, {"weight_decay": 3.0}, {"init_scale": 0.5},
+           {"init_scale": 2.0}, {"loss": "plain"})
+"""Other recipes, one setting changed at a time."""
+
 
 def zone_map(size: str = "paper") -> Study:
     """The atlas: fifteen hidden sizes by twenty-six training sizes (Huang et al. 2024, Fig 1, there a sketch).
@@ -38,9 +42,6 @@ def recipe(size: str = "paper") -> Study:
     One setting is changed at a time. Laptop: the four example cells only, two seeds, 40,000 steps. Paper size: those
     and sixteen cells with three seeds.
     """
-    changes = ({"lr": 3e-4}, {"lr": 3e-3}, {"weight_decay": 0.3}, {"weight_decay": 3.0}, {"init_scale": 0.5},
-               {"init_scale": 2.0}, {"loss": "plain"})
-
     def coarse(change):
         return grid(change | {"n_steps": STEPS}, d_h=(8, 16, 32, 64), D_train=(2000, 3000, 4000, 5000), seed=range(3))
 
@@ -48,6 +49,6 @@ def recipe(size: str = "paper") -> Study:
         return tuple(run for d_h, D_train in EXAMPLES.values()
                      for run in grid(change | {"d_h": d_h, "D_train": D_train, "n_steps": n_steps}, seed=range(2)))
     return Study("recipe", size, "ours", chosen(size, {
-        "paper": lambda: tuple({run.run_id: run for change in changes
+        "paper": lambda: tuple({run.run_id: run for change in CHANGES
                                 for run in examples(change, STEPS) + coarse(change)}.values()),
-        "laptop": lambda: sum((examples(change, LAPTOP_STEPS) for change in changes), ())}))
+        "laptop": lambda: sum((examples(change, LAPTOP_STEPS) for change in CHANGES), ())}))
