@@ -123,7 +123,8 @@ def judge_norm(runs: xr.Dataset) -> Measured:
 def judge_recipe(runs: xr.Dataset, default: xr.Dataset) -> Measured:
     """In how many example cells the most frequent zone stays the same when one setting is changed."""
     usual = {at: _main(_cell(default, *at, ENOUGH_SEEDS)) for at in EXAMPLES.values()}
-    found = [_changed(_recipe(runs, change, default.attrs), change, at, usual[at]) for change in CHANGES for at in usual]
+    found = [_changed(_recipe(runs, change, default.attrs), change, at, was) for change in CHANGES
+             for at, was in usual.items()]
     there = [one for one in found if one]
     moved, kept = [words for words, _ in there if words], sum(not words for words, _ in there)
     verdict = ("not yet measured" if len(there) < len(found) else "reproduced" if not moved else
