@@ -27,7 +27,10 @@ from grokbook.claims.card import Claim, Measured, TooLittle
 ENOUGH_SEEDS = 3
 """Fewer seeds than this are not a measurement, however many runs they have."""
 
-NO_BETTER = 2 / 113
+CHANCE = 1 / 113
+"""Accuracy of guessing one of 113 numbers."""
+
+NO_BETTER = 2 * CHANCE
 """Twin-free accuracy of a run that has understood nothing: no more than twice chance."""
 
 STEPS = 40_000
@@ -139,7 +142,7 @@ def judge_twin_free(runs: xr.Dataset) -> Measured:
     twins = twin_accuracy(runs).sel(step=at.fillna(0), method="nearest").where(memorised)
     mean = interval(by_seed(then["val_acc"] - then["twin_free_val_acc"]))
     most = float((twin_share(runs).where(memorised)).max())
-    verdict = "reproduced" if mean["lo"] > 0 else "not reproduced"
+    verdict = "reproduced" if mean["lo"] > 0 else "not reproduced" if mean["hi"] < CHANCE else "not yet measured"
     return Measured(verdict, f"At {LONG_BEFORE} times the step of memorising, validation accuracy is "
                              f"{float(mean['mean']):.3f} [{float(mean['lo']):.3f}, {float(mean['hi']):.3f}] above the "
                              f"twin-free one (mean of {seeds} seeds); mirrors of training pairs are answered with "
@@ -200,7 +203,8 @@ CLAIMS = (
           "validation pairs in train.",
           f"At {LONG_BEFORE} times the step of memorising, in runs whose twin-free accuracy is then at most twice "
           "chance, validation accuracy is above it: reproduced if the 95 % interval of the mean gap over seeds, "
-          f"each the mean of its runs, {ENOUGH_SEEDS} or more, is above zero.",
+          f"each the mean of its runs, {ENOUGH_SEEDS} or more, is above zero, not reproduced if it ends below chance; "
+          "otherwise it is not yet measured.",
           "the measurement itself; the papers report validation accuracy only", (("grokking", 60_000),),
           judge_twin_free),
 )
