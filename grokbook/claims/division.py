@@ -164,8 +164,8 @@ def _values(found: xr.DataArray) -> str:
 
 
 def _trend(rank: xr.Dataset) -> str:
-    if not rank["n"]:
-        return "too few widths get there"
+    if rank["n"] < ENOUGH_SEEDS:
+        return f"three widths get there in {int(rank['n'])} seeds, too few for a trend"
     return f"Spearman {_mean(rank, '.2f')}, a mean of {int(rank['n'])} seeds"
 
 
