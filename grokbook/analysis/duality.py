@@ -76,7 +76,7 @@ def size_and_time(runs: xr.Dataset, event: xr.DataArray) -> xr.DataArray:
     """Spearman's rank correlation of d_h with the step of an event in the runs of each seed, over seed.
 
     `event` (d_h, seed): where it is NaN in a run that was trained, it had not happened by the end and counts as later
-    than all that had. NaN for seeds with fewer than three sizes, or without two different steps.
+    than all that had. NaN for seeds in which it happened at fewer than three sizes, or everywhere at one step.
     """
     step = event.fillna(np.inf).where(runs["last_step"] >= 0)
     return xr.apply_ufunc(_rank_correlation, runs["d_h"], step, input_core_dims=[["d_h"], ["d_h"]], vectorize=True)
@@ -84,7 +84,7 @@ def size_and_time(runs: xr.Dataset, event: xr.DataArray) -> xr.DataArray:
 
 def _rank_correlation(d_h: np.ndarray, step: np.ndarray) -> float:
     there = ~np.isnan(step)
-    if there.sum() < 3 or len(np.unique(step[there])) < 2:
+    if np.isfinite(step).sum() < 3 or len(np.unique(step[there])) < 2:
         return np.nan
     return float(spearmanr(d_h[there], step[there]).statistic)  # pyright: ignore
 

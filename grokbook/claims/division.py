@@ -164,8 +164,8 @@ def _values(found: xr.DataArray) -> str:
 
 
 def _trend(rank: xr.Dataset) -> str:
-    if not rank["n"]:
-        return "too few widths get there"
+    if rank["n"] < ENOUGH_SEEDS:
+        return f"three widths get there in {int(rank['n'])} seeds, too few for a trend"
     return f"Spearman {_mean(rank, '.2f')}, a mean of {int(rank['n'])} seeds"
 
 
@@ -195,8 +195,8 @@ CLAIMS = (
           "accuracy reaches one half, the top of a hill that doubles the loss. Over the width: the highest hill at any "
           "step, found in all seeds but one and measured in that one, is a factor of 1.5 or more, 95 % interval above "
           f"1. And wider networks fit sooner: the 95 % interval over seeds, {ENOUGH_SEEDS} or more, of Spearman's "
-          "correlation within a seed lies below zero; a run that never fits counts as later than all. Partly if two of "
-          "the three.",
+          "correlation within a seed lies below zero; a run that never fits counts as later than all, a seed that "
+          "fits at fewer than three widths not at all. Partly if two of the three.",
           OURS.format(LAPTOP_STEPS), (("model_wise", LAPTOP_STEPS),), judge_map),
     Claim("model-wise-cut", "Davies et al. 2022, Fig 5",
           "At the last step test loss rises where the networks become large enough to fit, then falls fast; test "
