@@ -81,7 +81,8 @@ gb.analysis.critical_size(runs).round(0)
 
 # %% [markdown]
 # Between two sizes that were tried nobody has looked, so an interval reaches from one to another. The card at the end
-# of this chapter narrows it with runs at more sizes, for 40,000 steps.
+# of this chapter rests on more sizes, each for 40,000 steps. There some seeds of a cell generalise and others do not,
+# so its intervals are no narrower.
 #
 # ## Memorising against understanding
 #

@@ -92,7 +92,7 @@ gb.claims.judge("progression-varies")
 # The two ways to understanding differ in what drives them. In grokking it is weight decay: the network already knows
 # its pairs, and the rule knows them with less weight. So the norm should *fall* while validation accuracy rises. In
 # progression it is the loss: the network needs more weight to answer more. There the norm should *rise*. The paper
-# shows the fall at 3,000 pairs; with our settings a network of that size groks from 4,000 on, so that is shown.
+# shows the fall at 3,000 pairs; with our settings every seed of that size groks from 4,000 on, so that is shown.
 
 # %%
 maps = gb.studies.zone_map().at(budget).load()
@@ -110,7 +110,7 @@ ratio.to_series().dropna().groupby("d_h").agg(["mean", "min", "max", "size"]).ro
 
 # %% [markdown]
 # A network whose memory has room to spare groks as the paper says: the norm falls. Where the pairs nearly fill it, or
-# are more than it can hold, at `d_h` 20 and 24, validation accuracy jumps while the norm is still growing. Such a run
+# are more than it can hold, at `d_h` 20 to 28, validation accuracy jumps while the norm is still growing. Such a run
 # knew its pairs first, so by the letter it grokked; by what drives it, it progressed. The border between the two zones
 # is wide.
 
@@ -183,8 +183,8 @@ ways = pd.cut(ended, [0, gb.analysis.NEGLIGIBLE, gb.analysis.GENERALISED, 1], la
 ways.groupby(["d_h", ways]).size().unstack()
 
 # %% [markdown]
-# The first column is a fifth way to go, which the sketch does not name: too small to remember, too few pairs to
-# understand. Such networks answer some training pairs, no others, and stay there.
+# The first column is a fifth way to go, which the sketch does not name: too small to remember all pairs, too few pairs
+# to understand. Such networks answer some training pairs, no others, and stay there.
 
 # %% [markdown]
 # ## Is the map finished?

@@ -3,7 +3,7 @@
 Huang et al. 2024 sketch such a map (Fig 1); here every cell is the runs that were trained there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ NAMES = {Zone.PROGRESSION: "progression", Zone.UNGROKKING: "ungrokking", Zone.SE
 ACCURACY_SCALE = "Cividis"
 """Runs from dark to light for every reader, with or without colour vision deficiency."""
 
-LEFT = 14 * "\N{NO-BREAK SPACE}"
+LEFT = 8 * "\N{NO-BREAK SPACE}"
 """After a cell's words: moves them off its middle, where the marks of D_mem and D_crit are."""
 
 MEM_COLOR, CRIT_COLOR = "#7A3E9D", "#000000"
@@ -132,7 +132,7 @@ def _legend() -> list[go.Scatter]:
 def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, critical: pd.DataFrame) -> list[str]:
     """Draw D_crit, D_mem and the star where they are known; returns sentences on what they are."""
     fig.add_trace(_line(data, critical, "D_crit", ("lo", "hi"), CRIT_COLOR))
-    notes = ["D_crit: where mean final validation accuracy crosses one half."]
+    notes = ["D_crit: where mean final validation accuracy crosses one half. Bars: 95 % intervals."]
     if random is None:
         return notes
     held = capacity(random).query("task == 'random'")
@@ -187,7 +187,16 @@ def _lay_out(fig: go.Figure, data: xr.Dataset) -> None:
     fig.update_xaxes(title_text="d_h", tickvals=list(range(len(sizes))), ticktext=[str(d) for d in sizes],
                      showgrid=False, range=[-0.5, len(sizes) - 0.5])
     fig.update_yaxes(title_text="D_train", showgrid=False, range=[borders[0], borders[-1]],
-                     tickvals=data["D_train"].values.tolist())
+                     tickvals=_apart(data["D_train"].values, (borders[-1] - borders[0]) / 20))
+
+
+def _apart(values: Iterable[float], least: float) -> list[float]:
+    """Of ascending values those that can be written without touching: each so far from the last one written."""
+    written: list[float] = []
+    for value in values:
+        if not written or value - written[-1] >= least:
+            written.append(float(value))
+    return written
 
 
 def _absent(data: xr.Dataset) -> str:
