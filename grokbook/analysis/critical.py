@@ -103,9 +103,10 @@ def _resampled(sizes: np.ndarray, accuracy: np.ndarray, fitted: float) -> dict:
     n = len(accuracy)
     if n == 1:
         return {}
-    draws = np.random.default_rng(0).integers(n, size=(N_BOOTSTRAP, n))
-    least, middle, largest = _fit(sizes, accuracy[draws])
-    below, above = _gap(sizes, accuracy[draws])
+    draws = np.sort(np.random.default_rng(0).integers(n, size=(N_BOOTSTRAP, n)), axis=1)
+    draws, again = np.unique(draws, axis=0, return_inverse=True)  # of three seeds there are ten different draws
+    least, middle, largest = _fit(sizes, accuracy[draws])[:, again]
+    below, above = (ends[again] for ends in _gap(sizes, accuracy[draws]))
     ends = resampled_interval(fitted, middle, n)
     lo = min(ends[0], np.quantile(np.minimum(least, below), (1 - LEVEL) / 2, method="inverted_cdf"))
     hi = max(ends[1], np.quantile(np.maximum(largest, above), (1 + LEVEL) / 2, method="inverted_cdf"))
