@@ -23,7 +23,7 @@ class Notebook:
     """Selectors are CSS; `.gb-start` and the like are the classes that the book's widgets carry."""
 
     def __init__(self, page: Page, address: str, name: str):
-        self.page = page
+        self.page, self.name = page, name
         page.set_default_timeout(PATIENCE)
         page.goto(f"{address}/lab/workspaces/{uuid.uuid4().hex[:8]}/tree/{name}")
         page.wait_for_function("() => window.jupyterapp !== undefined")
@@ -126,4 +126,7 @@ class Notebook:
         self.page.screenshot(path=path)
 
     def close(self) -> None:
+        """End the kernel. Until the server has forgotten it, a page that opens the same notebook would join it."""
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:shutdown-kernel').then(() => true)")
+        self.page.wait_for_function("""name => fetch("/api/sessions").then((answer) => answer.json())
+            .then((sessions) => sessions.every(({path}) => path !== name))""", arg=self.name, polling=200)
