@@ -204,6 +204,10 @@ gb.claims.judge("time-axis")
 # Learning rate, weight decay, initial scale and the form of the loss are ours. The card counts in how many of the
 # paper's four cells the most frequent zone stays the same when one of them is changed, and names those where it moves.
 
+# %%
+others = gb.studies.recipe().at(budget).load()
+gb.plots.show(gb.plots.recipe_check(others, four))
+
 # %% tags=["nbval-check-output"]
 gb.claims.judge("recipe-robust")
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 from maps import STEPS, cube, rise, typical
+from recipes import NAMED, RECIPE, four, recipes
 
 from grokbook import RunConfig, analysis, claims, studies
 from grokbook.analysis import Zone
 from grokbook.claims import descent, grokking, memory, zones
 from grokbook.claims.card import TooLittle
-from grokbook.studies.zones import CHANGES, EXAMPLES
 
 ALL = [113**2]
 DD = [2600, 3000, 4000, 5000]
@@ -83,16 +83,6 @@ def test_twice_the_bits_a_label_can_be_more_than_twice_the_right_answers():
                      combine_attrs="drop_conflicts").assign_coords(task=list(losses))
     sentence = memory.judge_commutative(both).sentence
     assert "d_h 8: 2.39" in sentence and "d_h 8: 3.00 and 1.50" in sentence and "no bound" in sentence
-
-
-def four(zone_of, n_seeds=5):
-    def curves(d_h, D, seed):
-        zone = zone_of((d_h, D), seed) if (d_h, D) in EXAMPLES.values() else None
-        return typical(zone) if zone else None
-    return cube([8, 32, 64], [2600, 3000], n_seeds, curves)
-
-
-NAMED = {cell: zones.ZONE_OF[name].value for name, cell in EXAMPLES.items()}
 
 
 def test_four_dynamics():
@@ -196,25 +186,6 @@ def test_other_recipes_are_judged_when_every_cell_has_two_seeds_of_each(trained,
     assert found.verdict == "not yet measured" and found.n == 2 * there
     assert f"{there} of {there} example cells keep" in found.sentence
     assert f"Of 28 such cells {28 - there} do not have 2 seeds" in found.sentence
-
-
-RECIPE = {"lr": 1e-3, "weight_decay": 1.0, "init_scale": 1.0, "loss": "exact"}
-
-
-def recipes(zone_of, trained=lambda change, cell, seed: True):
-    """Example cells under other settings, as a store loads them: fields that vary are dimensions, others attributes."""
-    changes = [change for change in CHANGES if any(trained(change, cell, s) for cell in EXAMPLES.values()
-                                                   for s in range(2))]
-    axes = {field: sorted({(RECIPE | change)[field] for change in changes}) for field in RECIPE}
-    varying = [field for field in RECIPE if len(axes[field]) > 1]
-    none = four(lambda cell, seed: None, n_seeds=2)
-    whole = none.expand_dims({field: axes[field] for field in varying}).copy(deep=True)
-    for change in changes:
-        made = four(lambda cell, seed, c=change: zone_of(c, cell) if trained(c, cell, seed) else None, n_seeds=2)
-        at = {field: (RECIPE | change)[field] for field in varying}
-        for name in whole.data_vars:
-            whole[name].loc[at] = made[name]
-    return whole.assign_attrs({field: axes[field][0] for field in RECIPE if field not in varying})
 
 
 def dd(accuracy, zone="PROGRESSION", n_seeds=3, train=None):

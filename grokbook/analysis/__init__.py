@@ -21,6 +21,7 @@ from grokbook.analysis.events import (
 from grokbook.analysis.norms import norm_change
 from grokbook.analysis.pattern_fit import Fit, fit_patterns
 from grokbook.analysis.patterns import Pattern
+from grokbook.analysis.recipes import recipe_zones
 from grokbook.analysis.star import star
 from grokbook.analysis.statistics import interval, rate
 from grokbook.analysis.story import cut, facts, story, valley
@@ -29,5 +30,5 @@ from grokbook.analysis.zones import NEGLIGIBLE, Zone, main_zone, zone_shares, zo
 
 __all__ = ["GENERALISED", "MEMORISED", "NEGLIGIBLE", "SUSTAINED", "Fit", "Pattern", "Zone", "capacity", "carried",
            "critical_size", "crossing", "cut", "double_descent", "duality", "events", "facts", "final", "fit_patterns",
-           "interval", "kinds", "main_zone", "norm_change", "partial_range", "patterns", "rate", "shortcut", "star",
-           "story", "twin_accuracy", "twin_share", "typical_seed", "valley", "zone_shares", "zones"]
+           "interval", "kinds", "main_zone", "norm_change", "partial_range", "patterns", "rate", "recipe_zones",
+           "shortcut", "star", "story", "twin_accuracy", "twin_share", "typical_seed", "valley", "zone_shares", "zones"]

@@ -7,6 +7,7 @@ import xarray as xr
 
 from grokbook.analysis import Zone, capacity, critical_size, events, final, main_zone, norm_change, rate, star, zones
 from grokbook.analysis.norms import SOME
+from grokbook.analysis.recipes import recipe_zones, trained_cell
 from grokbook.analysis.star import place
 from grokbook.analysis.statistics import Z, by_seed
 from grokbook.analysis.story import name
@@ -79,9 +80,7 @@ def judge_four_dynamics(runs: xr.Dataset) -> Measured:
 
 def _cell(runs: xr.Dataset, d_h: int, D_train: int, n_seeds: int) -> xr.Dataset:
     """The trained runs of one cell, over seed. Raises TooLittle if there are fewer than that."""
-    there = d_h in runs["d_h"].values and D_train in runs["D_train"].values
-    cell = runs.sel(d_h=d_h, D_train=D_train) if there else runs.isel(d_h=0, D_train=0, seed=[])
-    cell = cell.sel(seed=(cell["last_step"] >= 0).values)
+    cell = trained_cell(runs, d_h, D_train)
     if cell.sizes["seed"] < n_seeds:
         raise TooLittle(f"The cell ({d_h}, {D_train}) has {cell.sizes['seed']} seeds; it takes {n_seeds}.")
     return cell
@@ -122,48 +121,23 @@ def judge_norm(runs: xr.Dataset) -> Measured:
 
 def judge_recipe(runs: xr.Dataset, default: xr.Dataset) -> Measured:
     """In how many example cells the most frequent zone stays the same when one setting is changed."""
-    usual = {at: _main(_cell(default, *at, ENOUGH_SEEDS)) for at in EXAMPLES.values()}
-    found = [_changed(_recipe(runs, change, default.attrs), change, at, was) for change in CHANGES
-             for at, was in usual.items()]
-    there = [one for one in found if one]
-    moved, kept = [words for words, _ in there if words], sum(not words for words, _ in there)
-    verdict = ("not yet measured" if len(there) < len(found) else "reproduced" if not moved else
-               "partly" if 2 * kept > len(found) else "not reproduced")
-    missing = (f" Of {len(found)} such cells {len(found) - len(there)} do not have {ENOUGH_CHANGED} seeds so far; it "
-               "takes all." if len(there) < len(found) else "")
+    usual = {at: main_zone(_cell(default, *at, ENOUGH_SEEDS)).item() for at in EXAMPLES.values()}
+    changed = recipe_zones(runs, default).query("field != ''").to_dict("records")
+    there = [row for row in changed if row["n"] >= ENOUGH_CHANGED]
+    moved = [row for row in there if row["zone"] != usual[_at(row)]]
+    kept, missing = len(there) - len(moved), len(changed) - len(there)
+    verdict = ("not yet measured" if missing else "reproduced" if not moved else
+               "partly" if 2 * kept > len(changed) else "not reproduced")
+    said = "; ".join(f"{row['field']} {row['value']} at {_at(row)}: {name(Zone(row['zone']))} for "
+                     f"{name(Zone(usual[_at(row)]))}" for row in moved)
+    lacking = (f" Of {len(changed)} such cells {missing} do not have {ENOUGH_CHANGED} seeds so far; it takes all."
+               if missing else "")
     return Measured(verdict, f"{kept} of {len(there)} example cells keep their most frequent zone when one setting "
-                             f"changes{'; not: ' + '; '.join(moved) if moved else ''}.{missing}",
-                    sum(n for _, n in there))
+                             f"changes{'; not: ' + said if said else ''}.{lacking}", sum(row["n"] for row in there))
 
 
-def _changed(runs: xr.Dataset, change: Mapping, at: tuple[int, int], was: Zone) -> tuple[str, int] | None:
-    """Which zone a cell has instead of what it was, empty if it is that one, and its runs; None with too few."""
-    try:
-        cell = _cell(runs, *at, ENOUGH_CHANGED)
-    except TooLittle:
-        return None
-    now, changed = _main(cell), ", ".join(f"{field} {value}" for field, value in change.items())
-    return f"{changed} at {at}: {name(now)} for {name(was)}" if now != was else "", cell.sizes["seed"]
-
-
-def _main(cell: xr.Dataset) -> Zone:
-    return Zone(main_zone(cell).item())
-
-
-def _recipe(runs: xr.Dataset, change: Mapping, default: Mapping) -> xr.Dataset:
-    """The runs with these settings and the default's of all others that are changed somewhere, over d_h, D_train, seed.
-
-    A field that does not vary over the runs is no dimension of theirs, but one of their attributes.
-    """
-    for field in dict.fromkeys(field for one in CHANGES for field in one):
-        value = change.get(field, default[field])
-        varies = field in runs.dims
-        there = value in runs[field].values if varies else runs.attrs[field] == value
-        if varies:
-            runs = runs.sel({field: value}) if there else runs.isel({field: 0}, drop=True)
-        if not there:
-            runs = runs.isel(seed=[])
-    return runs
+def _at(row: Mapping) -> tuple[int, int]:
+    return row["d_h"], row["D_train"]
 
 
 def judge_time_axis(runs: xr.Dataset) -> Measured:

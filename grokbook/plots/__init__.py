@@ -11,11 +11,12 @@ from grokbook.plots.division import three_views, width_cut, width_maps, zero_cou
 from grokbook.plots.maps import atlas, zone_map
 from grokbook.plots.patterns import pattern_curves, pattern_fit, pattern_map, pattern_morph, two_pattern_squares
 from grokbook.plots.picture import show
+from grokbook.plots.recipes import recipe_check
 from grokbook.plots.sizes import accuracy_by_size, compare_by_size, memory
 from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, d_h_color, step_axis
 from grokbook.plots.traces import find
 
 __all__ = ["METRIC_COLORS", "ZONE_COLORS", "accuracy_by_size", "atlas", "caption", "compare_by_size", "d_h_color",
            "final_accuracy", "find", "frame", "grokking_panels", "learning_curves", "loss_and_norm", "memory",
-           "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph", "seed_panels", "show", "step_axis",
-           "three_views", "two_pattern_squares", "width_cut", "width_maps", "zero_counts", "zone_map"]
+           "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph", "recipe_check", "seed_panels", "show",
+           "step_axis", "three_views", "two_pattern_squares", "width_cut", "width_maps", "zero_counts", "zone_map"]

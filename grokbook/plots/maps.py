@@ -27,6 +27,11 @@ NAMES = {Zone.PROGRESSION: "progression", Zone.UNGROKKING: "ungrokking", Zone.SE
 ACCURACY_SCALE = "Cividis"
 """Runs from dark to light for every reader, with or without colour vision deficiency."""
 
+ZONE_SCALE = {"zmin": -0.5, "zmax": 3.5, "showscale": False,
+              "colorscale": [[edge, ZONE_COLORS[zone.value]] for i, zone in enumerate(Zone)
+                             for edge in (i / 4, (i + 1) / 4)]}
+"""How a heatmap colours the numbers of zones."""
+
 LEFT = 8 * "\N{NO-BREAK SPACE}"
 """After a cell's words: moves them off its middle, where the marks of D_mem and D_crit are."""
 
@@ -48,12 +53,12 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     data = checked_map(runs, show)
     fig = go.Figure(_cells(data, show).update(texttemplate="%{text}" + LEFT))
     if show == "zone":
-        fig.add_traces(_legend())
+        fig.add_traces(zone_legend())
     notes = _add_lines(fig, data, random, critical_size(data) if critical is None else critical)
     _lay_out(fig, data)
     title = "The four zones, measured" if show == "zone" else f"Mean {TITLES[show]}"
     return frame(fig, title=title, plot_height=440,
-                 caption=caption(data, *notes, _absent(data), never_trained(data, "d_h")))
+                 caption=caption(data, *notes, absent(_white(data)), never_trained(data, "d_h")))
 
 
 def atlas(runs: Runs, *, budgets: Sequence[int], show: str = "zone") -> go.Figure:
@@ -64,13 +69,13 @@ def atlas(runs: Runs, *, budgets: Sequence[int], show: str = "zone") -> go.Figur
     for column, budget in enumerate(budgets, 1):
         fig.add_trace(_cells(data.sel(step=slice(0, budget)), show), row=1, col=column)
     if show == "zone":
-        fig.add_traces(_legend())
+        fig.add_traces(zone_legend())
     _lay_out(fig, data)
     fig.update_yaxes(title_text="", col=None)
     fig.update_yaxes(title_text="D_train", row=1, col=1)
     fig.update_annotations(font_size=13)
     return frame(fig, title="The map at several budgets", plot_height=300, above=20,
-                 caption=caption(data, "Each map judges the same runs by their first steps.", _absent(data),
+                 caption=caption(data, "Each map judges the same runs by their first steps.", absent(_white(data)),
                                  never_trained(data, "d_h")))
 
 
@@ -87,21 +92,20 @@ def checked_map(runs: Runs, show: str = "zone") -> xr.Dataset:
 
 def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
     """The coloured cells. Hidden sizes stand side by side, training sizes at their place."""
-    z = _zone_numbers(data) if show == "zone" else final(data, show).mean("seed").transpose("D_train", "d_h").values
+    shown = main_zone(data) if show == "zone" else final(data, show).mean("seed")
+    z = shown.transpose("D_train", "d_h").values
+    z = zone_numbers(z) if show == "zone" else z
     text, hover = _texts(data, show)
-    colors = [ZONE_COLORS[zone.value] for zone in Zone]
-    scale = ([[edge, color] for i, color in enumerate(colors) for edge in (i / 4, (i + 1) / 4)] if show == "zone"
-             else ACCURACY_SCALE)
+    scale = ZONE_SCALE if show == "zone" else {"zmin": 0, "zmax": 1, "colorscale": ACCURACY_SCALE}
     return go.Heatmap(x=edges(np.arange(data.sizes["d_h"])), y=edges(data["D_train"].values), z=z, xgap=1, ygap=1,
-                      zmin=-0.5 if show == "zone" else 0, zmax=3.5 if show == "zone" else 1, colorscale=scale,
-                      showscale=show != "zone", text=text, texttemplate="%{text}", textfont={"size": 10},
+                      **scale, text=text, texttemplate="%{text}", textfont={"size": 10},
                       customdata=hover, hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"})
 
 
-def _zone_numbers(data: xr.Dataset) -> np.ndarray:
-    """The place in `Zone` of every cell's most frequent zone, (D_train, d_h); NaN without a run."""
+def zone_numbers(named: np.ndarray) -> np.ndarray:
+    """The place in `Zone` of each name of a zone, NaN for an empty one: what `ZONE_SCALE` colours."""
     number = {zone.value: float(i) for i, zone in enumerate(Zone)} | {"": np.nan}
-    return np.vectorize(number.get, otypes=[float])(main_zone(data).transpose("D_train", "d_h").values)
+    return np.vectorize(number.get, otypes=[float])(named)
 
 
 def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
@@ -124,7 +128,8 @@ def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
     return text, hover
 
 
-def _legend() -> list[go.Scatter]:
+def zone_legend() -> list[go.Scatter]:
+    """Traces without points that name the colours of the zones."""
     return [go.Scatter(x=[None], y=[None], mode="markers", name=NAMES[zone],
                        marker={"symbol": "square", "size": 12, "color": ZONE_COLORS[zone.value]}) for zone in Zone]
 
@@ -199,6 +204,10 @@ def _apart(values: Iterable[float], least: float) -> list[float]:
     return written
 
 
-def _absent(data: xr.Dataset) -> str:
-    n = int(((data["last_step"] >= 0).sum("seed") == 0).sum())
+def absent(n: int) -> str:
+    """A sentence on the cells of a map that are white."""
     return f"White: {n} {'cell that was' if n == 1 else 'cells that were'} not trained." if n else ""
+
+
+def _white(data: xr.Dataset) -> int:
+    return int(((data["last_step"] >= 0).sum("seed") == 0).sum())

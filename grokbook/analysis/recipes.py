@@ -1,0 +1,60 @@
+"""The paper's example cells under other recipes: one setting changed, every other as in the rest of the book.
+
+Huang et al. 2024 state neither learning rate nor weight decay, initial scale or form of the loss, so all four are ours
+and what a zone owes to them is to be measured.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from grokbook.analysis.events import final
+from grokbook.analysis.zones import main_zone, zones
+from grokbook.studies.zones import CHANGES, EXAMPLES
+
+
+def recipe_zones(changed: xr.Dataset, usual: xr.Dataset) -> pd.DataFrame:
+    """The most frequent zone of each example cell, with the usual settings and under each change of one of them.
+
+    `changed` are runs of the study `recipe`, `usual` those of `four_dynamics`. A row is a change (`field` and `value`,
+    both "" for none) and a cell (`d_h`, `D_train`); it has the `zone` ("" without a run), how many seeds `agree` on it,
+    of how many (`n`), and their mean final validation accuracy `val_acc`.
+    """
+    changes = [("", "", usual), *((field, value, _under(changed, change, usual.attrs))
+                                  for change in CHANGES for field, value in change.items())]
+    return pd.DataFrame([{"field": field, "value": value, "d_h": d_h, "D_train": D_train, **_facts(runs, d_h, D_train)}
+                         for field, value, runs in changes for d_h, D_train in EXAMPLES.values()])
+
+
+def trained_cell(runs: xr.Dataset, d_h: int, D_train: int) -> xr.Dataset:
+    """The trained seeds of one cell, perhaps none, also where that cell is not on the runs' grid."""
+    there = d_h in runs["d_h"].values and D_train in runs["D_train"].values
+    cell = runs.sel(d_h=d_h, D_train=D_train) if there else runs.isel(d_h=0, D_train=0, seed=[])
+    return cell.sel(seed=(cell["last_step"] >= 0).values)
+
+
+def _facts(runs: xr.Dataset, d_h: int, D_train: int) -> dict[str, Any]:
+    cell = trained_cell(runs, d_h, D_train)
+    n = cell.sizes["seed"]
+    if not n:
+        return {"zone": "", "agree": 0, "n": 0, "val_acc": float("nan")}
+    zone, each = main_zone(cell).item(), zones(cell)
+    return {"zone": zone, "agree": int((each == zone).sum()), "n": n, "val_acc": final(cell, "val_acc").mean().item()}
+
+
+def _under(runs: xr.Dataset, change: Mapping, usual: Mapping) -> xr.Dataset:
+    """The runs with these settings, and the usual ones of all others that are changed somewhere.
+
+    A field that does not vary over the runs is no dimension of theirs, but one of their attributes.
+    """
+    for field in dict.fromkeys(field for one in CHANGES for field in one):
+        value = change.get(field, usual[field])
+        varies = field in runs.dims
+        there = value in runs[field].values if varies else runs.attrs[field] == value
+        if varies:
+            runs = runs.sel({field: value}) if there else runs.isel({field: 0}, drop=True)
+        if not there:
+            runs = runs.isel(seed=[])
+    return runs
