@@ -1,6 +1,8 @@
 """Watching a training, without a browser: what the cell is given to show, and what comes back."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -46,3 +48,24 @@ def test_an_interrupt_draws_and_returns_what_there_is(shown):
 
     runs = watch(Interrupted(gb.train([CONFIG])))  # pyright: ignore[reportArgumentType]
     assert runs[0].last_step == 10 and shown[-1]["final"]
+
+
+THREADS = """
+import sys, threading
+import grokbook.widgets
+import numpy as np, xarray as xr
+empty = xr.DataArray(np.full((40, 50), np.nan), dims=("cell", "step"))
+def reduce():
+    for _ in range(400):
+        empty.max("step"), empty.mean("step"), empty.std("step")
+sys.setswitchinterval(1e-5)
+threads = [threading.Thread(target=reduce) for _ in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_cells_that_were_not_trained_are_averaged_on_threads_without_a_word():
+    """Without the filters of `grokbook.widgets` a second of this prints tens of warnings."""
+    done = subprocess.run([sys.executable, "-W", "always", "-c", THREADS], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,5 +1,7 @@
 """What a reader moves and watches. Thin: layout and events here, numbers in `analysis`, pictures in `plots`."""
 
+import warnings
+
 from grokbook.widgets.cell import watch
 from grokbook.widgets.descent import DescentExplorer
 from grokbook.widgets.live import LiveRun
@@ -7,3 +9,8 @@ from grokbook.widgets.patterns import PatternExplorer
 from grokbook.widgets.zones import ZoneExplorer
 
 __all__ = ["DescentExplorer", "LiveRun", "PatternExplorer", "ZoneExplorer", "watch"]
+
+# Where nothing was trained there is nothing to average, and xarray mutes what numpy says of that. Widgets compute on
+# threads, and there what one mutes another brings back now and then: `warnings.catch_warnings` is one for all of them.
+for words in ("All-NaN slice encountered", "Mean of empty slice", "Degrees of freedom <= 0 for slice"):
+    warnings.filterwarnings("ignore", words, RuntimeWarning, module=r"(xarray|numpy)\.")

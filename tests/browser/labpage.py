@@ -113,12 +113,13 @@ class Notebook:
     def look(self, selector: str, name: str) -> None:
         """Keep pictures of a widget as it opened, on a small laptop, then in a narrow window, and go back.
 
-        Every plot has to become as wide as the frame that is its place, or it would be cut off there.
+        Every plot has to become as wide as the frame that is its place, or it would be cut off there. JupyterLab lays
+        out only cells near the window, so the widget is brought there first, as a reader does.
         """
         for width, height in ((1280, 800), (800, 900), (1280, 800)):
             self.page.set_viewport_size({"width": width, "height": height})
-            self.page.wait_for_function("where => book.fits(where)", arg=selector)
             self.find(selector).evaluate("element => element.scrollIntoView()")
+            self.page.wait_for_function("where => book.fits(where)", arg=selector)
             self.screenshot(SHOTS / f"{name}-{width}x{height}.png")
 
     def screenshot(self, path: Path) -> None:
