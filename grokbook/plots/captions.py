@@ -6,6 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from grokbook.plots.template import MARGIN_LEFT
+
 OURS = {"lr": "learning rate", "weight_decay": "weight decay", "n_warmup": "warm-up steps",
         "init_scale": "initial scale", "loss": "cross entropy"}
 """Settings that Huang et al. 2024 do not state, so that the book had to choose them."""
@@ -28,19 +30,21 @@ def caption(runs: xr.Dataset, *notes: str) -> str:
     return " ".join(part for part in (_count(runs), _reach(runs), *notes, _ours(runs)) if part)
 
 
-def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: int = 0) -> go.Figure:
+def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: int = 0,
+          left: int = 0) -> go.Figure:
     """Put title and legend above and a caption below a plot of `plot_height` pixels, so that nothing overlaps.
 
-    `above` is the number of pixels that the plot itself needs above, for the titles of its columns. The caption
-    also stands in `fig.layout.meta["caption"]`, without line breaks.
+    `above` is the number of pixels that the plot itself needs above, for the titles of its columns; `left` what it
+    needs beside it for the names of its rows, more than numbers take. The caption also stands in
+    `fig.layout.meta["caption"]`, without line breaks.
     """
     lines = textwrap.wrap(caption, WIDTH, break_on_hyphens=False)
     top, bottom = TITLE + 2 * LEGEND_LINE + above, AXIS + CAPTION_LINE * len(lines) + 8
     height = top + plot_height + bottom
     fig.add_annotation(name="caption", text="<br>".join(lines), showarrow=False, align="left",
-                       font={"size": 12, "color": "#595959"}, xref="paper", x=0, xanchor="left", xshift=-48,
+                       font={"size": 12, "color": "#595959"}, xref="paper", x=0, xanchor="left", xshift=-48 - left,
                        yref="paper", y=0, yanchor="top", yshift=-AXIS)
-    return fig.update_layout(title_text=title, height=height, margin={"t": top, "b": bottom},
+    return fig.update_layout(title_text=title, height=height, margin={"t": top, "b": bottom, "l": MARGIN_LEFT + left},
                              legend_y=1 - TITLE / height, meta={"caption": caption})
 
 
@@ -72,13 +76,14 @@ def _reach(runs: xr.Dataset) -> str:
 def _ours(runs: xr.Dataset) -> str:
     fixed = runs.attrs | {str(name): value.item() for name, value in runs.coords.items() if value.ndim == 0}
     theirs = STATED.get(str(fixed.get("task")), {})
-    named = [f"{words} {_plain(fixed[name])}" for name, words in OURS.items()
+    named = [f"{words} {plain(fixed[name])}" for name, words in OURS.items()
              if name in fixed and fixed[name] != theirs.get(name)]
     which = "not the paper's" if theirs else "not stated in the paper"
     return f"Our settings, {which}: {', '.join(named)}." if named else ""
 
 
-def _plain(value) -> str:
+def plain(value) -> str:
+    """A setting's value without needless digits."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

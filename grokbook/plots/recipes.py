@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from grokbook.analysis import Zone, recipe_zones
-from grokbook.plots.captions import OURS, caption, frame
+from grokbook.plots.captions import OURS, caption, frame, plain
 from grokbook.plots.maps import NAMES, ZONE_SCALE, absent, zone_legend, zone_numbers
 from grokbook.studies.zones import EXAMPLES
 
@@ -29,10 +29,10 @@ def recipe_check(changed: xr.Dataset, usual: xr.Dataset) -> go.Figure:
         z=z.astype(float), xgap=2, ygap=2, text=text, texttemplate="%{text}", textfont={"size": 12}, customdata=hover,
         hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"}, **ZONE_SCALE))
     fig.add_traces(zone_legend())
-    fig.update_xaxes(title_text="the paper's example of", showgrid=False)
+    fig.update_xaxes(showgrid=False)
     fig.update_yaxes(autorange="reversed", showgrid=False)
     missing = absent(sum(not row["n"] for row in table))
-    return frame(fig, title="The example cells under other recipes", plot_height=320,
+    return frame(fig, title="The paper's example cells under other recipes", plot_height=320, left=90,
                  caption=caption(_examples(changed), HOW, missing))
 
 
@@ -45,7 +45,7 @@ def _examples(runs: xr.Dataset) -> xr.Dataset:
 def _setting(row: dict) -> str:
     if not row["field"]:
         return USUAL
-    return f"{OURS[row['field']]} {row['value']}"
+    return f"{OURS[row['field']]} {plain(row['value'])}"
 
 
 def _number(row: dict) -> float:

@@ -24,6 +24,9 @@ FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-ser
 INK = "#262626"
 FAINT = "#E6E6E6"
 
+MARGIN_LEFT = 64
+"""Pixels beside a plot: room for an axis with numbers and its title."""
+
 ZERO_AT = 0.4
 """Where step 0 stands on a logarithmic axis, which has no zero; rounded to a whole step in a hover text it is 0."""
 
@@ -70,7 +73,7 @@ def _template() -> go.layout.Template:
         "xaxis": axis, "yaxis": axis, "hoverlabel": {"align": "left", "font": {"family": FONT}},
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "yanchor": "top",
                    "font": {"size": 13}, "tracegroupgap": 0},
-        "margin": {"l": 64, "r": 16, "t": 80, "b": 64}, "annotationdefaults": {"font": {"size": 13}},
+        "margin": {"l": MARGIN_LEFT, "r": 16, "t": 80, "b": 64}, "annotationdefaults": {"font": {"size": 13}},
     })
 
 
