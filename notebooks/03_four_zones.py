@@ -201,9 +201,9 @@ gb.claims.judge("time-axis")
 # %% [markdown]
 # ## Would another recipe draw another map?
 #
-# Learning rate, weight decay, initial scale and the form of the loss are ours. Here one of them is changed at a time, in
-# the paper's four cells. The card counts in how many the most frequent zone stays the same, and names those where it
-# moves.
+# Learning rate, weight decay, initial scale and the form of the loss are ours. Here one of them is changed at a time,
+# in the paper's four cells. The card counts in how many the most frequent zone stays the same, and names those where
+# it moves.
 
 # %%
 others = gb.studies.recipe().at(budget).load()
@@ -214,10 +214,10 @@ gb.claims.judge("recipe-robust")
 
 # %% [markdown]
 # Of the settings tried, weight decay is the one that moves borders. Three times as much of it takes memory away: at
-# `d_h` 32 and 2,600 pairs both networks are still learning their pairs after 40,000 steps, so their cell turns grey, and
-# the small network understands less. At 3,000 pairs the same pressure works the other way for one of two seeds, which
-# understands at the very end. No other change brings a network with `d_h` 32 near the grokking that the paper shows at
-# 3,000 pairs. The white cells of the column for `d_h` 64 have not been trained yet.
+# `d_h` 32 and 2,600 pairs both networks are still learning their pairs after 40,000 steps, so their cell turns grey,
+# and the small network understands less. At 3,000 pairs the same pressure works the other way for one of two seeds,
+# which understands at the very end. No other change brings a network with `d_h` 32 near the grokking that the paper
+# shows at 3,000 pairs. The white cells of the column for `d_h` 64 have not been trained yet.
 
 # %% [markdown]
 # ## Try it yourself
