@@ -12,5 +12,5 @@ __all__ = ["DescentExplorer", "LiveRun", "PatternExplorer", "ZoneExplorer", "wat
 
 # Where nothing was trained there is nothing to average, and xarray mutes what numpy says of that. Widgets compute on
 # threads, and there what one mutes another brings back now and then: `warnings.catch_warnings` is one for all of them.
-for words in ("All-NaN slice encountered", "Mean of empty slice", "Degrees of freedom <= 0 for slice"):
-    warnings.filterwarnings("ignore", words, RuntimeWarning, module=r"(xarray|numpy)\.")
+warnings.filterwarnings("ignore", "All-NaN slice encountered|Mean of empty slice|Degrees of freedom <= 0 for slice",
+                        RuntimeWarning, module=r"(xarray|numpy)\.")
