@@ -100,9 +100,9 @@ def find(chapter: str) -> Path:
 
     Raises ValueError where there is no such chapter or more than one.
     """
-    path = Path(chapter).with_suffix(".py")
-    if path.is_file():
-        return path.resolve()
+    path = Path(chapter)
+    if path.suffix in (".py", ".ipynb") and path.stem[:2].isdigit() and path.with_suffix(".py").is_file():
+        return path.with_suffix(".py").resolve()
     found = [source for source in chapters() if chapter in (source.stem, source.stem.split("_")[0])]
     if len(found) != 1:
         names = ", ".join(source.stem for source in found or chapters())

@@ -51,9 +51,10 @@ def rerun(chapter: str, settings: tuple[str, ...], timeout: int | None, out: Pat
     with _plainly():
         source = book.find(chapter)
         grid = book.grid(source, _by_name(settings))
-    _, failures = _run_all({name: partial(book.execute, source, out / f"{name}.ipynb", values, timeout)
-                            for name, values in grid.items()})
-    click.echo(f"wrote {pages.write(book.finished(out), out, 'Reruns')}")
+    with _writing_to(out):
+        _, failures = _run_all({name: partial(book.execute, source, out / f"{name}.ipynb", values, timeout)
+                                for name, values in grid.items()})
+        click.echo(f"wrote {pages.write(book.finished(out), out, 'Reruns')}")
     _report(failures)
 
 
@@ -65,13 +66,13 @@ def html(execute: bool, out: Path) -> None:
     from grokbook import book, pages
 
     failures: list[str] = []
-    with _plainly():
+    with _plainly(), _writing_to(out):
         if execute:
             notebooks, failures = _run_all({source.stem: partial(book.execute, source, out / f"{source.stem}.ipynb")
                                             for source in book.chapters()})
         else:
             notebooks = [book.stored(source) for source in book.chapters()]
-    click.echo(f"wrote {pages.write(notebooks, out, 'grokbook', _stored_map())}")
+        click.echo(f"wrote {pages.write(notebooks, out, 'grokbook', _stored_map())}")
     _report(failures)
 
 
@@ -126,6 +127,9 @@ def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
     from grokbook.sweep import keep_weights
 
     here = Store(store)
+    unknown = [name for name in networks if name not in studies.NETWORKS]
+    if unknown:
+        raise click.ClickException(f"network={unknown[0]!r} is unknown; valid: {', '.join(studies.NETWORKS)}")
     try:
         for name in networks or studies.NETWORKS:
             keep_weights(name, here, device=device, say=click.echo)
@@ -255,6 +259,16 @@ def _plainly() -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         raise click.ClickException(str(error)) from None
+
+
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Make the folder, and say in one sentence if it or what is in it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise click.ClickException(f"{folder} cannot be written: {error}") from None
 
 
 if __name__ == "__main__":

@@ -141,7 +141,10 @@ def typed(name: str, kind: Any, value: Any) -> Any:
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        value = value + 0.0  # an int becomes a float, and -0.0 becomes 0.0: equal values must have equal run_ids
+        try:
+            value = value + 0.0  # an int becomes a float, and -0.0 becomes 0.0: equal values must have equal run_ids
+        except OverflowError:  # an int beyond all floats, which is refused as one that is not finite
+            value = math.inf
     if kind is int and isinstance(value, float) and value.is_integer():
         value = int(value)
     if type(value) is not kind:

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from grokbook import analysis, studies, tasks
+from grokbook.analysis.descent import depth
 from grokbook.config import RunConfig
 from grokbook.store import Store
 
@@ -48,6 +49,10 @@ def _threshold() -> float:
     return float((analysis.zones(runs, negligible=0.003) == "UNGROKKING").sum())
 
 
+def _valley() -> float:
+    return float(depth(np.array([0.2, 0.6, 0.1, 0.5, 0.4])))
+
+
 def _interval() -> float:
     return float(analysis.interval(xr.DataArray([0.0, 0.0, 0.9], dims="seed"))["hi"])
 
@@ -83,7 +88,7 @@ EXERCISES = {
     "half-known": Exercise(lambda: np.log2(113) / 2, 0.01, "What is the cross entropy of each half?"),
     "progression": Exercise(_progression, 0.01, "analysis.final(runs, metric) is where each run ended."),
     "threshold": Exercise(_threshold, 0.001, "analysis.zones takes the threshold as `negligible`."),
-    "valley": Exercise(lambda: 0.4, 0.001, "The lower of the two shores counts."),
+    "valley": Exercise(_valley, 0.001, "The lower of the two shores counts."),
     "interval": Exercise(_interval, 0.01, "Mean plus t times standard error; t for two degrees of freedom is 4.30."),
     "plateau": Exercise(_plateau, 0.02, "Pattern 2 covers everything: how often is pattern 1 right too? Then G?"),
     "halfway": Exercise(_halfway, 0.02, "Where pattern 3 covers an example it answers; elsewhere pattern 2 does."),

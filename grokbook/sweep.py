@@ -25,6 +25,9 @@ COHORT = 8
 """Runs of a cohort where the CPU trains: enough to keep its threads busy, few enough to lose little to a kill. A CUDA
 device is given all of a shape, for it is the faster the more it has; the engines cut them to what its memory holds."""
 
+TELL = 30
+"""Seconds between lines of progress."""
+
 POLL = 0.2
 """Seconds between looks at an executor's tasks."""
 
@@ -79,8 +82,11 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
         say: is told a line of progress now and then; standard error if none is given.
 
     Raises:
+        ValueError: a cohort of less than one.
         OSError: the store cannot be written, which is tried first; what was trained before is in it.
     """
+    if cohort is not None and cohort < 1:
+        raise ValueError(f"cohort={cohort} is too small; valid: 1 or more")
     store, start = store or Store(), time.monotonic()
     wanted = study.missing(store)
     if wanted:
@@ -110,8 +116,11 @@ def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
         raise ValueError(f"network={name!r} is unknown; valid: {', '.join(NETWORKS)}")
     store, network = store or Store(), NETWORKS[name]
     store.try_writing()
-    training = train([network.config], device=device)
+    training, said = train([network.config], device=device), time.monotonic()
     for evaluation in training:
+        if say and time.monotonic() - said > TELL:
+            say(f"{name}: step {evaluation.step:,} of at most {network.config.n_steps:,}")
+            said = time.monotonic()
         (run,) = evaluation.finished or training.runs()
         if evaluation.step in network.steps or evaluation.finished:
             path = store.write_weights(run, evaluation.step)
@@ -170,7 +179,9 @@ def _train_here(groups, options: dict[str, Any], progress: _Progress, deadline: 
             try:
                 _train_one(group, options, progress, deadline)
                 break
-            except (RuntimeError, MemoryError) as error:
+            except (OSError, ValueError):
+                raise  # a store that cannot be written, or a device or engine that will refuse every cohort
+            except Exception as error:  # whatever an engine, a compiler or a driver can say
                 progress.say(f"{progress.study.name}: a cohort failed ({error}), try {attempt} of {TRIES}")
                 group = progress.store.missing(group)
                 if attempt == TRIES:
@@ -186,7 +197,7 @@ def _train_one(group, options: dict[str, Any], progress: _Progress, deadline: fl
             progress.add(evaluation.finished)
             finished |= {run.config.run_id for run in evaluation.finished}
             progress.tell(f"; step {evaluation.step:,}, {training.steps_per_second * len(group):,.0f} model-steps a "
-                          "second", every=30)
+                          "second", every=TELL)
             if _late(deadline):
                 break
     finally:
@@ -215,7 +226,7 @@ def _train_there(groups, executor: Executor, options: dict[str, Any], progress: 
                 else:
                     progress.report.errors[tuple(c.run_id for c in group)] = repr(error)
             progress.add(runs)
-        progress.tell(f"; {len(running)} cohorts under way, {progress.rate:,.0f} model-steps a second", every=30)
+        progress.tell(f"; {len(running)} cohorts under way, {progress.rate:,.0f} model-steps a second", every=TELL)
         time.sleep(POLL)
 
 

@@ -27,7 +27,7 @@ def recipes(zone_of, trained=lambda change, cell, seed: True):
     none = four(lambda cell, seed: None, n_seeds=2)
     whole = none.expand_dims({field: axes[field] for field in varying}).copy(deep=True)
     for change in changes:
-        made = four(lambda cell, seed, c=change: zone_of(c, cell) if trained(c, cell, seed) else None, n_seeds=2)
+        made = four(lambda cell, seed, c=change: zone_of(c, cell, seed) if trained(c, cell, seed) else None, n_seeds=2)
         at = {field: (RECIPE | change)[field] for field in varying}
         for name in whole.data_vars:
             whole[name].loc[at] = made[name]

@@ -49,6 +49,15 @@ def test_a_chapter_is_found_by_number_name_and_path(name: str, sample: Path, mon
     assert book.find(name.format(sample.parent)) == sample
 
 
+@pytest.mark.parametrize("name", ["", ".", "{}/helper.py", "{}/07_sample.txt"])
+def test_what_is_no_chapter_is_not_taken_for_one(name: str, sample: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(book, "NOTEBOOKS", sample.parent)
+    for other in ("helper.py", "07_sample.txt"):
+        (sample.parent / other).touch()
+    with pytest.raises(ValueError, match="no chapter is called"):
+        book.find(name.format(sample.parent))
+
+
 def test_a_chapter_that_is_not_there_is_refused_with_those_that_are(sample: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(book, "NOTEBOOKS", sample.parent)
     with pytest.raises(ValueError, match="no chapter is called '08'; there are: 07_sample"):

@@ -77,6 +77,19 @@ def test_an_unknown_chapter_is_one_sentence(notebooks: Path):
     assert grokbook("build", "8").output == "Error: no chapter is called '8'; there are: 07_sample\n"
 
 
+@pytest.mark.parametrize("command", [("html",), ("rerun", "07", "--set", "n=4")])
+def test_a_folder_that_cannot_be_written_is_one_sentence(command: tuple[str, ...], notebooks: Path):
+    Path("file").touch()
+    result = grokbook(*command, "--out", "file/pages")
+    assert result.exit_code == 1 and result.output.startswith("Error: file/pages cannot be written: ")
+
+
+def test_weights_of_an_unknown_network_are_refused_before_any_is_trained(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("grokbook.sweep.train", lambda *_, **__: pytest.fail("it trained"))
+    result = grokbook("weights", "ungrokked", "nosuch", "--store", str(tmp_path))
+    assert result.exit_code == 1 and result.output.startswith("Error: network='nosuch' is unknown; valid: grokked, ")
+
+
 def test_weights_are_not_trained_for_a_store_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("grokbook.sweep.train", lambda *_, **__: pytest.fail("it trained"))
     (tmp_path / "file").touch()

@@ -25,7 +25,7 @@ def test_the_right_answer_is_right_and_others_are_not(name, capsys):
 ])
 def test_answers_worked_out_by_hand_are_right(name, answer, capsys):
     exercises.check(name, answer)
-    assert "right" in capsys.readouterr().out
+    assert ": right." in capsys.readouterr().out
 
 
 def test_the_chapters_solutions_are_right(capsys):
@@ -39,7 +39,7 @@ def test_the_chapters_solutions_are_right(capsys):
     assert len(solutions) == len(exercises.EXERCISES)
     for name, solution in zip(exercises.EXERCISES, solutions, strict=True):
         exercises.check(name, eval(solution, scope))
-        assert "right" in capsys.readouterr().out, name
+        assert ": right." in capsys.readouterr().out, name
 
 
 def test_no_answer_gets_a_hint(capsys):

@@ -225,6 +225,12 @@ def test_a_network_that_the_kernels_cannot_hold_is_refused(config):
         FusedCuda([config], np.zeros((1, config.n_params)), DEVICE)
 
 
+def test_a_network_too_large_in_float64_is_refused():
+    config = TINY.replace(d_h=100)
+    with pytest.raises(ValueError, match="d_h=100 in float64; valid: d_h up to 64, or engine='vmapped'"):
+        FusedCuda([config], np.zeros((1, config.n_params)), DEVICE, "float64")
+
+
 def test_a_cpu_without_the_interpreter_is_refused(monkeypatch):
     monkeypatch.setattr(fused_cuda, "INTERPRETED", False)
     with pytest.raises(ValueError, match="device='cpu'; valid: a CUDA device"):
@@ -289,15 +295,17 @@ def test_on_a_card_full_size_members_train_as_alone_and_as_the_reference(d_h):
     together = engine(configs, "float32")
     reference = engine_named("vmapped")(configs, start(configs), DEVICE, "float64")
     assert relative(together.gradient(), reference.gradient()) < 1e-5
-    together.advance(50)
+    together.advance(5)
+    reference.advance(5)
+    for k in range(3):  # no later: from step 20 on even the reference in float32 has left that in float64
+        assert relative(together.weights(k), reference.weights(k)) < 1e-3
+    together.advance(45)
     together.keep([0, 2])
     together.advance(50)
-    reference.advance(100)
     for k, config in enumerate(configs[::2]):
         alone = engine([config], "float32")
         alone.advance(100)
         assert np.array_equal(together.weights(k), alone.weights(0))
-        assert relative(together.weights(k), reference.weights(2 * k)) < 1e-3
 
 
 @on_a_card

@@ -306,6 +306,7 @@ def test_curves_that_cannot_be_drawn_are_said_and_end_the_training(make, monkeyp
     assert run._trainer
     run._trainer.join(PATIENCE)
     assert run._trainer.phase == "stopped" and run.note == "The curves cannot be drawn: RuntimeError: <no> pen"
+    assert run.phase == "failed" and run.panel.stop.disabled and run.panel.pause.disabled
 
 
 # Keeping

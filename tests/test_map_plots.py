@@ -39,15 +39,24 @@ def only(fig, **meta):
 
 def test_every_cell_has_the_colour_of_its_zone_and_a_missing_one_has_none(runs):
     z = np.array(only(plots.zone_map(runs), role="cells").z, float)
-    expected = [[list(Zone).index(Zone(zone_of(d_h, D))) for d_h in D_H] for D in D_TRAIN]
-    assert np.isnan(z[0, 3])
-    z[0, 3] = expected[0][3]
-    assert (z == expected).all()
+    expected = np.array([[list(plots.ZONE_COLORS).index(zone_of(d_h, D)) for d_h in D_H] for D in D_TRAIN], float)
+    expected[0, 3], expected[3, 1] = np.nan, list(plots.ZONE_COLORS).index("UNDECIDED")
+    np.testing.assert_array_equal(z, expected)
 
 
 def test_a_cell_whose_seeds_disagree_says_so(runs):
     text = np.array(only(plots.zone_map(runs), role="cells").text)
     assert text[3, 1] == "1/2" and (text != "").sum() == 1
+
+
+def test_every_colour_of_a_map_is_that_of_its_legend(runs):
+    fig = plots.zone_map(runs)
+    cells = only(fig, role="cells")
+    legend = {trace.name: trace.marker.color for trace in fig.data[1:] if trace.marker.symbol == "square"}
+    assert list(legend) == ["progression", "ungrokking", "semi-grokking", "grokking", "undecided"]
+    for number, color in enumerate(legend.values()):
+        place = (number - cells.zmin) / (cells.zmax - cells.zmin)
+        assert [shown for begin, shown in cells.colorscale if begin <= place][-1] == color
 
 
 def test_a_map_of_accuracy_holds_means(runs):

@@ -6,11 +6,14 @@ import json
 import os
 import shutil
 import struct
+import threading
 import zlib
+from typing import Any, cast
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from choreographer.protocol import DevtoolsProtocolError
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import fake_run
@@ -79,6 +82,21 @@ def test_a_browser_that_dies_costs_one_picture_and_is_started_anew(monkeypatch):
     monkeypatch.setattr(pictures, "_painter", start)
     monkeypatch.setattr(pictures, "shrink", lambda png: png)
     assert [pictures.picture(go.Figure()) for _ in range(3)] == [None, b"painted", b"painted"]
+
+
+def test_a_painter_whose_browser_fails_ends_its_thread_and_says_so(painter, monkeypatch):
+    def painting():
+        return [thread for thread in threading.enumerate() if thread.name == "painter"]
+
+    before, broken = painting(), pictures.Painter()
+
+    async def crash(fig, opts):
+        raise DevtoolsProtocolError(cast(Any, {"error": {"code": -32000, "message": "Target crashed"}}))
+    monkeypatch.setattr(broken._browser, "calc_fig", crash)
+    assert len(painting()) == len(before) + 1
+    with pytest.raises(RuntimeError, match="the browser that paints is gone"):
+        broken(go.Figure().to_dict())
+    assert painting() == before
 
 
 def test_a_figure_without_title_and_caption_has_a_sentence_too():

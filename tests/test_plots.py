@@ -80,8 +80,8 @@ def test_colours_are_told_apart_by_every_eye(colors: list[str], eye: str):
     assert min(distances) > 30
 
 
-def test_the_four_zones_have_colours():
-    assert list(plots.ZONE_COLORS) == ["PROGRESSION", "UNGROKKING", "SEMI_GROKKING", "GROKKING"]
+def test_all_that_a_cell_can_be_has_a_colour():
+    assert list(plots.ZONE_COLORS) == [*analysis.Zone, analysis.UNDECIDED]
 
 
 @pytest.mark.parametrize("eye", EYES)
@@ -198,12 +198,23 @@ def test_runs_that_settled_stay_in_the_mean_and_shorter_ones_end_it():
         assert mean.x[-1] == pytest.approx(end, abs=1) and mean.y[-1] > 0.98
 
 
-def test_loss_and_norm_stand_above_each_other(runs: xr.Dataset):
-    fig = plots.loss_and_norm(runs, d_h=64, D_train=4000)
+def test_rows_of_panels_stand_above_each_other(runs: xr.Dataset):
+    fig = plots.grokking_panels(runs, cells=[(64, 4000)], rows=("loss", "norm"))
     assert fig.layout.yaxis.type == "log" and fig.layout.yaxis2.type is None
     assert fig.layout.yaxis.domain[0] > fig.layout.yaxis2.domain[1]
     assert only(fig, metric="val_loss", role="line").yaxis == "y"
     assert only(fig, metric="param_norm", role="line").yaxis == "y2"
+
+
+@pytest.mark.parametrize("draw, said", [
+    (lambda runs: plots.final_accuracy([]), "there are no runs to show"),
+    (lambda runs: plots.grokking_panels(runs, cells=[]), "leave nothing to show"),
+    (lambda runs: plots.grokking_panels(runs, rows=()), "leave nothing to show"),
+    (lambda runs: plots.atlas(runs, budgets=[]), "budgets=.* is not valid"),
+    (lambda runs: plots.atlas(runs, budgets=[-3]), "budgets=.* is not valid")])
+def test_a_figure_of_nothing_is_refused_in_a_sentence(runs: xr.Dataset, draw, said: str):
+    with pytest.raises(ValueError, match=said):
+        draw(runs)
 
 
 def test_panels_have_a_column_a_cell_and_a_row_a_metric(runs: xr.Dataset):
@@ -231,7 +242,7 @@ def test_a_legend_names_each_thing_once(runs: xr.Dataset):
 
 
 def test_hovering_names_the_run(runs: xr.Dataset):
-    for fig in (plots.learning_curves(runs, d_h=64, D_train=4000), plots.loss_and_norm(runs, d_h=64, D_train=4000)):
+    for fig in (plots.learning_curves(runs, d_h=64, D_train=4000), plots.grokking_panels(runs, cells=[(64, 4000)])):
         for trace in fig.data:
             assert "d_h 64, D_train 4000, seed %{customdata}" in trace.hovertemplate
             assert "step %{x:,.0f}" in trace.hovertemplate and len(trace.customdata) == len(trace.x)
@@ -360,8 +371,8 @@ def test_runs_cut_at_a_step_are_described_as_cut_there(runs: xr.Dataset):
 
 
 def test_every_figure_carries_its_count_under_the_plot(runs: xr.Dataset):
-    figures = [plots.learning_curves(runs, d_h=64, D_train=4000), plots.loss_and_norm(runs, d_h=64, D_train=4000),
-               plots.grokking_panels(runs), plots.final_accuracy(runs)]
+    figures = [plots.learning_curves(runs, d_h=64, D_train=4000), plots.grokking_panels(runs),
+               plots.final_accuracy(runs)]
     for fig in figures:
         assert annotation(fig, "caption").startswith("n = 4 runs")
         assert annotation(fig, "caption") == fig.layout.meta["caption"]

@@ -78,6 +78,12 @@ def test_cohorts_are_no_larger_than_asked(tmp_path):
     assert max(written) == 2 and sum(written) == 6
 
 
+@pytest.mark.parametrize("cohort", [0, -1])
+def test_a_cohort_of_nobody_is_refused(cohort, tmp_path):
+    with pytest.raises(ValueError, match=f"cohort={cohort} is too small; valid: 1 or more"):
+        sweep(STUDY, Store(tmp_path), cohort=cohort, say=quiet)
+
+
 def test_progress_tells_runs_and_time(tmp_path):
     said = []
     sweep(STUDY, Store(tmp_path), cohort=3, say=said.append)
@@ -224,6 +230,29 @@ def test_the_error_of_a_cohort_that_always_fails_is_kept_and_the_others_are_trai
     assert report.trained == 3 and report.left == 3
     (ids, error), = report.errors.items()
     assert len(ids) == 3 and "the node went away" in error and "the node went away" in str(report)
+
+
+@pytest.mark.parametrize("n_failures, trained", [(1, 6), (2, 3)])
+def test_what_an_engine_cannot_do_here_stops_no_other_cohort(tmp_path, monkeypatch, n_failures, trained):
+    class CompilerError(Exception):
+        """As Triton's, which are no RuntimeError."""
+
+    failures = iter([CompilerError("no ptxas")] * n_failures)
+
+    def unlucky(*arguments, **options):
+        for failure in failures:
+            raise failure
+        return train(*arguments, **options)
+    monkeypatch.setattr("grokbook.sweep.train", unlucky)
+    report = sweep(STUDY, Store(tmp_path), cohort=3, say=quiet)
+    assert (report.trained, report.left) == (trained, 6 - trained)
+    assert [error for error in report.errors.values() if "no ptxas" not in error] == []
+    assert len(report.errors) == (trained < 6)
+
+
+def test_a_device_that_is_not_there_ends_a_sweep_at_once(tmp_path):
+    with pytest.raises(ValueError, match="device='cuda:77'"):
+        sweep(STUDY, Store(tmp_path), device="cuda:77", say=quiet)
 
 
 def test_a_store_that_cannot_be_written_stops_the_sweep_with_its_path(tmp_path):

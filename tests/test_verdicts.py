@@ -160,17 +160,23 @@ def test_a_settled_map_and_one_that_still_moves():
                 lambda d_h, D, seed: late if D > 4000 else typical("UNGROKKING"))
     measured = zones.judge_time_axis(runs)
     assert measured.verdict == "not reproduced" and "28 runs generalise only after 20,000" in measured.sentence
+    runs = cube(SIZES, [1000, 2000, 2600, 3000, 3600, 4000, 5000, 6000], 2,
+                lambda d_h, D, seed: late if D > 4000 and seed else typical("UNGROKKING"))
+    assert "14 (25.0%) from 20,000 to 40,000" in zones.judge_time_axis(runs).sentence  # what was red is undecided now
     assert "Of 56 cells" in measured.sentence and "14 (25.0%) from 20,000 to 40,000 steps" in measured.sentence
 
 
 def test_another_recipe_is_judged_by_the_zones_it_keeps():
     default = four(lambda cell, seed: NAMED[cell], n_seeds=3).assign_attrs(RECIPE)
-    assert zones.judge_recipe(recipes(lambda change, cell: NAMED[cell]), default).verdict == "reproduced"
-    lost = zones.judge_recipe(recipes(lambda change, cell: "UNGROKKING" if cell[0] == 64 and change == {"lr": 3e-3}
-                                      else NAMED[cell]), default)
+    assert zones.judge_recipe(recipes(lambda change, cell, seed: NAMED[cell]), default).verdict == "reproduced"
+    lost = zones.judge_recipe(recipes(lambda change, cell, seed: "UNGROKKING" if cell[0] == 64
+                                      and change == {"lr": 3e-3} else NAMED[cell]), default)
     assert lost.verdict == "partly" and "27 of 28" in lost.sentence and lost.n == 56
     assert "lr 0.003 at (64, 3000): ungrokking for grokking." in lost.sentence
-    all_lost = zones.judge_recipe(recipes(lambda change, cell: "UNGROKKING"), default)
+    split = zones.judge_recipe(recipes(lambda change, cell, seed: "PROGRESSION" if seed and change == {"lr": 3e-3}
+                                       and cell[0] == 64 else NAMED[cell]), default)
+    assert "27 of 28" in split.sentence and "lr 0.003 at (64, 3000): undecided for grokking." in split.sentence
+    all_lost = zones.judge_recipe(recipes(lambda change, cell, seed: "UNGROKKING"), default)
     assert all_lost.verdict == "not reproduced" and "7 of 28" in all_lost.sentence
 
 
@@ -182,7 +188,7 @@ def test_another_recipe_is_judged_by_the_zones_it_keeps():
 ])
 def test_other_recipes_are_judged_when_every_cell_has_two_seeds_of_each(trained, there):
     default = four(lambda cell, seed: NAMED[cell], n_seeds=3).assign_attrs(RECIPE)
-    found = zones.judge_recipe(recipes(lambda change, cell: NAMED[cell], trained), default)
+    found = zones.judge_recipe(recipes(lambda change, cell, seed: NAMED[cell], trained), default)
     assert found.verdict == "not yet measured" and found.n == 2 * there
     assert f"{there} of {there} example cells keep" in found.sentence
     assert f"Of 28 such cells {28 - there} do not have 2 seeds" in found.sentence

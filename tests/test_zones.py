@@ -48,7 +48,9 @@ def test_shares_count_the_seeds_and_the_main_zone_is_the_most_frequent(seeds):
         return
     shares = analysis.zone_shares(runs).squeeze().to_series()
     assert shares.to_dict() == pytest.approx({zone: trained.count(zone) / len(trained) for zone in Zone})
-    assert trained.count(main) == max(map(trained.count, Zone))
+    most = max(map(trained.count, Zone))
+    assert trained.count(main) == most or main == analysis.UNDECIDED
+    assert (main == analysis.UNDECIDED) == ([trained.count(zone) for zone in Zone].count(most) > 1)
 
 
 def test_the_thresholds_are_arguments_and_move_the_zones():
@@ -58,12 +60,10 @@ def test_the_thresholds_are_arguments_and_move_the_zones():
     assert [analysis.zones(runs, on_the_way=at).item() for at in (0.5, 0.7)] == [Zone.PROGRESSION, Zone.SEMI_GROKKING]
 
 
-@pytest.mark.parametrize("zone, change", [("GROKKING", 40 / 50), ("PROGRESSION", 1.0)])
-def test_the_norm_is_compared_across_the_rise(zone, change):
+@pytest.mark.parametrize("zone", ["GROKKING", "PROGRESSION"])
+def test_a_rise_from_one_evaluation_to_the_next_says_nothing_of_the_norm(zone):
     found = analysis.norm_change(cube([8], [3000], 1, lambda *_: typical(zone)))
-    at = STEPS[STEPS >= 9_000][0] if zone == "GROKKING" else STEPS[STEPS >= 100][0]
-    assert found["begin"].item() == found["end"].item() == at
-    assert found["ratio"].item() == pytest.approx(1.0)  # begin and end are one evaluation: nothing lies between
+    assert all(found[name].isnull().all() for name in ("ratio", "begin", "end"))
 
 
 def test_a_slow_rise_has_a_norm_before_and_one_after():

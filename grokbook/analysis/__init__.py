@@ -26,9 +26,10 @@ from grokbook.analysis.star import star
 from grokbook.analysis.statistics import interval, rate
 from grokbook.analysis.story import cut, facts, story, valley
 from grokbook.analysis.twins import twin_accuracy, twin_share
-from grokbook.analysis.zones import NEGLIGIBLE, Zone, main_zone, zone_shares, zones
+from grokbook.analysis.zones import NEGLIGIBLE, UNDECIDED, Zone, main_zone, zone_shares, zones
 
-__all__ = ["GENERALISED", "MEMORISED", "NEGLIGIBLE", "SUSTAINED", "Fit", "Pattern", "Zone", "capacity", "carried",
-           "critical_size", "crossing", "cut", "double_descent", "duality", "events", "facts", "final", "fit_patterns",
-           "interval", "kinds", "main_zone", "norm_change", "partial_range", "patterns", "rate", "recipe_zones",
-           "shortcut", "star", "story", "twin_accuracy", "twin_share", "typical_seed", "valley", "zone_shares", "zones"]
+__all__ = ["GENERALISED", "MEMORISED", "NEGLIGIBLE", "SUSTAINED", "UNDECIDED", "Fit", "Pattern", "Zone", "capacity",
+           "carried", "critical_size", "crossing", "cut", "double_descent", "duality", "events", "facts", "final",
+           "fit_patterns", "interval", "kinds", "main_zone", "norm_change", "partial_range", "patterns", "rate",
+           "recipe_zones", "shortcut", "star", "story", "twin_accuracy", "twin_share", "typical_seed", "valley",
+           "zone_shares", "zones"]

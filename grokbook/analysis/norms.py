@@ -19,13 +19,14 @@ SOME = 0.1
 def norm_change(runs: xr.Dataset) -> xr.Dataset:
     """Ratio of the weight norm after generalising to that before, over all dimensions of `runs` but `step`.
 
-    Returns `ratio`, and the steps `begin` and `end`; NaN for runs that did not generalise at all.
+    Returns `ratio`, and the steps `begin` and `end`; NaN for runs that did not generalise at all, or from one
+    evaluation to the next, between which the norm was not seen.
     """
     last = final(runs, "twin_free_val_acc")
     curves = runs["twin_free_val_acc"] / last.where(last >= SOME)
     begin, end = (xr.apply_ufunc(crossing, runs["step"], curves, input_core_dims=[["step"], ["step"]],
                                  kwargs={"level": part, "sustained": SUSTAINED}) for part in WAY)
-    happened = begin.notnull() & end.notnull()
+    happened = begin < end  # also false where one of the two is NaN
     before, after = (runs["param_norm"].sel(step=at.fillna(0), method="nearest").drop_vars("step")
                      for at in (begin, end))
     ratio = (after / before).where(happened, np.nan)

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from grokbook.analysis.events import final
-from grokbook.analysis.zones import main_zone, zones
+from grokbook.analysis.zones import main_zone, zone_shares
 from grokbook.studies.zones import CHANGES, EXAMPLES
 
 
@@ -19,7 +19,7 @@ def recipe_zones(changed: xr.Dataset, usual: xr.Dataset) -> pd.DataFrame:
     """The most frequent zone of each example cell, with the usual settings and under each change of one of them.
 
     `changed` are runs of the study `recipe`, `usual` those of `four_dynamics`. A row is a change (`field` and `value`,
-    both "" for none) and a cell (`d_h`, `D_train`); it has the `zone` ("" without a run), how many seeds `agree` on it,
+    both "" for none) and a cell (`d_h`, `D_train`); it has the `zone` (as `main_zone`), how many seeds `agree` on one,
     of how many (`n`), and their mean final validation accuracy `val_acc`.
     """
     changes = [("", "", usual), *((field, value, _under(changed, change, usual.attrs))
@@ -40,8 +40,8 @@ def _facts(runs: xr.Dataset, d_h: int, D_train: int) -> dict[str, Any]:
     n = cell.sizes["seed"]
     if not n:
         return {"zone": "", "agree": 0, "n": 0, "val_acc": float("nan")}
-    zone, each = main_zone(cell).item(), zones(cell)
-    return {"zone": zone, "agree": int((each == zone).sum()), "n": n, "val_acc": final(cell, "val_acc").mean().item()}
+    agree = round(zone_shares(cell).max().item() * n)
+    return {"zone": main_zone(cell).item(), "agree": agree, "n": n, "val_acc": final(cell, "val_acc").mean().item()}
 
 
 def _under(runs: xr.Dataset, change: Mapping, usual: Mapping) -> xr.Dataset:

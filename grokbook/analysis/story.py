@@ -66,9 +66,9 @@ def valley(row: Mapping) -> str:
             f"look as deep with p = {row['p']:.3g} {counted}.")
 
 
-def name(zone: Zone) -> str:
-    """A zone as sentences call it: semi-grokking."""
-    return zone.value.lower().replace("_", "-")
+def name(zone: str) -> str:
+    """A zone, or what `main_zone` gives, as sentences call it: semi-grokking."""
+    return zone.lower().replace("_", "-")
 
 
 def _why(zone: Zone, D_train: int, run: dict[str, float]) -> str:

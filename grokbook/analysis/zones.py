@@ -28,6 +28,10 @@ NEGLIGIBLE = 0.05
 Chance is 1 in 113. Twin-free, since a symmetric memoriser answers mirrors without knowing any more."""
 
 
+UNDECIDED = "UNDECIDED"
+"""What `main_zone` calls a cell whose seeds are in two zones or more equally often: it has no most frequent one."""
+
+
 class Zone(StrEnum):
     """The four training dynamics."""
 
@@ -64,7 +68,8 @@ def zone_shares(runs: xr.Dataset) -> xr.DataArray:
 
 
 def main_zone(runs: xr.Dataset) -> xr.DataArray:
-    """The most frequent zone among a cell's seeds, the first in `Zone` of equally frequent ones; empty without runs."""
+    """The most frequent zone among a cell's seeds; `UNDECIDED` where no single one is, empty without runs."""
     shares = zone_shares(runs)
-    names = shares["zone"].values[shares.fillna(0).argmax("zone").values]
-    return shares.isel(zone=0, drop=True).copy(data=np.where(shares.isnull().all("zone"), "", names)).rename("zone")
+    first = shares.fillna(0).argmax("zone")
+    names = np.where((shares == shares.max("zone")).sum("zone") > 1, UNDECIDED, shares["zone"].values[first.values])
+    return first.copy(data=np.where(shares.isnull().all("zone"), "", names)).rename("zone")

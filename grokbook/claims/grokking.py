@@ -25,7 +25,7 @@ from grokbook.analysis.zones import NEGLIGIBLE
 from grokbook.claims.card import Claim, Measured, TooLittle
 
 ENOUGH_SEEDS = 3
-"""Fewer seeds than this are not a measurement, however many runs they have."""
+"""Seeds that means and intervals take, however many runs they have."""
 
 CHANCE = 1 / 113
 """Accuracy of guessing one of 113 numbers."""
@@ -178,8 +178,8 @@ CLAIMS = (
           "d_h 32 needs 4,000.",
           "D_crit is where a logistic curve through the mean final validation accuracy crosses one half. Reproduced if "
           f"the 95 % interval of the largest d_h, {RESAMPLED} and from a measured size to another, lies below that of "
-          "the smallest, not reproduced if above; while they overlap it is not yet measured. Accuracy at single cells "
-          "is not judged.",
+          "the smallest, not reproduced if above; while they overlap it is not yet measured. Cells of fewer than "
+          f"{ENOUGH_SEEDS} seeds are left out. Accuracy at single cells is not judged.",
           OURS.format(STEPS), (("critical_size", STEPS),), judge_critical_size),
     Claim("delay", "Huang et al. 2024, §2.2",
           "Every near-perfect run groks: train accuracy is perfect long before validation accuracy rises.",

@@ -11,14 +11,12 @@ from grokbook.claims.grokking import ENOUGH_SEEDS, OURS
 STEPS = 20_000
 """Budget of the runs on random labels; the table's column `rising` says what half of it would have given."""
 
-BITS = {"language models (Allen-Zhu and Li 2024)": 2.0, "feed-forward networks (Song and Ye)": 2.16}
-"""Bits a parameter that others measured in other networks."""
+TWO = 2.0
+"""Bits a parameter by which ours are judged: what Allen-Zhu and Li (2024) found for language models."""
 
 NEAR = 0.25
-"""How far off, relatively, a number may be and still count as the same: the two of `BITS` differ by 8 %."""
-
-TWO = 2.0
-"""Bits a parameter by which ours are judged."""
+"""How far off, relatively, a number may be and still count as the same: the 2.16 of feed-forward networks (Song and Ye)
+is 8 % off."""
 
 FULL = TWO * (1 + NEAR)
 """Bits a parameter that the labels must hold for a size to count: where they hold less, a network that knows nearly all
@@ -38,7 +36,7 @@ def judge_capacity(runs: xr.Dataset) -> Measured:
 
 
 def judge_bits(runs: xr.Dataset) -> Measured:
-    """Bits a parameter at every d_h at which the labels could fill them, beside those of `BITS`."""
+    """Bits a parameter at every d_h at which the labels could fill them, beside `TWO`."""
     rows = _enough(runs)
     full = [row["d_h"] for row in rows if row["bits_per_param_most"] < FULL]
     rows = [row for row in rows if row["bits_per_param_most"] >= FULL]

@@ -5,7 +5,19 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from grokbook.analysis import Zone, capacity, critical_size, events, final, main_zone, norm_change, rate, star, zones
+from grokbook.analysis import (
+    UNDECIDED,
+    Zone,
+    capacity,
+    critical_size,
+    events,
+    final,
+    main_zone,
+    norm_change,
+    rate,
+    star,
+    zones,
+)
 from grokbook.analysis.norms import SOME
 from grokbook.analysis.recipes import recipe_zones, trained_cell
 from grokbook.analysis.star import place
@@ -22,11 +34,12 @@ ZONE_OF = {name(zone): zone for zone in Zone}
 ENOUGH_FOR_A_SHARE = int(Z**2) + 1
 """Seeds that Wilson's interval takes to lie above one half where all agree: it begins at n / (n + z²)."""
 
-ENOUGH_CHANGED = 2
-"""Seeds that the study of other recipes has of a cell."""
+ENOUGH_FOR_A_CELL = 2
+"""Seeds of a cell that is judged by its most frequent zone: what the laptop sizes of the map and of the other recipes
+have. No interval rests on them."""
 
 ENOUGH_CELLS = 50
-"""Cells of two seeds or more that make a map; the laptop size of the study has 88."""
+"""Cells of so many seeds that make a map; the laptop size of the study has 88."""
 
 SETTLED = 0.05
 """Share of cells that may still change zone in the second half of the steps for the map to count as settled."""
@@ -37,13 +50,13 @@ def judge_zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
     runs = _sampled(runs)
     zone, table = main_zone(runs), critical_size(runs)
     known = table.dropna(subset=["D_crit"]).to_dict("records")
-    held = capacity(random).query("n >= 2")
+    held = capacity(random).query("n >= @ENOUGH_FOR_A_CELL")
     if len(known) < 3 or len(held) < 3:
         raise TooLittle(f"D_crit is known at {len(known)} hidden sizes and D_mem at {len(held)}; it takes three each.")
-    at, counts = star(held, table).to_dict(), {one: int((zone == one.value).sum()) for one in Zone}
+    at, counts = star(held, table).to_dict(), {one: int((zone == one).sum()) for one in (*Zone, UNDECIDED)}
     right = [row for row in known if row["d_h"] > at["d_h"]]
     way = direction(right)
-    signs = (all(counts.values()), at["n_crossings"] == 1,
+    signs = (all(counts[one] for one in Zone), at["n_crossings"] == 1,
              way == "falls" and held["D_mem"].is_monotonic_increasing)
     verdict = "reproduced" if all(signs) else "partly" if any(signs) else "not reproduced"
     cross = (f"D_mem and D_crit cross {at['n_crossings']:.0f} times, at {place(at)}. D_crit right of there, "
@@ -60,9 +73,10 @@ def _sampled(runs: xr.Dataset) -> xr.Dataset:
     Raises:
         TooLittle: fewer than `ENOUGH_CELLS` are left.
     """
-    thick, enough = thick_cells(runs, 2)
+    thick, enough = thick_cells(runs, ENOUGH_FOR_A_CELL)
     if enough.sum() < ENOUGH_CELLS:
-        raise TooLittle(f"{int(enough.sum())} cells of the map have two seeds so far; it takes {ENOUGH_CELLS}.")
+        raise TooLittle(f"{int(enough.sum())} cells of the map have {ENOUGH_FOR_A_CELL} seeds so far; it takes "
+                        f"{ENOUGH_CELLS}.")
     return thick
 
 
@@ -123,14 +137,14 @@ def judge_recipe(runs: xr.Dataset, default: xr.Dataset) -> Measured:
     """In how many example cells the most frequent zone stays the same when one setting is changed."""
     usual = {at: main_zone(_cell(default, *at, ENOUGH_SEEDS)).item() for at in EXAMPLES.values()}
     changed = recipe_zones(runs, default).query("field != ''").to_dict("records")
-    there = [row for row in changed if row["n"] >= ENOUGH_CHANGED]
+    there = [row for row in changed if row["n"] >= ENOUGH_FOR_A_CELL]
     moved = [row for row in there if row["zone"] != usual[_at(row)]]
     kept, missing = len(there) - len(moved), len(changed) - len(there)
     verdict = ("not yet measured" if missing else "reproduced" if not moved else
                "partly" if 2 * kept > len(changed) else "not reproduced")
-    said = "; ".join(f"{row['field']} {row['value']} at {_at(row)}: {name(Zone(row['zone']))} for "
-                     f"{name(Zone(usual[_at(row)]))}" for row in moved)
-    lacking = (f" Of {len(changed)} such cells {missing} do not have {ENOUGH_CHANGED} seeds so far; it takes all."
+    said = "; ".join(f"{row['field']} {row['value']} at {_at(row)}: {name(row['zone'])} for {name(usual[_at(row)])}"
+                     for row in moved)
+    lacking = (f" Of {len(changed)} such cells {missing} do not have {ENOUGH_FOR_A_CELL} seeds so far; it takes all."
                if missing else "")
     return Measured(verdict, f"{kept} of {len(there)} example cells keep their most frequent zone when one setting "
                              f"changes{'; not: ' + said if said else ''}.{lacking}", sum(row["n"] for row in there))
@@ -162,9 +176,10 @@ CLAIMS = (
           "Memorisation capacity rises with d_h, critical size falls, they cross once, and four kinds of training "
           "dynamics lie around the crossing. (A sketch in the paper.)",
           "Reproduced if each zone is the most frequent one of some cell, the two measured lines cross once where both "
-          "are known, and D_mem rises while D_crit falls from the first d_h right of the crossing to the largest, by "
-          f"95 % intervals (of D_crit {RESAMPLED}) that do not overlap; partly if some of it. Left of it networks "
-          "cannot memorise, and D_crit is no border of grokking.",
+          "are known, and mean D_mem rises from size to size while D_crit falls from the first d_h right of the "
+          f"crossing to the largest, by 95 % intervals ({RESAMPLED}) that do not overlap; partly if some of it. Left "
+          "of it networks cannot memorise, and D_crit is no border of grokking. It takes cells of "
+          f"{ENOUGH_FOR_A_CELL} seeds; those without a most frequent zone are undecided.",
           OURS.format(STEPS) + "; the zones' thresholds",
           (("zone_map", STEPS), ("capacity", MEMORY_STEPS)), judge_zone_map),
     Claim("four-dynamics", "Huang et al. 2024, Fig 2",
@@ -189,11 +204,13 @@ CLAIMS = (
     Claim("recipe-robust", "ours",
           "The zones do not hinge on our learning rate, weight decay, initial scale or form of the loss.",
           f"Reproduced if every example cell keeps its most frequent zone under each of {len(CHANGES)} changes of one "
-          f"setting, partly if more than half do. Counted in cells, which must have {ENOUGH_CHANGED} seeds each, under "
-          f"every change; {ENOUGH_SEEDS} by the default.",
+          "setting, partly if more than half do. A cell without a most frequent zone, undecided, keeps none. Counted "
+          f"in cells, which must have {ENOUGH_FOR_A_CELL} seeds each, under every change; {ENOUGH_SEEDS} by the "
+          "default.",
           "everything", (("recipe", STEPS), ("four_dynamics", STEPS)), judge_recipe),
     Claim("time-axis", "ours",
           "The map of the zones has settled by the end of our budget.",
-          f"Reproduced if at most {SETTLED:.0%} of the cells change their most frequent zone in the second half of it.",
+          f"Reproduced if at most {SETTLED:.0%} of the cells change their most frequent zone in the second half of it, "
+          f"where having none, undecided, counts as one more. Cells of {ENOUGH_FOR_A_CELL} seeds or more.",
           "everything", (("zone_map", STEPS),), judge_time_axis),
 )

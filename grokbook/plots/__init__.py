@@ -6,7 +6,7 @@ plotly's default.
 
 from grokbook.plots.accuracy import final_accuracy
 from grokbook.plots.captions import caption, frame
-from grokbook.plots.curves import grokking_panels, learning_curves, loss_and_norm, seed_panels
+from grokbook.plots.curves import grokking_panels, learning_curves, seed_panels
 from grokbook.plots.division import three_views, width_cut, width_maps, zero_counts
 from grokbook.plots.maps import atlas, zone_map
 from grokbook.plots.patterns import pattern_curves, pattern_fit, pattern_map, pattern_morph, two_pattern_squares
@@ -17,6 +17,6 @@ from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, d_h_color, step_
 from grokbook.plots.traces import find
 
 __all__ = ["METRIC_COLORS", "ZONE_COLORS", "accuracy_by_size", "atlas", "caption", "compare_by_size", "d_h_color",
-           "final_accuracy", "find", "frame", "grokking_panels", "learning_curves", "loss_and_norm", "memory",
+           "final_accuracy", "find", "frame", "grokking_panels", "learning_curves", "memory",
            "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph", "recipe_check", "seed_panels", "show",
            "step_axis", "three_views", "two_pattern_squares", "width_cut", "width_maps", "zero_counts", "zone_map"]

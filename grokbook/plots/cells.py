@@ -14,8 +14,12 @@ Runs = xr.Dataset | Sequence[Run]
 
 
 def as_dataset(runs: Runs) -> xr.Dataset:
-    """Runs as the Dataset that the store loads, whichever form they come in."""
-    return runs if isinstance(runs, xr.Dataset) else cube(to_table(runs).select(CUBE_COLUMNS), {})
+    """Runs as the Dataset that the store loads, whichever form they come in. Raises ValueError for an empty list."""
+    if isinstance(runs, xr.Dataset):
+        return runs
+    if not len(runs):
+        raise ValueError("there are no runs to show; valid: a list of one or more, or what Store.load gives")
+    return cube(to_table(runs).select(CUBE_COLUMNS), {})
 
 
 def choose(runs: xr.Dataset, **wanted: int | None) -> xr.Dataset:

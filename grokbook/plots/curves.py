@@ -45,13 +45,6 @@ def learning_curves(runs: Runs, *, d_h: int | None = None, D_train: int | None =
     return _panels([cell], [metric], seed, spread, name_of(cell))
 
 
-def loss_and_norm(runs: Runs, *, d_h: int | None = None, D_train: int | None = None, seed: int | None = None,
-                  spread: str = "lines") -> go.Figure:
-    """Losses of one cell above its weight norm (Huang et al. 2024, Fig 9). Options and errors as `learning_curves`."""
-    cell = choose(as_dataset(runs), d_h=d_h, D_train=D_train)
-    return _panels([cell], ["loss", "norm"], seed, spread, name_of(cell))
-
-
 def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000), (64, 3000), (64, 2000)),
                     rows: Sequence[str] = tuple(ROWS), seed: int | None = None, spread: str = "lines") -> go.Figure:
     """Accuracy above loss above weight norm, one column a cell (d_h, D_train), on shared axes.
@@ -59,6 +52,8 @@ def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000
     `rows` chooses among the three. A cell that was not trained keeps its column and says so. Options and errors as
     `learning_curves`.
     """
+    if not len(cells) or not len(rows):
+        raise ValueError(f"cells={list(cells)} and rows={list(rows)} leave nothing to show; valid: one of each or more")
     for row in rows:
         _check("rows", row, ROWS)
     title = " and ".join(", ".join(TITLES[row].partition(" (")[0] for row in rows).rsplit(", ", 1)).capitalize()

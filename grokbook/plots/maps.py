@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import Zone, capacity, critical_size, final, main_zone, star, zone_shares
 from grokbook.analysis.star import place
+from grokbook.analysis.story import name
 from grokbook.plots.accuracy import TITLES
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import Runs, as_dataset, never_trained
@@ -20,16 +21,14 @@ from grokbook.plots.template import INK, ZONE_COLORS
 
 SHOWN = ("zone", *TITLES)
 
-NAMES = {Zone.PROGRESSION: "progression", Zone.UNGROKKING: "ungrokking", Zone.SEMI_GROKKING: "semi-grokking",
-         Zone.GROKKING: "grokking"}
-"""Zones as legends call them."""
-
 ACCURACY_SCALE = "Cividis"
 """Runs from dark to light for every reader, with or without colour vision deficiency."""
 
-ZONE_SCALE = {"zmin": -0.5, "zmax": 3.5, "showscale": False,
-              "colorscale": [[edge, ZONE_COLORS[zone.value]] for i, zone in enumerate(Zone)
-                             for edge in (i / 4, (i + 1) / 4)]}
+N_COLORS = len(ZONE_COLORS)
+
+ZONE_SCALE = {"zmin": -0.5, "zmax": N_COLORS - 0.5, "showscale": False,
+              "colorscale": [[edge, color] for i, color in enumerate(ZONE_COLORS.values())
+                             for edge in (i / N_COLORS, (i + 1) / N_COLORS)]}
 """How a heatmap colours the numbers of zones."""
 
 LEFT = 8 * "\N{NO-BREAK SPACE}"
@@ -62,7 +61,13 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
 
 
 def atlas(runs: Runs, *, budgets: Sequence[int], show: str = "zone") -> go.Figure:
-    """The same map as it looks when every run is stopped at each of the budgets, in steps."""
+    """The same map as it looks when every run is stopped at each of the budgets, in steps.
+
+    Raises:
+        ValueError: no budget, or one below zero; else as `zone_map`.
+    """
+    if not len(budgets) or min(budgets) < 0:
+        raise ValueError(f"budgets={list(budgets)} is not valid; valid: one or more numbers of steps, 0 or more")
     data = checked_map(runs, show)
     fig = make_subplots(rows=1, cols=len(budgets), shared_yaxes=True, horizontal_spacing=0.02,
                         column_titles=[f"{budget:,} steps" for budget in budgets])
@@ -103,8 +108,8 @@ def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
 
 
 def zone_numbers(named: np.ndarray) -> np.ndarray:
-    """The place in `Zone` of each name of a zone, NaN for an empty one: what `ZONE_SCALE` colours."""
-    number = {zone.value: float(i) for i, zone in enumerate(Zone)} | {"": np.nan}
+    """The place in `ZONE_COLORS` of what `main_zone` gives, NaN for nothing: what `ZONE_SCALE` colours."""
+    number = {zone: float(i) for i, zone in enumerate(ZONE_COLORS)} | {"": np.nan}
     return np.vectorize(number.get, otypes=[float])(named)
 
 
@@ -123,15 +128,15 @@ def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
         here = dict(zip(Zone, counts, strict=True))
         if show == "zone" and max(here.values()) < n[i, j]:
             text[i, j] = f"{max(here.values())}/{n[i, j]}"
-        listed = ", ".join(f"{NAMES[zone]} {count}" for zone, count in here.items() if count)
+        listed = ", ".join(f"{name(zone)} {count}" for zone, count in here.items() if count)
         hover[i, j] = (f"{place}<br>{listed} of {n[i, j]} seeds<br>mean final validation accuracy {accuracy[i, j]:.3f}")
     return text, hover
 
 
 def zone_legend() -> list[go.Scatter]:
     """Traces without points that name the colours of the zones."""
-    return [go.Scatter(x=[None], y=[None], mode="markers", name=NAMES[zone],
-                       marker={"symbol": "square", "size": 12, "color": ZONE_COLORS[zone.value]}) for zone in Zone]
+    return [go.Scatter(x=[None], y=[None], mode="markers", name=name(zone),
+                       marker={"symbol": "square", "size": 12, "color": color}) for zone, color in ZONE_COLORS.items()]
 
 
 def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, critical: pd.DataFrame) -> list[str]:
@@ -160,16 +165,17 @@ def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, crit
     return notes
 
 
-def _line(data: xr.Dataset, table: pd.DataFrame, name: str, ends: tuple[str, str], color: str) -> go.Scatter:
+def _line(data: xr.Dataset, table: pd.DataFrame, which: str, ends: tuple[str, str], color: str) -> go.Scatter:
     smallest, largest = data["d_h"].values[[0, -1]]
-    table = table.query("@smallest <= d_h <= @largest").dropna(subset=[name])
+    table = table.query("@smallest <= d_h <= @largest").dropna(subset=[which])
     top, bottom = float(data["D_train"].values.max()) * 1.5, 0.0
-    lo, hi = (table[end].clip(bottom, top).fillna(table[name]) for end in ends)
-    return go.Scatter(x=_place(data, table["d_h"]), y=table[name], mode="lines+markers", name=name,
+    lo, hi = (table[end].clip(bottom, top).fillna(table[which]) for end in ends)
+    return go.Scatter(x=_place(data, table["d_h"]), y=table[which], mode="lines+markers", name=which,
                       line={"color": color, "width": 2.5}, marker={"size": 6, "line": {"color": "white", "width": 1}},
-                      error_y={"array": hi - table[name], "arrayminus": table[name] - lo, "width": 3, "thickness": 1.2},
-                      customdata=table["d_h"], meta={"role": name},
-                      hovertemplate=f"{name} at d_h %{{customdata}}: %{{y:,.0f}}<extra></extra>")
+                      error_y={"array": hi - table[which], "arrayminus": table[which] - lo, "width": 3,
+                               "thickness": 1.2},
+                      customdata=table["d_h"], meta={"role": which},
+                      hovertemplate=f"{which} at d_h %{{customdata}}: %{{y:,.0f}}<extra></extra>")
 
 
 def _place(data: xr.Dataset, d_h) -> np.ndarray:

@@ -28,8 +28,8 @@ from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, shown_steps, ste
 PATTERN_COLORS = ("#D55E00", "#7B3FA0", "#00795C", "#56B4E9", "#8C6D31", "#E377C2")
 """Of the first pattern, the second …; beyond the sixth they begin anew."""
 
-KIND_COLORS: dict[str, str] = dict(zip(("neither", "double descent", "both", "grokking"), ZONE_COLORS.values(),
-                                       strict=True))
+KIND_COLORS: dict[str, str] = {"neither": ZONE_COLORS["PROGRESSION"], "double descent": ZONE_COLORS["UNGROKKING"],
+                               "both": ZONE_COLORS["SEMI_GROKKING"], "grokking": ZONE_COLORS["GROKKING"]}
 
 ACCURACY_AXIS = {"range": [-0.04, 1.06], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
 

@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any
 
 import plotly.graph_objects as go
@@ -59,7 +60,7 @@ def picture(fig: go.Figure) -> bytes | None:
     paint = _painter()
     try:
         png = paint(fig.to_dict()) if paint else None
-    except (RuntimeError, OSError, CancelledError):
+    except RuntimeError:
         # The browser was there and is gone, or did not answer in time: this figure goes without, the next tries anew.
         _painter.cache_clear()
         return None
@@ -68,24 +69,56 @@ def picture(fig: go.Figure) -> bytes | None:
 
 @functools.cache
 def _painter() -> Callable[[dict], bytes] | None:
+    """The painter of this process; None where no browser can be started."""
+    try:
+        return Painter()
+    except Exception:
+        # Not found, not executable, no kaleido, crashed, too slow: whatever it was, there is no painter.
+        return None
+
+
+class Painter:
     """A browser that stays open for the process, since starting one takes seconds and a picture a fraction of one.
 
     Kaleido's own server for this waits forever if the browser does not start, hence a loop with a time limit here.
     """
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, daemon=True, name="painter").start()
 
-    def wait_for(coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(PATIENCE)
+    def __init__(self):
+        self._loop = asyncio.new_event_loop()
+        self._browser: Any = None
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="painter")
+        self._thread.start()
+        try:
+            self._browser = self._wait_for(_open())
+        except BaseException:
+            self.close()
+            raise
+        atexit.register(self.close)
 
-    try:
-        browser = wait_for(_open())
-    except Exception:
-        # Not found, not executable, no kaleido, crashed, too slow: whatever it was, there is no painter.
-        return None
-    atexit.register(lambda: wait_for(browser.close()))
-    opts: Any = {"format": "png", "width": WIDTH}
-    return lambda fig: wait_for(browser.calc_fig(fig, opts=opts))
+    def __call__(self, fig: dict) -> bytes:
+        """A PNG of the figure. Raises RuntimeError where the browser is gone or silent, and closes what is left."""
+        from choreographer.protocol import DevtoolsProtocolError
+
+        opts: Any = {"format": "png", "width": WIDTH}
+        try:
+            return self._wait_for(self._browser.calc_fig(fig, opts=opts))
+        except (RuntimeError, OSError, CancelledError, DevtoolsProtocolError) as error:
+            self.close()
+            raise RuntimeError(f"the browser that paints is gone: {error!r}") from error
+
+    def close(self) -> None:
+        """Close the browser and end the thread."""
+        atexit.unregister(self.close)
+        with suppress(Exception, CancelledError):
+            if self._browser:
+                self._wait_for(self._browser.close())
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    def _wait_for(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
 
 
 async def _open():

@@ -110,7 +110,7 @@ class Store:
         `run_id` have one value a run. With wishes, curves end at the wished `n_steps`, and a run that was not followed
         that far is left out.
 
-        >>> Store().load("zones").val_acc.sel(d_h=48, D_train=3100, method="nearest")  # doctest: +SKIP
+        >>> Store().load("zone_map").val_acc.sel(d_h=48, D_train=3000)  # doctest: +SKIP
 
         Raises:
             LookupError: there is nothing to load.

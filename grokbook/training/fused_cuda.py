@@ -17,6 +17,7 @@ from torch import Tensor
 from grokbook import tasks
 from grokbook.config import BETAS, RunConfig
 from grokbook.run import METRICS
+from grokbook.training.capture import captured
 from grokbook.training.kernels import Shape, examine, norms, query, tabulate
 from grokbook.training.kernels_back import adamw, collect, differentiate, embed, locate, reduce, scatter
 from grokbook.training.memory import free_bytes
@@ -25,7 +26,10 @@ INTERPRETED = not isinstance(tabulate, triton.JITFunction)
 """Whether the kernels were made for Triton's interpreter, which TRITON_INTERPRET=1 decides when they are imported."""
 
 LARGEST = 128
-"""Hidden size up to which a tile and the weights it meets fit a multiprocessor's shared memory."""
+"""Hidden size up to which a tile and the weights it meets fit a multiprocessor's shared memory, in float32."""
+
+LARGEST_DOUBLE = 64
+"""The same in float64, which takes twice the room."""
 
 SPARE = 0.9
 """Share of the free device memory that is planned with; the rest is for code, graphs and other programs."""
@@ -65,7 +69,7 @@ class FusedCuda:
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: torch.device | str = "cuda",
                  dtype: str = "float32"):
         self.shape, self.device = Shape.of(configs[0]), torch.device(device)
-        _check(configs[0], self.device)
+        _check(configs[0], self.device, dtype)
         largest = max(configs, key=_n_rows)
         self._batch_size = _batch_size(largest, len(configs), dtype, self.device)
         state, self._counts = _state(configs, weights, dtype)
@@ -135,10 +139,7 @@ class _Batch:
         if n_steps > 1 and self.graph is None and self.clock.is_cuda and not INTERPRETED:
             # The first step runs as it is, for a launch compiles what it needs; recording a graph runs nothing.
             self._step()
-            n_steps, graph = n_steps - 1, torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self._step()
-            self.graph = graph
+            n_steps, self.graph = n_steps - 1, captured(self._step, self.clock.device)
         for _ in range(n_steps):
             self.graph.replay() if self.graph else self._step()
 
@@ -188,10 +189,13 @@ class _Batch:
         self._launch(locate, S.n_ctx, theta, work["heads"], grad)
 
 
-def _check(config: RunConfig, device: torch.device) -> None:
+def _check(config: RunConfig, device: torch.device, dtype: str) -> None:
     if not supports(config):
         raise ValueError(f"engine='fused_cuda' cannot train {config.architecture} with n_layers={config.n_layers} and "
                          f"d_h={config.d_h}; valid: one layer, d_h up to {LARGEST}")
+    if dtype == "float64" and config.d_h > LARGEST_DOUBLE:
+        raise ValueError(f"engine='fused_cuda' cannot train d_h={config.d_h} in float64; valid: d_h up to "
+                         f"{LARGEST_DOUBLE}, or engine='vmapped'")
     if device.type != "cuda" and not INTERPRETED:
         raise ValueError(f"engine='fused_cuda' cannot run on device={device.type!r}; valid: a CUDA device, or any with "
                          "TRITON_INTERPRET=1 in the environment before Python starts, for tests")

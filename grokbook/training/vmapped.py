@@ -22,6 +22,7 @@ from grokbook import models, tasks
 from grokbook.config import BETAS, EPS, RunConfig
 from grokbook.run import METRICS
 from grokbook.training.batches import Batches
+from grokbook.training.capture import captured
 from grokbook.training.loss import CROSS_ENTROPY, exact_cross_entropy
 from grokbook.training.memory import free_bytes
 
@@ -118,9 +119,13 @@ class Vmapped:
         return (rows * per_row + 8 * c.n_params) * self.theta.element_size()
 
     def _deal(self) -> None:
-        """Put the next batches where the step, perhaps recorded on the device, looks for its rows."""
+        """Put the next batches where the step, perhaps recorded on the device, looks for its rows.
+
+        From pinned memory the device fetches them by itself, while the next ones are dealt.
+        """
         if self._batches:
-            self._rows.copy_(torch.from_numpy(np.stack([next(batches) for batches in self._batches])))
+            rows = torch.from_numpy(np.stack([next(batches) for batches in self._batches]))
+            self._rows.copy_(rows.pin_memory() if self._rows.is_cuda else rows, non_blocking=True)
 
     def _step(self) -> None:
         self._step_number += 1
@@ -137,16 +142,15 @@ class Vmapped:
             for _ in range(3):
                 self._step()
         torch.cuda.current_stream(self.device).wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        # Another thread may use CUDA meanwhile, a widget's for instance; only this one's calls are captured.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._step()
+        graph = captured(self._step, self.device)
         for tensor, value in zip(state, before, strict=True):
             tensor.copy_(value)
         return graph
 
     def _differentiate(self) -> None:
-        keys = models.mixed(self._seeds) + models.mixed(self._step_number.long())
+        keys = self._seeds  # which nothing reads without dropout
+        if self.config.dropout:
+            keys = models.mixed(keys) + models.mixed(self._step_number.long())
         for group in self._groups:
             labels = self._labels[group].gather(1, self._rows[group])
             self._gradients[group] = self._gradient(self.theta[group], self._tokens[self._rows[group]], labels,

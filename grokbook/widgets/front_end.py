@@ -89,6 +89,14 @@ def half(figure: go.FigureWidget, **layout: str) -> W.Box:
     return framed(figure, flex="1 1 380px", min_width="0", **layout)
 
 
+def close_with_parts(widget: W.Widget) -> None:
+    """Close a widget and all that it holds. ipywidgets closes the outermost alone, and keeps the rest for good."""
+    for part in (*getattr(widget, "children", ()), getattr(widget, "layout", None), getattr(widget, "style", None)):
+        if isinstance(part, W.Widget):
+            close_with_parts(part)
+    W.Widget.close(widget)
+
+
 def redraw(shown: go.FigureWidget, fig: go.Figure | go.FigureWidget) -> None:
     """Let the widget show what `fig` shows. Only what differs is sent to the page, in one message a trace.
 

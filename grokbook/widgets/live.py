@@ -18,7 +18,7 @@ from grokbook.plots.cells import as_dataset
 from grokbook.run import Run
 from grokbook.store import Store
 from grokbook.widgets.cell import EVERY, at_start
-from grokbook.widgets.front_end import figure_widget, framed, redraw, show_picture, watched
+from grokbook.widgets.front_end import close_with_parts, figure_widget, framed, redraw, show_picture, watched
 from grokbook.widgets.panel import Panel
 from grokbook.widgets.trainer import Trainer, reason
 
@@ -39,21 +39,26 @@ class LiveRun(W.VBox):
     A training follows them until its first step is done. Several seeds train together.
 
     Two traits can be observed: `note`, what the widget says below its buttons (an error, or where runs were kept), and
-    `phase`, idle or one of `trainer.PHASES`, which changes after all else is drawn.
+    `phase`, idle or one of a `Trainer`, which changes after all else is drawn.
 
     Args:
         config: what the sliders start at, with the settings that they do not change; seeds count up from its own.
         n_seeds: how many.
         store: where `keep` writes. If not given, the folder GROKBOOK_DATA, else `my-runs` here; not the shipped runs.
+
+    Raises:
+        ValueError: a number of seeds that is none.
     """
 
     phase, note = Unicode("idle"), Unicode("")
+    _trainer: Trainer | None = None
+    _drawing: threading.Thread | None = None
 
     def __init__(self, config: RunConfig | None = None, *, n_seeds: int = 1, store: Store | None = None):
+        if not isinstance(n_seeds, int) or n_seeds < 1:
+            raise ValueError(f"n_seeds={n_seeds!r} is not valid; valid: 1, 2, 3 and so on")
         self.store = store or Store(os.environ.get("GROKBOOK_DATA") or MY_RUNS)
         self.config = config or RunConfig(n_steps=20_000)
-        self._trainer: Trainer | None = None
-        self._drawing: threading.Thread | None = None
         self._drawn, self._kept = [], []
         self._lock = threading.RLock()
         self.panel = Panel(self.config, n_seeds, str(self.store.path))
@@ -127,7 +132,7 @@ class LiveRun(W.VBox):
         """End the training, wait for it, and take the widget from the page."""
         self.stop()
         self.wait()
-        super().close()
+        close_with_parts(self)
 
     def show(self) -> None:
         """Display this. Where nobody watches, as when papermill runs the notebook: train to the end, leave a picture.
@@ -175,6 +180,8 @@ class LiveRun(W.VBox):
         except Exception as error:  # whatever it is, nobody sees what a thread raises unless it is said
             trainer.stop()
             self._say(f"The curves cannot be drawn: {reason(error)}", wrong=True)
+            self.panel.follow(trainer, "failed", bool(trainer.runs))
+            self.phase = "failed"
 
     def _draw(self, trainer: Trainer) -> None:
         with self._lock:

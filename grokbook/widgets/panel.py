@@ -23,7 +23,8 @@ class Panel(W.VBox):
 
     def __init__(self, config: RunConfig, n_seeds: int, place: str):
         self.d_h = _slider("d_h", (d_h for d_h in D_H if d_h % config.n_heads == 0), config.d_h)
-        self.D_train = _slider("D_train", (size for size in D_TRAIN if size <= config.n_pairs), config.D_train)
+        least = config.batch_size - config.D_random
+        self.D_train = _slider("D_train", (size for size in D_TRAIN if least <= size <= config.n_pairs), config.D_train)
         self.n_seeds = _slider("seeds", range(1, SEEDS + 1), n_seeds)
         self.n_steps = _slider("steps", STEPS, config.n_steps)
         self.start = _button("Start", "play", "120px", "Train with these values; a training under way ends")

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 EVERY = 0.25
 """Seconds between copies of the runs, for which the training waits: half of what lies between redraws."""
 
-PHASES = ("preparing", "training", "paused", "stopped", "finished", "failed")
-
 
 class Trainer:
     """Trains a cohort, one such as `gb.train` takes, from the moment it is made.
 
-    `phase` is one of `PHASES`: preparing until the first step is done, and in the last three the thread has ended.
+    `phase` is preparing until the first step is done, then training or paused, and where the thread has ended stopped,
+    finished or failed.
     `runs` are the runs as far as they were followed, replaced by a new list now and then and never changed. `error` is
     one sentence in phase failed, else empty. `changed` is set whenever the phase changes.
 
@@ -39,19 +38,19 @@ class Trainer:
         self._go, self._halt, self._lock = threading.Event(), threading.Event(), threading.Lock()
         self._go.set()
         self._training: Training | None = None
-        self._looked = 0.0
+        self._ended_at, self._looked = (0, 0.0), 0.0
         self._thread = threading.Thread(target=self._work, args=(after,), name="training", daemon=True)
         self._thread.start()
 
     @property
     def step(self) -> int:
         """Steps done, which may be more than `runs` tell."""
-        return self._training.step if self._training else 0
+        return self._pace()[0]
 
     @property
     def steps_per_second(self) -> float:
         """Steps of the whole cohort a second, of late; 0 before the first."""
-        return self._training.steps_per_second if self._training else 0.0
+        return self._pace()[1]
 
     @property
     def alive(self) -> bool:
@@ -86,8 +85,13 @@ class Trainer:
         self._thread.join(timeout)
 
     def _interrupt(self) -> None:
-        if self._training:
-            self._training.stop()
+        training = self._training
+        if training:
+            training.stop()
+
+    def _pace(self) -> tuple[int, float]:
+        training = self._training
+        return (training.step, training.steps_per_second) if training else self._ended_at
 
     def _work(self, after: "Trainer | None") -> None:
         try:
@@ -95,10 +99,11 @@ class Trainer:
                 after.stop()
                 after.join()
             self._training = grokbook.train(self.configs)
-            self._enter(self._train(self._training))
+            ended = self._train(self._training)
         except Exception as error:  # whatever it is, nobody sees what a thread raises unless it is said
-            self.error = reason(error)
-            self._enter("failed")
+            self.error, ended = reason(error), "failed"
+        self._ended_at, self._training = self._pace(), None  # which holds the networks, and threads of its own
+        self._enter(ended)
 
     def _train(self, training: "Training") -> str:
         """Train until all runs have ended or `stop`; returns which of the two."""

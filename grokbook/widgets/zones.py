@@ -16,7 +16,7 @@ from grokbook.plots.explored import cell_figure, cell_lines
 from grokbook.plots.lookup import Lookup
 from grokbook.plots.maps import SHOWN
 from grokbook.widgets.explorer import Explorer, frame_on, paragraph, row, show_values
-from grokbook.widgets.front_end import redraw, show_picture, watched
+from grokbook.widgets.front_end import close_with_parts, redraw, show_picture, watched
 from grokbook.widgets.live import LiveRun
 
 NAMES = dict(zip(SHOWN, ("zone", "train accuracy", "validation accuracy", "twin-free accuracy"), strict=True))
@@ -43,12 +43,12 @@ class ZoneExplorer(Explorer):
 
     d_h, D_train, seed, budget = Int(), Int(), Int(), Int()
     color = Unicode("zone")
+    live: LiveRun | None = None
 
     def __init__(self, runs: xr.Dataset | None = None, random: xr.Dataset | None = None, *, d_h: int | None = None,
                  D_train: int | None = None, seed: int | None = None, budget: int | None = None):
         lookup = Lookup.stored() if runs is None else Lookup(runs, random)
         super().__init__(lookup, {"d_h": d_h, "D_train": D_train, "seed": seed, "budget": budget}, "zones")
-        self.live: LiveRun | None = None
         self.map, left = self._half(lookup.map(self.budget), "map")
         self.curves, right = self._half(cell_figure(lookup.budgets[-1]), "curves")
         self.colors = self._classed(W.Dropdown(options=[(name, metric) for metric, name in NAMES.items()],
@@ -93,7 +93,7 @@ class ZoneExplorer(Explorer):
         """End a training that was begun here, and take the widget from the page."""
         if self.live:
             self.live.close()
-        super().close()
+        close_with_parts(self)
 
     def show(self) -> None:
         """Display this; where nobody watches, leave pictures of the map and of the chosen cell."""
