@@ -88,7 +88,8 @@ def depth_difference(one: xr.DataArray, other: xr.DataArray) -> tuple[float, flo
     seeds = [list(_cells(accuracy).values()) for accuracy in (one, other)]
     measured, drawn = zip(*((depth(_means(cells)), depth(_resampled(cells, np.random.default_rng(0))))
                             for cells in seeds), strict=True)
-    return resampled_interval(float(measured[0] - measured[1]), drawn[0] - drawn[1], min(map(len, sum(seeds, []))))
+    lo, hi = resampled_interval(float(measured[0] - measured[1]), drawn[0] - drawn[1], min(map(len, sum(seeds, []))))
+    return max(lo, -1.0), min(hi, 1.0)  # both depths lie between 0 and 1
 
 
 def _cells(accuracy: xr.DataArray) -> dict[int, np.ndarray]:

@@ -109,6 +109,7 @@ def collapse(runs: xr.Dataset, metric: str = "val_loss") -> dict[str, float]:
     drawn = [GAMMAS[np.argmax(_explained(values.values[rng.integers(seeds, size=seeds)].mean(axis=0), bins))]
              for _ in range(N_DRAWS // 10)]
     lo, hi = resampled_interval(gamma, np.array(drawn), seeds) if seeds > 1 else (np.nan, np.nan)
+    lo, hi = np.clip([lo, hi], GAMMAS[0], GAMMAS[-1]).tolist()  # none beyond these was tried
     rows, columns = np.indices((len(size), len(step)))
     by_size, each_step = _explained(values.mean("seed").values, [rows, columns])
     return {"gamma": gamma, "lo": lo, "hi": hi,

@@ -6,7 +6,7 @@ import xarray as xr
 
 from grokbook.analysis import final, interval
 from grokbook.plots.captions import caption, frame
-from grokbook.plots.cells import Runs, as_dataset, never_trained, not_trained
+from grokbook.plots.cells import Runs, as_map, never_trained, not_trained
 from grokbook.plots.template import d_h_color
 from grokbook.plots.traces import band
 from grokbook.run import ACCURACIES
@@ -26,10 +26,7 @@ def final_accuracy(runs: Runs, *, metric: str = "val_acc") -> go.Figure:
     """
     if metric not in ACCURACIES:
         raise ValueError(f"metric={metric!r} is no accuracy; valid: {', '.join(ACCURACIES)}")
-    data = as_dataset(runs)
-    others = set(map(str, data.dims)) - {"d_h", "D_train", "seed", "step"}
-    if others:
-        raise ValueError(f"the runs vary over {', '.join(sorted(others))} too; select one value of it first")
+    data = as_map(runs)
     stats = interval(final(data, metric), within=(0, 1))
     fig = go.Figure([trace for d_h in data["d_h"].values for trace in _line(stats, int(d_h), metric)])
     fig.update_xaxes(title_text="D_train")

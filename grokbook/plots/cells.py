@@ -22,6 +22,15 @@ def as_dataset(runs: Runs) -> xr.Dataset:
     return cube(to_table(runs).select(CUBE_COLUMNS), {})
 
 
+def as_map(runs: Runs) -> xr.Dataset:
+    """Runs as a Dataset of cells (d_h, D_train). Raises ValueError where they vary over more than these and seeds."""
+    data = as_dataset(runs)
+    others = set(map(str, data.dims)) - {"d_h", "D_train", "seed", "step"}
+    if others:
+        raise ValueError(f"the runs vary over {', '.join(sorted(others))} too; select one value of it first")
+    return data
+
+
 def choose(runs: xr.Dataset, **wanted: int | None) -> xr.Dataset:
     """The runs at those values (`d_h=64, D_train=4000`), in which nothing but the seed varies.
 

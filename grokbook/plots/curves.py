@@ -11,7 +11,7 @@ from grokbook.analysis import GENERALISED, MEMORISED, SUSTAINED, events, typical
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import Runs, as_dataset, cells_at, choose, name_of, trained
 from grokbook.plots.template import step_axis
-from grokbook.plots.traces import NAMES, event_traces, line_traces, mean_traces
+from grokbook.plots.traces import NAMES, event_traces, line_traces, mean_traces, name_once
 from grokbook.run import ACCURACIES
 
 ROWS = {"accuracy": ACCURACIES, "loss": ("train_loss", "val_loss"), "norm": ("param_norm",)}
@@ -119,18 +119,7 @@ def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
         fig.update_yaxes(Y_AXES[name], range=_y_range(cells, name), row=row)
         fig.update_yaxes(title_text=TITLES[name], row=row, col=1)
     fig.update_annotations(font_size=13)
-    _name_once(fig)
-
-
-def _name_once(fig: go.Figure) -> None:
-    """One legend entry for all traces of a name; none for the norm, whose axis names it."""
-    named = {NAMES["param_norm"]}
-
-    def name(trace) -> None:
-        trace.showlegend = trace.name not in named
-        named.add(trace.name)
-
-    fig.for_each_trace(name, selector=lambda trace: trace.showlegend is None)
+    name_once(fig, but=[NAMES["param_norm"]])  # whose axis names it
 
 
 def _say_missing(fig: go.Figure, cell: xr.Dataset, column: int) -> None:

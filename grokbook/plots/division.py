@@ -13,7 +13,7 @@ from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import trained
 from grokbook.plots.maps import ACCURACY_SCALE, edges
 from grokbook.plots.template import METRIC_COLORS, faded, shown_steps, step_axis
-from grokbook.plots.traces import LOSSES, NAMES, band, line_traces
+from grokbook.plots.traces import LOSSES, NAMES, band, line_traces, name_once
 
 VIEWS = ({"title": "accuracy", "metrics": ("train_acc", "val_acc")},
          {"title": "accuracy, log scale", "metrics": ("train_acc", "val_acc")},
@@ -43,7 +43,7 @@ def three_views(cell: xr.Dataset) -> go.Figure:
     for column, view in enumerate(VIEWS, 1):
         for metric in view["metrics"]:
             fig.add_traces(list(line_traces(cell, metric, bold)), rows=1, cols=column)
-    _first_legend_only(fig)
+    name_once(fig)
     fig.update_xaxes(step_axis(int(cell["last_step"].max()), sparse=True), title_text="step")
     fig.update_yaxes(range=[-0.04, 1.06], col=1)
     fig.update_yaxes(type="log", range=[-3, 0.05], tickvals=[1e-3, 1e-2, 1e-1, 1], ticktext=[".001", ".01", ".1", "1"],
@@ -72,7 +72,7 @@ def width_maps(runs: xr.Dataset, metrics: tuple[str, ...] = ("val_loss", "train_
     fig.update_yaxes(axis | {"range": [0, np.log10(runs["step"].values[-1])]})
     fig.update_yaxes(title_text="step", col=1)
     fig.update_annotations(font_size=13)
-    _first_legend_only(fig)
+    name_once(fig)
     note = f"Dotted: median step from which train accuracy is {FITTED:g}, at widths at which every run gets there."
     fig = frame(fig, title="Over the steps and over the width", plot_height=380, above=20, caption=_caption(runs, note))
     return fig.update_layout(margin_r=64)
@@ -89,7 +89,7 @@ def width_cut(runs: xr.Dataset) -> go.Figure:
     fig.update_yaxes(range=[-0.04, 1.06], col=1)
     fig.update_yaxes(type="log", exponentformat="power", nticks=5, col=2)
     fig.update_annotations(font_size=13)
-    _first_legend_only(fig)
+    name_once(fig)
     note = "Line: mean over seeds (of losses the geometric one); band: its 95 % interval; dots: every run."
     return frame(fig, title="The last step", plot_height=300, above=20, caption=_caption(runs, note))
 
@@ -171,11 +171,3 @@ def _along_width(runs: xr.Dataset, metric: str) -> list[go.Scatter]:
                        showlegend=False, marker={"color": faded(color, 0.5), "size": 5}, legendgroup=NAMES[metric],
                        customdata=np.repeat(values["seed"].values, len(x)), meta=meta | {"role": "runs"},
                        hovertemplate=f"{NAMES[metric]}, d_h %{{x}}, seed %{{customdata}}: %{{y:.3g}}<extra></extra>")]
-
-
-def _first_legend_only(fig: go.Figure) -> None:
-    named: set[str] = set()
-    for trace in fig.data:
-        if trace.showlegend is not False and trace.name:  # pyright: ignore
-            trace.showlegend = trace.name not in named  # pyright: ignore
-            named.add(trace.name)  # pyright: ignore

@@ -16,7 +16,7 @@ from grokbook.analysis.star import place
 from grokbook.analysis.story import name
 from grokbook.plots.accuracy import TITLES
 from grokbook.plots.captions import caption, frame
-from grokbook.plots.cells import Runs, as_dataset, never_trained
+from grokbook.plots.cells import Runs, as_map, never_trained
 from grokbook.plots.template import INK, ZONE_COLORS
 
 SHOWN = ("zone", *TITLES)
@@ -88,11 +88,7 @@ def checked_map(runs: Runs, show: str = "zone") -> xr.Dataset:
     """The runs of a map. Raises ValueError for another `show`, or if they vary over more than d_h, D_train and seed."""
     if show not in SHOWN:
         raise ValueError(f"show={show!r} is not valid; valid: {', '.join(SHOWN)}")
-    data = as_dataset(runs)
-    others = set(map(str, data.dims)) - {"d_h", "D_train", "seed", "step"}
-    if others:
-        raise ValueError(f"the runs vary over {', '.join(sorted(others))} too; select one value of it first")
-    return data
+    return as_map(runs)
 
 
 def _cells(data: xr.Dataset, show: str) -> go.Heatmap:

@@ -24,6 +24,7 @@ from grokbook.analysis.patterns import (
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import name_of
 from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, shown_steps, step_axis
+from grokbook.plots.traces import name_once
 
 PATTERN_COLORS = ("#D55E00", "#7B3FA0", "#00795C", "#56B4E9", "#8C6D31", "#E377C2")
 """Of the first pattern, the second …; beyond the sixth they begin anew."""
@@ -57,7 +58,7 @@ def pattern_curves(panels: Mapping[str, Patterns], *, names: Sequence[str] | Non
     fig.update_yaxes(title_text="predictiveness", row=1, col=1)
     fig.update_yaxes(title_text="accuracy", row=2, col=1)
     fig.update_annotations(font_size=13)
-    _name_once(fig)
+    name_once(fig)
     notes = [f"{title.capitalize()}: {_values(patterns)}." for title, patterns in panels.items()]
     dashed = "Dashed: preferred." if any(p.preferred for patterns in panels.values() for p in patterns) else ""
     return frame(fig, title="Patterns, and the accuracy they add up to",
@@ -152,7 +153,7 @@ def pattern_morph(paths: Mapping[str, np.ndarray] = PATHS, *, patterns: Patterns
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text="test accuracy", col=1)
     fig.update_annotations(font_size=13)
-    _name_once(fig)
+    name_once(fig)
     said = (f"{COMPUTED} {n_steps} stops a path, equally far apart; thick: the two ends. Only γ₁ and γ₃ change. "
             f"{KINDS_SAID}")
     return frame(fig, title="From double descent to grokking", caption=said, plot_height=300, above=20)
@@ -250,14 +251,3 @@ def _values(patterns: Sequence[Pattern]) -> str:
 
 def _subscript(n: int) -> str:
     return str(n).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
-
-
-def _name_once(fig: go.Figure) -> None:
-    """One legend entry a name."""
-    named = set()
-
-    def name(trace) -> None:
-        trace.showlegend = trace.name not in named
-        named.add(trace.name)
-
-    fig.for_each_trace(name)

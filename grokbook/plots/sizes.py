@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import capacity, final, interval
 from grokbook.plots.captions import caption, frame
-from grokbook.plots.cells import Runs, as_dataset, never_trained
+from grokbook.plots.cells import Runs, as_dataset, as_map, never_trained
 from grokbook.plots.template import METRIC_COLORS, faded
 from grokbook.plots.traces import NAMES, band
 from grokbook.run import ACCURACIES
@@ -30,10 +30,7 @@ def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden 
     Raises:
         ValueError: runs that vary over more than d_h, D_train and seed.
     """
-    data = as_dataset(runs)
-    others = set(map(str, data.dims)) - {"d_h", "D_train", "seed", "step"}
-    if others:
-        raise ValueError(f"the runs vary over {', '.join(sorted(others))} too; select one value of it first")
+    data = as_map(runs)
     return compare_by_size({f"D_train {D:,}": data.sel(D_train=D) for D in data["D_train"].values}, title=title)
 
 

@@ -3,7 +3,7 @@
 `meta` holds `metric`, `role` (seeds, line, mean, band or event), `d_h` and `D_train`; an event also its name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import plotly.graph_objects as go
@@ -33,6 +33,17 @@ THIN_TOLERANCE = 0.004
 def find(fig: BaseFigure, **meta) -> list:
     """The traces of a figure whose `meta` has these values: `find(fig, metric="val_acc", role="line")`."""
     return list(fig.select_traces(lambda trace: meta.items() <= (trace.meta or {}).items()))
+
+
+def name_once(fig: go.Figure, but: Collection[str] = ()) -> None:
+    """One legend entry for all traces of a name, none for these names, nor for traces that say they have none."""
+    named = set(but)
+
+    def name(trace) -> None:
+        trace.showlegend = trace.name not in named
+        named.add(trace.name)
+
+    fig.for_each_trace(name, selector=lambda trace: trace.showlegend is None)
 
 
 def line_traces(cell: xr.Dataset, metric: str, seed: int) -> Iterator[go.Scatter]:

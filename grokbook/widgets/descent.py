@@ -7,8 +7,8 @@ from traitlets import Int, validate
 from grokbook.analysis import valley
 from grokbook.plots import accuracy_by_size, picture, zone_map
 from grokbook.plots.lookup import Lookup
-from grokbook.widgets.explorer import Explorer, frame_on, paragraph, row
-from grokbook.widgets.front_end import redraw, show_picture, watched
+from grokbook.widgets.explorer import Explorer, frame_on, row
+from grokbook.widgets.front_end import paragraph, redraw, show_picture, watched
 
 SHOWN = "val_acc"
 """What the map is coloured by: double descent is told of validation accuracy."""

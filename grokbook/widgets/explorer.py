@@ -3,7 +3,6 @@
 JupyterLab may run callbacks on several threads, so one lock guards everything that draws.
 """
 
-import html
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from traitlets import TraitError, Unicode
 
 from grokbook.plots import find
 from grokbook.plots.lookup import Lookup, outline_traces
-from grokbook.widgets.front_end import figure_widget, half, traces_of
+from grokbook.widgets.front_end import figure_widget, half, paragraph, traces_of
 from grokbook.widgets.trainer import reason
 
 
@@ -132,11 +131,6 @@ class Explorer(W.VBox):
                 self.note = reason(error)
             self._note.value = paragraph(self.note) if self.note else ""
         return said
-
-
-def paragraph(words: str, size: int = 13) -> str:
-    """Words as HTML that wraps."""
-    return f'<div style="line-height: 1.4; font-size: {size}px">{html.escape(words)}</div>'
 
 
 def row(*parts: W.Widget, align: str = "center") -> W.Box:

@@ -1,5 +1,6 @@
 """What every explorer needs of the page it stands in: whether somebody is there, and a figure that follows."""
 
+import html
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,11 @@ def framed(figure: go.FigureWidget, **layout: str) -> W.Box:
 def half(figure: go.FigureWidget, **layout: str) -> W.Box:
     """The figure beside another one, each on half of the page; below each other where that is narrow."""
     return framed(figure, flex="1 1 380px", min_width="0", **layout)
+
+
+def paragraph(words: str, size: int = 13) -> str:
+    """Words as HTML that wraps."""
+    return f'<div style="line-height: 1.4; font-size: {size}px">{html.escape(words)}</div>'
 
 
 def close_with_parts(widget: W.Widget) -> None:

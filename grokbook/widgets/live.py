@@ -1,6 +1,5 @@
 """The live run: choose a network, train it for real while the kernel stays free, watch its curves grow, keep it."""
 
-import html
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from grokbook.plots.cells import as_dataset
 from grokbook.run import Run
 from grokbook.store import Store
 from grokbook.widgets.cell import EVERY, at_start
-from grokbook.widgets.front_end import close_with_parts, figure_widget, framed, redraw, show_picture, watched
+from grokbook.widgets.front_end import close_with_parts, figure_widget, framed, paragraph, redraw, show_picture, watched
 from grokbook.widgets.panel import Panel
 from grokbook.widgets.trainer import Trainer, reason
 
@@ -192,7 +191,7 @@ class LiveRun(W.VBox):
             if runs is not self._drawn:
                 fig = _growing(runs or [at_start(c) for c in trainer.configs])
                 redraw(self.figure, fig)
-                self._caption.value = _paragraph(fig.to_dict()["layout"]["meta"]["caption"]) if runs else ""
+                self._caption.value = paragraph(fig.to_dict()["layout"]["meta"]["caption"]) if runs else ""
                 self._drawn = runs
             if trainer.error:
                 self._say(f"This cannot be trained: {trainer.error}", wrong=True)
@@ -200,7 +199,7 @@ class LiveRun(W.VBox):
             self.phase = phase
 
     def _say(self, words: str, wrong: bool = False) -> None:
-        self.note, self._note.value = words, _paragraph(words) if words else ""
+        self.note, self._note.value = words, paragraph(words) if words else ""
         self._note.style.text_color = "#B00020" if wrong else None
 
     def _saying_errors(self, act: Callable[[], object]) -> Callable[[object], None]:
@@ -211,10 +210,6 @@ class LiveRun(W.VBox):
             except Exception as error:
                 self._say(reason(error), wrong=True)
         return said
-
-
-def _paragraph(words: str) -> str:
-    return f'<div style="line-height: 1.4">{html.escape(words)}</div>'
 
 
 def _panels(runs: Sequence[Run]) -> go.Figure:

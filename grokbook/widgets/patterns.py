@@ -28,8 +28,8 @@ from grokbook.plots.patterns import (
     pattern_traces,
 )
 from grokbook.plots.picture import picture, sentence
-from grokbook.widgets.explorer import paragraph, row
-from grokbook.widgets.front_end import figure_widget, half, redraw, watched
+from grokbook.widgets.explorer import row
+from grokbook.widgets.front_end import figure_widget, half, paragraph, redraw, watched
 
 RANGES = {"gamma": ("γ", 0, 1, 0.01, ".2f"), "alpha": ("α", 0, 0.5, 0.005, ".3f"), "b": ("b", 0, 300, 1, ".0f"),
           "g": ("g", 0, 1, 0.01, ".2f")}

@@ -15,8 +15,8 @@ from grokbook.plots.cells import choose, name_of, trained
 from grokbook.plots.explored import cell_figure, cell_lines
 from grokbook.plots.lookup import Lookup
 from grokbook.plots.maps import SHOWN
-from grokbook.widgets.explorer import Explorer, frame_on, paragraph, row, show_values
-from grokbook.widgets.front_end import close_with_parts, redraw, show_picture, watched
+from grokbook.widgets.explorer import Explorer, frame_on, row, show_values
+from grokbook.widgets.front_end import close_with_parts, paragraph, redraw, show_picture, watched
 from grokbook.widgets.live import LiveRun
 
 NAMES = dict(zip(SHOWN, ("zone", "train accuracy", "validation accuracy", "twin-free accuracy"), strict=True))
