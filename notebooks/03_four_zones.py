@@ -230,8 +230,8 @@ gb.analysis.events(larger.sel(d_h=64, D_train=3000))[["t_mem", "t_gen"]].to_data
 
 # %% [markdown]
 # This is the cell in which the paper shows grokking (Fig 2), and the norm falls as it does there (Fig 9). The network
-# with `d_h` 32 still remembers and no more. So how large the first weights are, which the paper does not say, may be why
-# its border lies lower than ours, and why it falls as networks grow: two seeds in one cell are a hint, not a proof.
+# with `d_h` 32 still remembers and no more. So how large the first weights are, which the paper does not say, may be
+# why its border lies lower than ours, and why it falls as networks grow: two seeds in one cell are a hint, not a proof.
 # Liu, Michaud and Tegmark (2022) make other tasks grok, or not, by this very setting.
 
 # %% [markdown]
