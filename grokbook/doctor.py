@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import shutil
 import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,7 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Every finding, in the order in which a reader meets the problems."""
-    yield _torch()
+    yield from _torch()
     if importlib.util.find_spec("jupyter_client") is None:
         yield Finding("Jupyter is not installed: this machine can train and not open chapters", f"{PIP} -e .")
     else:
@@ -37,13 +39,26 @@ def examine() -> Iterator[Finding]:
     yield from _store(Store())
 
 
-def _torch() -> Finding:
+def _torch() -> Iterator[Finding]:
     try:
         import torch
     except (ImportError, OSError) as error:
-        return Finding(f"PyTorch cannot be loaded ({error})", f"{PIP} -c constraints.txt torch")
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device, so training uses the CPU"
-    return Finding(f"PyTorch {torch.__version__}, {device}")
+        yield Finding(f"PyTorch cannot be loaded ({error})", f"{PIP} -c constraints.txt torch")
+        return
+    if not torch.cuda.is_available():
+        yield Finding(f"PyTorch {torch.__version__}, no CUDA device, so training uses the CPU")
+        return
+    yield Finding(f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}")
+    yield from _launcher()
+
+
+def _launcher() -> Iterator[Finding]:
+    """What Triton compiles its launcher with, at its first kernel: CC or else gcc or clang, and Python's headers."""
+    if not any(shutil.which(name) for name in (os.environ.get("CC", ""), "gcc", "clang")):
+        yield Finding("no C compiler, which the CUDA engine needs for its first launch", "apt-get install gcc")
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        yield Finding("no headers of Python, which the CUDA engine needs for its first launch",
+                      "apt-get install python3-dev")
 
 
 def _kernel() -> Finding:

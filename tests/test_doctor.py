@@ -16,6 +16,18 @@ def test_this_environment_lacks_at_most_the_data():
     assert [problem for problem in problems() if "trained runs" not in problem.seen] == []
 
 
+@pytest.mark.parametrize("compiler", [None, "/usr/bin/gcc"])
+def test_what_a_cuda_machine_needs_for_its_first_launch_is_looked_for(compiler, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "a card")
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: compiler if name == "gcc" else None)
+    monkeypatch.setattr(doctor.sysconfig, "get_path", lambda _: str(tmp_path))
+    if compiler:
+        (tmp_path / "Python.h").touch()
+    found = [problem.fix for problem in problems() if "first launch" in problem.seen]
+    assert found == ([] if compiler else ["apt-get install gcc", "apt-get install python3-dev"])
+
+
 def test_a_kernel_of_another_python_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     kernel = tmp_path / "kernels" / "python3"
     kernel.mkdir(parents=True)
