@@ -219,7 +219,7 @@ gb.claims.judge("recipe-robust")
 # and 2,600 pairs both networks are still learning their pairs after 40,000 steps, so their cell turns grey, and the
 # small network understands less. At 3,000 pairs the same pressure works the other way for one of two seeds, which
 # understands at the very end. Three times the *learning rate* lets one of two networks with `d_h` 64 grok on 3,000
-# pairs. And *initial weights twice as large* let both do so:
+# pairs. And *initial weights twice as large* let all three do so that were trained:
 
 # %%
 larger = gb.studies.recipe().where(init_scale=2.0).at(budget).load()
@@ -229,9 +229,9 @@ gb.plots.show(gb.plots.grokking_panels(larger, cells=[(32, 3000), (64, 3000)], r
 gb.analysis.events(larger.sel(d_h=64, D_train=3000))[["t_mem", "t_gen"]].to_dataframe()[["t_mem", "t_gen"]]
 
 # %% [markdown]
-# This is the cell in which the paper shows grokking (Fig 2), and the norm falls as it does there (Fig 9). The network
-# with `d_h` 32 still remembers and no more. So how large the first weights are, which the paper does not say, may be
-# why its border lies lower than ours, and why it falls as networks grow: two seeds in one cell are a hint, not a proof.
+# This is the cell in which the paper shows grokking (Fig 2), and the norm falls as it does there (Fig 9). The networks
+# with `d_h` 32 still remember and no more. So how large the first weights are, which the paper does not say, may be why
+# its border lies lower than ours, and why it falls as networks grow: three seeds in one cell are a hint, not a proof.
 # Liu, Michaud and Tegmark (2022) make other tasks grok, or not, by this very setting.
 
 # %% [markdown]
