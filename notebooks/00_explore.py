@@ -19,9 +19,10 @@ explorer.show()
 
 # %% [markdown]
 # **What to try.** Click on cells of each colour. Where seeds disagree, a cell says how many are in the zone that it
-# shows, and is green where two zones tie: move *seed*. Then move *budget* to the left: red cells that turn blue later
-# are only slow. The black line, $D_{crit}$, is where validation accuracy passes one half; the violet one, $D_{mem}$, is
-# how much a network of that size can know by heart. `explorer.selection` holds the runs behind the curves.
+# shows, and is green where no single zone is ahead: move *seed*. Then move *budget* to the left: red cells that turn
+# blue later are only slow. The black line, $D_{crit}$, is where validation accuracy passes one half; the violet one,
+# $D_{mem}$, is how much a network of that size can know by heart. `explorer.selection` holds the runs behind the
+# curves.
 #
 # Why there are four zones is told in [chapter 03](03_four_zones.ipynb), and from the start in
 # [chapter 01](01_grokking.ipynb).

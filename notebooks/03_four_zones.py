@@ -133,7 +133,7 @@ gb.claims.judge("semi-grokking")
 # %% [markdown]
 # ## The map
 #
-# A cell has the colour of what its seeds did most often; where two zones are equally frequent it is undecided. A number
+# A cell has the colour of what its seeds did most often; where no single zone is ahead it is undecided. A number
 # such as 2/3 says how many seeds agree, where not all do. The lines are measured too, each from other runs or by
 # another rule than the colours: $D_{mem}$ from random labels, $D_{crit}$ from final accuracy. The star is where they
 # meet.

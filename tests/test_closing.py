@@ -65,6 +65,14 @@ def test_trainings_that_replace_each_other_leave_nothing(runs, monkeypatch):
     explorer.close()
 
 
+@pytest.mark.parametrize("kind", [ZoneExplorer, DescentExplorer])
+def test_an_explorer_that_is_closed_leaves_no_widget(runs, kind):
+    kind(runs).close()  # what all of them share exists from here on
+    before = set(_instances)
+    kind(runs).close()
+    assert set(_instances) == before
+
+
 @pytest.mark.parametrize("make, error, said", [
     (lambda runs: ZoneExplorer(runs, d_h=7), Exception, "d_h=7 is not on the map"),
     (lambda runs: DescentExplorer(runs, D_train=7), Exception, "D_train=7 is not on the map"),

@@ -14,7 +14,7 @@ from traitlets import TraitError, Unicode
 
 from grokbook.plots import find
 from grokbook.plots.lookup import Lookup, outline_traces
-from grokbook.widgets.front_end import figure_widget, half, paragraph, traces_of
+from grokbook.widgets.front_end import close_with_parts, figure_widget, half, paragraph, traces_of
 from grokbook.widgets.trainer import reason
 
 
@@ -46,6 +46,10 @@ class Explorer(W.VBox):
         with self._held():
             for key, value in values.items():
                 setattr(self, key, value)
+
+    def close(self) -> None:
+        """Take the widget and all its parts from the page."""
+        close_with_parts(self)
 
     def warm(self) -> threading.Thread:
         """Make, in the background, what the sliders will look up; the thread that does it."""

@@ -16,7 +16,7 @@ from grokbook.plots.explored import cell_figure, cell_lines
 from grokbook.plots.lookup import Lookup
 from grokbook.plots.maps import SHOWN
 from grokbook.widgets.explorer import Explorer, frame_on, row, show_values
-from grokbook.widgets.front_end import close_with_parts, paragraph, redraw, show_picture, watched
+from grokbook.widgets.front_end import paragraph, redraw, show_picture, watched
 from grokbook.widgets.live import LiveRun
 
 NAMES = dict(zip(SHOWN, ("zone", "train accuracy", "validation accuracy", "twin-free accuracy"), strict=True))
@@ -93,7 +93,7 @@ class ZoneExplorer(Explorer):
         """End a training that was begun here, and take the widget from the page."""
         if self.live:
             self.live.close()
-        close_with_parts(self)
+        super().close()
 
     def show(self) -> None:
         """Display this; where nobody watches, leave pictures of the map and of the chosen cell."""
