@@ -3,13 +3,14 @@
     python benchmarks/training.py                          # the full table, about 20 minutes on two cores
     python benchmarks/training.py --d-h 64 --D-train 3000 --models 1 --repeats 3
     python benchmarks/training.py --device cuda --models 77
+    python benchmarks/training.py --architecture lstm --layers 2 --d-h 144
 
 Every contender does the same work, full-batch AdamW on the same networks. For one cell of the table they take turns,
 `repeats` times, so that a slow moment of the machine meets all of them; the median is printed with the range.
 Compilation and warm-up come before. Printed a cell: milliseconds a model-step, model-steps a second, times faster than
 the usual loop, and the share of the machine's own float32 matrix rate (`torch.mm` of 1024 × 1024 on as many threads, of
-8192 × 8192 on a GPU, which smaller ones do not fill), counting the matrix products that the fused pass cannot avoid:
-6 · D_train · (9 d_h² + d_h · d_vocab) a step.
+8192 × 8192 on a GPU, which smaller ones do not fill), counting the matrix products that cannot be avoided (`products`),
+three times an example: forward, and back for inputs and for weights.
 """
 
 import json
@@ -19,6 +20,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import click
 import numpy as np
@@ -33,34 +35,93 @@ Advance = Callable[[int], None]
 SIZES, TRAIN_SIZES, COHORTS = (8, 16, 32, 64, 100), (1000, 3000, 6000), (1, 8)
 
 
-class UsualTransformer(nn.Module):
-    """The same network as it is commonly written: every position through attention, layer and unembedding."""
+class UsualLayer(nn.Module):
+    """Attention and feed-forward at every position."""
 
-    def __init__(self, config: RunConfig):
+    def __init__(self, d: int, n_heads: int):
         super().__init__()
-        d, self.n_heads, self.d_head = config.d_h, config.n_heads, config.d_head
-        self.embed, self.position = nn.Embedding(config.d_vocab, d), nn.Parameter(torch.empty(config.n_ctx, d))
+        self.n_heads, self.d_head = n_heads, d // n_heads
         self.qkv, self.out = nn.Linear(d, 3 * d, bias=False), nn.Linear(d, d, bias=False)
         self.up, self.down = nn.Linear(d, 4 * d, bias=False), nn.Linear(4 * d, d, bias=False)
-        self.unembed = nn.Linear(d, config.d_vocab, bias=False)
-        for weight in self.parameters():
-            nn.init.normal_(weight, std=1 / math.sqrt(d))
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        x = self.embed(tokens) + self.position
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         batch, n_ctx, d = x.shape
         q, k, v = self.qkv(x).view(batch, n_ctx, 3, self.n_heads, self.d_head).permute(2, 0, 3, 1, 4)
         scores = q @ k.transpose(2, 3) / math.sqrt(self.d_head)
         hidden = torch.ones(n_ctx, n_ctx, dtype=torch.bool, device=x.device).triu(1)
         z = scores.masked_fill(hidden, -math.inf).softmax(-1) @ v
         x = x + self.out(z.transpose(1, 2).reshape(batch, n_ctx, d))
-        return self.unembed(x + self.down(F.relu(self.up(x))))
+        return x + self.down(F.relu(self.up(x)))
+
+
+class UsualTransformer(nn.Module):
+    """The same network as it is commonly written: every position through attention, layer and unembedding."""
+
+    def __init__(self, config: RunConfig):
+        super().__init__()
+        d = config.d_h
+        self.embed, self.position = nn.Embedding(config.d_vocab, d), nn.Parameter(torch.empty(config.n_ctx, d))
+        self.layers = nn.Sequential(*(UsualLayer(d, config.n_heads) for _ in range(config.n_layers)))
+        self.unembed = nn.Linear(d, config.d_vocab, bias=False)
+        for weight in self.parameters():
+            nn.init.normal_(weight, std=1 / math.sqrt(d))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.unembed(self.layers(self.embed(tokens) + self.position))
+
+
+class UsualLSTM(nn.Module):
+    """The same memory cells as PyTorch has them."""
+
+    def __init__(self, config: RunConfig):
+        super().__init__()
+        self.embed = nn.Embedding(config.d_vocab, config.d_h)
+        self.lstm = nn.LSTM(config.d_h, config.d_h, config.n_layers, bias=False, batch_first=True)
+        self.unembed = nn.Linear(config.d_h, config.d_vocab, bias=False)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.unembed(self.lstm(self.embed(tokens))[0])
+
+
+class UsualMLP(nn.Module):
+    """The same feed-forward network; its answer stands where the others have their last position."""
+
+    def __init__(self, config: RunConfig):
+        super().__init__()
+        self.embed = nn.Embedding(config.d_vocab, config.d_h)
+        sizes = [(config.n_ctx - 1) * config.d_h] + config.n_layers * [config.d_mlp]
+        layers = [nn.Sequential(nn.Linear(*pair, bias=False), nn.ReLU()) for pair in pairwise(sizes)]
+        self.layers = nn.Sequential(*layers, nn.Linear(config.d_mlp, config.d_vocab, bias=False))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.layers(self.embed(tokens[:, :-1]).flatten(1))[:, None]
+
+
+USUAL = {"transformer": UsualTransformer, "lstm": UsualLSTM, "mlp": UsualMLP}
+
+
+def products(c: RunConfig) -> int:
+    """Multiplications by weights that the answer to one example takes, `=` read at the end and embeddings looked up.
+
+    One layer of a transformer counts as the fused pass computes it (docs/fused.md, 6); in a deeper one every position
+    needs its own query, keys, values and neurons but in the last layer, whose other positions are not read. The first
+    state of an LSTM is zero and needs none.
+    """
+    d, unembed = c.d_h, (c.d_mlp if c.architecture == "mlp" else c.d_h) * c.d_vocab
+    if c.architecture == "mlp":
+        return c.n_params - c.d_h * c.d_vocab
+    if c.architecture == "lstm":
+        return c.n_layers * (8 * c.n_ctx - 4) * d**2 + unembed
+    deep = (c.n_layers - 1) * 12 * c.n_ctx + 2 * c.n_ctx + 1 if c.n_layers > 1 else 0
+    return (9 + deep) * d**2 + unembed
 
 
 @dataclass(frozen=True)
 class Row:
     """One contender in one cell: milliseconds a model-step over the repeats, and what follows from the median."""
 
+    architecture: str
+    n_layers: int
     engine: str
     d_h: int
     D_train: int
@@ -89,7 +150,7 @@ def _usual_step(config: RunConfig, device: str, compiled: bool) -> Callable[[], 
     table, split = tasks.table(config), tasks.split(config)
     tokens = torch.as_tensor(table.tokens[split.train], device=device)
     labels = torch.as_tensor(table.labels[split.train], device=device)
-    network = UsualTransformer(config).to(device)
+    network = USUAL[config.architecture](config).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay,
                                   betas=(0.9, 0.98))
     forward = torch.compile(network) if compiled else network
@@ -133,10 +194,11 @@ def measure(configs: list[RunConfig], contenders: dict[str, Advance], repeats: i
         for name, advance in contenders.items():
             times[name].append(1e3 * _seconds(advance, steps[name], device) / steps[name] / len(configs))
     c, medians = configs[0], {name: statistics.median(values) for name, values in times.items()}
-    flops = 6 * c.D_train * (9 * c.d_h**2 + c.d_h * c.d_vocab)
+    flops = 6 * c.D_train * products(c)
     usual, rate = medians[next(iter(medians))], statistics.median(rates)
-    return [Row(name, c.d_h, c.D_train, len(configs), medians[name], min(values), max(values), 1e3 / medians[name],
-                usual / medians[name], flops / (1e-3 * medians[name]) / rate) for name, values in times.items()]
+    return [Row(c.architecture, c.n_layers, name, c.d_h, c.D_train, len(configs), median, min(values), max(values),
+                1e3 / median, usual / median, flops / (1e-3 * median) / rate)
+            for (name, values), median in zip(times.items(), medians.values(), strict=True)]
 
 
 def _seconds(advance: Advance, n_steps: int, device: str) -> float:
@@ -166,13 +228,15 @@ def _processor() -> str:
 @click.option("--d-h", "sizes", multiple=True, type=int, help="Hidden sizes.", default=SIZES)
 @click.option("--D-train", "train_sizes", multiple=True, type=int, help="Training pairs.", default=TRAIN_SIZES)
 @click.option("--models", "cohorts", multiple=True, type=int, help="Networks trained together.", default=COHORTS)
+@click.option("--architecture", default="transformer", type=click.Choice(tuple(USUAL)), help="Kind of network.")
+@click.option("--layers", default=1, help="Layers between embedding and unembedding.")
 @click.option("--repeats", default=5, help="Turns of each contender.")
 @click.option("--seconds", default=0.5, help="Length of a turn.")
 @click.option("--device", default="cpu", help="cpu or cuda.")
 @click.option("--threads", default=torch.get_num_threads(), help="Threads of PyTorch and of the fused engine.")
 @click.option("--compile/--no-compile", "with_compiled", default=True, help="Also torch.compile of the usual loop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead of the table.")
-def main(sizes, train_sizes, cohorts, repeats, seconds, device, threads, with_compiled, as_json):
+def main(sizes, train_sizes, cohorts, architecture, layers, repeats, seconds, device, threads, with_compiled, as_json):
     """Time every engine that can do it on every cell of the grid."""
     torch.set_num_threads(threads)
     where = machine(device, threads)
@@ -183,7 +247,8 @@ def main(sizes, train_sizes, cohorts, repeats, seconds, device, threads, with_co
     for n_models in cohorts:
         for d_h in sizes:
             for D_train in train_sizes:
-                configs = [RunConfig(d_h=d_h, D_train=D_train, seed=seed) for seed in range(n_models)]
+                configs = [RunConfig(architecture=architecture, n_layers=layers, d_h=d_h, D_train=D_train, seed=seed)
+                           for seed in range(n_models)]
                 contenders = {"usual": usual_loop(configs, device, False)}
                 if with_compiled:
                     contenders["usual compiled"] = usual_loop(configs, device, True)

@@ -24,7 +24,7 @@ BUDGET = ("n_steps", "stop_early")
 
 TASKS = ("add", "square", "divide", "random", "random-ordered", "add+random")
 LOSSES = ("exact", "plain")
-ARCHITECTURES = ("transformer",)
+ARCHITECTURES = ("transformer", "lstm", "mlp")
 
 BETAS = (0.9, 0.98)
 """AdamW's averaging rates, the same in every paper of the book."""
@@ -55,8 +55,8 @@ class RunConfig:
     D_train: int = _option(4000, "training pairs of the task")
     D_random: int = _option(0, "random-label training pairs beside them (task add+random)")
     d_h: int = _option(64, "hidden size")
-    n_heads: int = _option(4, "attention heads")
-    n_layers: int = _option(1, "layers")
+    n_heads: int = _option(4, "attention heads (architecture transformer)")
+    n_layers: int = _option(1, "layers between embedding and unembedding")
     seed: int = _option(0, "seed of the initial weights, the split, random labels, batches and dropout")
     init_scale: float = _option(1.0, "factor on the initial weights")
     lr: float = _option(1e-3, "learning rate of AdamW")
@@ -64,7 +64,7 @@ class RunConfig:
     n_warmup: int = _option(10, "steps over which the learning rate rises linearly")
     loss: str = _option("exact", "cross entropy: exact (free of cancellation) or plain")
     batch_size: int = _option(0, "training examples a step; 0: all of them")
-    dropout: float = _option(0.0, "share of a feed-forward layer's outputs that a step leaves out")
+    dropout: float = _option(0.0, "share of a feed-forward layer's outputs that a step leaves out (transformer)")
     parent: str = _option("", "run_id@step whose weights this run starts from; empty for a fresh start")
     n_steps: int = _option(100_000, "budget: optimiser updates")
     stop_early: bool = _option(True, "budget: stop once every accuracy has settled at 1")
@@ -102,14 +102,18 @@ class RunConfig:
 
     @property
     def d_mlp(self) -> int:
-        """Neurons of a layer, four times the hidden size as in every paper of the book."""
+        """Neurons of a feed-forward layer, four times the hidden size as in every paper of the book."""
         return 4 * self.d_h
 
     @property
     def n_params(self) -> int:
         """Weights of the network, embeddings counted, no biases."""
-        layer = 4 * self.d_h**2 + 2 * self.d_h * self.d_mlp
-        return self.d_h * (2 * self.d_vocab + self.n_ctx) + self.n_layers * layer
+        d, mlp, vocab = self.d_h, self.d_mlp, self.d_vocab
+        if self.architecture == "mlp":
+            return d * vocab + (self.n_ctx - 1) * d * mlp + (self.n_layers - 1) * mlp**2 + mlp * vocab
+        if self.architecture == "lstm":
+            return 2 * d * vocab + self.n_layers * 8 * d**2
+        return d * (2 * vocab + self.n_ctx) + self.n_layers * (4 * d**2 + 2 * d * mlp)
 
     @property
     def run_id(self) -> str:
@@ -166,7 +170,12 @@ def _complaints(c: RunConfig):
     for name in ("lr", "weight_decay", "init_scale"):
         if not (math.isfinite(getattr(c, name)) and getattr(c, name) >= 0):
             yield f"{name}={getattr(c, name)} is not usable; valid: a finite number, 0 or more"
-    if c.d_h % c.n_heads:
+    if c.architecture != "transformer":
+        for name, unused in (("n_heads", 4), ("dropout", 0.0)):
+            if getattr(c, name) != unused:
+                yield (f"{name}={getattr(c, name)} needs architecture='transformer', not {c.architecture!r}; "
+                       f"valid here: {unused}")
+    elif c.d_h % c.n_heads:
         yield f"d_h={c.d_h} is not divisible by n_heads={c.n_heads}; valid: a multiple of {c.n_heads}"
     if not 1 <= c.D_train <= c.n_pairs:
         yield f"D_train={c.D_train} is outside the table; valid: 1 to {c.n_pairs} pairs at p={c.p}"

@@ -1,16 +1,23 @@
 """One network in plain PyTorch: the specification that every engine is held against.
 
-The decoder-only transformer of Huang et al. 2024 (§2.1, "simplified"): token and learned position embeddings, causal
-attention, a ReLU feed-forward layer of four times the hidden size, no LayerNorm, no biases, an untied unembedding over
-the same vocabulary. The residual stream x of an example is changed by each layer as
+`Transformer` is the decoder-only one of Huang et al. 2024 (§2.1, "simplified"): token and learned position embeddings,
+causal attention, a ReLU feed-forward layer of four times the hidden size, no LayerNorm, no biases, an untied
+unembedding over the same vocabulary. The residual stream x of an example is changed by each layer as
 
     x ← x + Σ_heads softmax(x W_Q (x W_K)ᵀ / √d_head) x W_V W_O
     x ← x + relu(x W_in) W_out
 
 and the logits are x[last] W_U. Only the last position is read, so the last layer computes only that one. Dropout, where
-asked for, acts on relu(x W_in) W_out, as in the public code of Davies et al. 2022.
-Weights start as N(0, 1/d_h), W_U as N(0, 1/p) (variances), times `init_scale`; layer norm and biases the paper leaves
-unstated, and this shape has exactly the 1570.36 : 1 parameter ratio that its Figure 8 names.
+asked for, acts on relu(x W_in) W_out, as in the public code of Davies et al. 2022. Layer norm and biases the paper
+leaves unstated, and this shape has exactly the 1570.36 : 1 parameter ratio that its Figure 8 names.
+
+`LSTM` and `MLP`, the other networks of "Towards Understanding the Mystery behind Grokking Phenomenon" (Fig 1), which
+gives their layers, two and three, and 3 · 10⁵ to 4 · 10⁵ weights besides embeddings, and no more. Ours: no biases, the
+tokens in the order of the transformer; the feed-forward network reads those before `=` side by side. Two layers of d_h
+128 have 393,216 weights as a transformer and, its unembedding being the third, as a feed-forward network; as an LSTM
+two layers of d_h 144 have 331,776.
+
+Weights start as N(0, 1/d_h), W_U as N(0, 1/p) (variances), times `init_scale`.
 """
 
 import math
@@ -27,13 +34,23 @@ from grokbook.tasks import rng
 
 def weight_shapes(config: RunConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all weights, in the order of the flat vector that engines train."""
+    d, vocab, n_layers = config.d_h, config.d_vocab, range(config.n_layers)
+    shapes: dict[str, tuple[int, ...]] = {"W_E": (vocab, d)}
+    if config.architecture == "transformer":
+        shapes["W_pos"] = (config.n_ctx, d)
+    for layer in n_layers:
+        shapes |= {f"layers.{layer}.{name}": shape for name, shape in _layer_shapes(config, layer).items()}
+    return shapes | {"W_U": (config.d_mlp if config.architecture == "mlp" else d, vocab)}
+
+
+def _layer_shapes(config: RunConfig, layer: int) -> dict[str, tuple[int, ...]]:
     d, heads, head, mlp = config.d_h, config.n_heads, config.d_head, config.d_mlp
-    shapes: dict[str, tuple[int, ...]] = {"W_E": (config.d_vocab, d), "W_pos": (config.n_ctx, d)}
-    for layer in range(config.n_layers):
-        shapes |= {f"layers.{layer}.{name}": shape for name, shape in (
-            ("W_Q", (heads, d, head)), ("W_K", (heads, d, head)), ("W_V", (heads, d, head)),
-            ("W_O", (heads, head, d)), ("W_in", (d, mlp)), ("W_out", (mlp, d)))}
-    return shapes | {"W_U": (d, config.d_vocab)}
+    if config.architecture == "mlp":
+        return {"W": (mlp if layer else (config.n_ctx - 1) * d, mlp)}
+    if config.architecture == "lstm":
+        return {"W_x": (d, 4 * d), "W_h": (d, 4 * d)}
+    return {"W_Q": (heads, d, head), "W_K": (heads, d, head), "W_V": (heads, d, head), "W_O": (heads, head, d),
+            "W_in": (d, mlp), "W_out": (mlp, d)}
 
 
 def initial_weights(config: RunConfig) -> dict[str, np.ndarray]:
@@ -54,8 +71,8 @@ def flatten(weights: Mapping[str, np.ndarray], config: RunConfig) -> np.ndarray:
     """
     shapes = weight_shapes(config)
     if {name: np.shape(w) for name, w in weights.items()} != shapes:
-        raise ValueError(f"these weights are not those of a network with d_h={config.d_h}, n_heads={config.n_heads}, "
-                         f"n_layers={config.n_layers}, task={config.task!r}; valid: {shapes}")
+        raise ValueError(f"these weights are not those of architecture={config.architecture!r} with d_h={config.d_h}, "
+                         f"n_heads={config.n_heads}, n_layers={config.n_layers}, task={config.task!r}; valid: {shapes}")
     return np.concatenate([np.ravel(weights[name]) for name in shapes])
 
 
@@ -68,18 +85,15 @@ def unflatten(vector: np.ndarray, config: RunConfig) -> dict[str, np.ndarray]:
     return weights
 
 
-class Layer(nn.Module):
-    """Attention and feed-forward of one layer. Weights multiply from the right: `x @ W`."""
+class Attending(nn.Module):
+    """Attention and feed-forward of one transformer layer."""
 
-    def __init__(self, config: RunConfig):
-        super().__init__()
-        d, heads, head, mlp = config.d_h, config.n_heads, config.d_head, config.d_mlp
-        self.W_Q = nn.Parameter(torch.empty(heads, d, head))
-        self.W_K = nn.Parameter(torch.empty(heads, d, head))
-        self.W_V = nn.Parameter(torch.empty(heads, d, head))
-        self.W_O = nn.Parameter(torch.empty(heads, head, d))
-        self.W_in = nn.Parameter(torch.empty(d, mlp))
-        self.W_out = nn.Parameter(torch.empty(mlp, d))
+    W_Q: Tensor
+    W_K: Tensor
+    W_V: Tensor
+    W_O: Tensor
+    W_in: Tensor
+    W_out: Tensor
 
     def forward(self, x: Tensor, n_read: int, kept: Callable[[Tensor], Tensor] = lambda y: y) -> Tensor:
         """Residual stream (batch, n_ctx, d_h) to that of its last `n_read` positions (batch, n_read, d_h).
@@ -96,24 +110,69 @@ class Layer(nn.Module):
         return x + kept((x @ self.W_in).relu() @ self.W_out)
 
 
-class Transformer(nn.Module):
-    """The network of a config, with its initial weights or the given ones.
+class Remembering(nn.Module):
+    """One layer of long short-term memory (Hochreiter & Schmidhuber 1997), gates in PyTorch's order.
+
+        i, f, g, o = x W_x + h W_h;   c ← σ(f) c + σ(i) tanh(g);   h ← σ(o) tanh(c)
+    """
+
+    W_x: Tensor
+    W_h: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Inputs (batch, n_ctx, d_h) to the outputs h of all positions, (batch, n_ctx, d_h)."""
+        h = c = torch.zeros_like(x[:, 0])
+        outputs = []
+        for position in range(x.shape[1]):
+            i, f, g, o = (x[:, position] @ self.W_x + h @ self.W_h).chunk(4, dim=-1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            outputs.append(h)
+        return torch.stack(outputs, dim=1)
+
+
+class Rectifying(nn.Module):
+    """One layer of a feed-forward network, relu(x W)."""
+
+    W: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, d_in) to (batch, d_mlp)."""
+        return (x @ self.W).relu()
+
+
+class Network(nn.Module):
+    """The network of a config, with its initial weights or the given ones. Weights multiply from the right: `x @ W`.
 
     Calling it maps tokens (batch, n_ctx) to the logits after the last position (batch, d_vocab). With a `key`, a scalar
     int64 tensor, dropout leaves out what that key says (`dropped`); without one, nothing.
+
+    Raises:
+        ValueError: the given weights are not those of such a network.
     """
 
-    def __init__(self, config: RunConfig, weights: dict[str, np.ndarray] | None = None,
+    W_E: Tensor
+    W_pos: Tensor
+    W_U: Tensor
+    layer: Callable[[], nn.Module]
+
+    def __init__(self, config: RunConfig, weights: Mapping[str, np.ndarray] | None = None,
                  dtype: torch.dtype = torch.float32):
         super().__init__()
-        self.W_E = nn.Parameter(torch.empty(config.d_vocab, config.d_h))
-        self.W_pos = nn.Parameter(torch.empty(config.n_ctx, config.d_h))
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
-        self.W_U = nn.Parameter(torch.empty(config.d_h, config.d_vocab))
         self.dropout = config.dropout
-        self.to(dtype)
-        weights = weights or initial_weights(config)
-        self.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(w)) for name, w in weights.items()})
+        self.layers = nn.ModuleList(self.layer() for _ in range(config.n_layers))
+        for name, w in unflatten(flatten(weights or initial_weights(config), config), config).items():
+            layer, _, own = name.rpartition(".")
+            self.get_submodule(layer).register_parameter(own, nn.Parameter(torch.tensor(w, dtype=dtype)))
+
+    def forward(self, tokens: Tensor, key: Tensor | None = None) -> Tensor:
+        raise NotImplementedError
+
+
+class Transformer(Network):
+    """Reads every token at its position, through attention, and answers at the last."""
+
+    layer = Attending
 
     def forward(self, tokens: Tensor, key: Tensor | None = None) -> Tensor:
         x = self.W_E[tokens] + self.W_pos
@@ -121,6 +180,34 @@ class Transformer(nn.Module):
             n_read = 1 if i == len(self.layers) - 1 else tokens.shape[1]
             x = layer(x, n_read) if key is None else layer(x, n_read, partial(dropped, key=key + i, share=self.dropout))
         return x[:, -1] @ self.W_U
+
+
+class LSTM(Network):
+    """Reads one token after another and answers after the last. It has no dropout."""
+
+    layer = Remembering
+
+    def forward(self, tokens: Tensor, key: Tensor | None = None) -> Tensor:
+        x = self.W_E[tokens]
+        for layer in self.layers:
+            x = layer(x)
+        return x[:, -1] @ self.W_U
+
+
+class MLP(Network):
+    """Reads all tokens before `=` at once, side by side. It has no dropout."""
+
+    layer = Rectifying
+
+    def forward(self, tokens: Tensor, key: Tensor | None = None) -> Tensor:
+        x = self.W_E[tokens[:, :-1]].flatten(1)
+        for layer in self.layers:
+            x = layer(x)
+        return x @ self.W_U
+
+
+NETWORKS: dict[str, type[Network]] = {"transformer": Transformer, "lstm": LSTM, "mlp": MLP}
+"""Networks by what `RunConfig.architecture` calls them."""
 
 
 def dropped(x: Tensor, key: Tensor, share: float) -> Tensor:
@@ -147,7 +234,7 @@ def _signed(bits: int) -> int:
     return bits - 2**64 if bits >= 2**63 else bits
 
 
-def build(config: RunConfig, weights: dict[str, np.ndarray] | None = None,
-          dtype: torch.dtype = torch.float32) -> nn.Module:
+def build(config: RunConfig, weights: Mapping[str, np.ndarray] | None = None,
+          dtype: torch.dtype = torch.float32) -> Network:
     """The network that `config.architecture` names, with its initial weights or the given ones."""
-    return Transformer(config, weights, dtype)
+    return NETWORKS[config.architecture](config, weights, dtype)

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import grokbook
-from grokbook.config import LOSSES, TASKS, RunConfig
+from grokbook.config import ARCHITECTURES, LOSSES, TASKS, RunConfig
 from grokbook.run import METRICS, Run, evaluation_steps
 
 ROOT = Path(grokbook.__file__).parents[1]
@@ -20,8 +20,11 @@ RATES = st.floats(0, 10, allow_nan=False)
 @st.composite
 def configs(draw) -> RunConfig:
     """Any valid config of a small prime."""
-    task, p, n_heads = draw(st.sampled_from(TASKS)), draw(st.sampled_from([2, 3, 7, 113])), draw(st.integers(1, 8))
+    task, p = draw(st.sampled_from(TASKS)), draw(st.sampled_from([2, 3, 7, 113]))
+    architecture = draw(st.sampled_from(ARCHITECTURES))
+    n_heads = draw(st.integers(1, 8)) if architecture == "transformer" else 4
     return RunConfig(
+        architecture=architecture,
         task=task,
         p=p,
         D_train=draw(st.integers(1, p * (p - 1) if task == "divide" else p * p)),

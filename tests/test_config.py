@@ -11,8 +11,9 @@ from grokbook.config import BUDGET, FIELDS, IDENTITY, RunConfig
 
 BIG: dict[str, Any] = dict(p=113, task="add+random")
 OTHER: dict[str, Any] = dict(
-    task="square", p=97, D_train=3000, D_random=5, d_h=32, n_heads=2, n_layers=2, seed=1, init_scale=2.0, lr=3e-3,
-    weight_decay=0.5, n_warmup=0, loss="plain", batch_size=16, dropout=0.1, parent="0123456789abcdef@7",
+    architecture="mlp", task="square", p=97, D_train=3000, D_random=5, d_h=32, n_heads=2, n_layers=2, seed=1,
+    init_scale=2.0, lr=3e-3, weight_decay=0.5, n_warmup=0, loss="plain", batch_size=16, dropout=0.1,
+    parent="0123456789abcdef@7",
 )
 GOLDEN = {
     "67d6291b301412df": RunConfig(),
@@ -37,6 +38,8 @@ GOLDEN = {
     ("D_random", 5, {"task": "add"}),
     ("d_h", 0, {}),
     ("d_h", 30, {}),
+    ("n_heads", 2, {"architecture": "lstm"}),
+    ("dropout", 0.1, {"architecture": "mlp"}),
     ("n_heads", 0, {}),
     ("n_layers", 0, {}),
     ("seed", -1, {}),
@@ -148,7 +151,7 @@ def test_ids_are_the_same_in_another_process(hash_seed):
     assert finish(run_python(code, PYTHONHASHSEED=hash_seed)).split() == list(GOLDEN)
 
 
-@pytest.mark.parametrize("field", [name for name in IDENTITY if name != "architecture"])
+@pytest.mark.parametrize("field", IDENTITY)
 def test_every_field_of_the_identity_changes_the_id(field):
     base = RunConfig(**BIG)
     assert base.replace(**{field: OTHER[field]}).run_id != base.run_id

@@ -95,6 +95,30 @@ def test_gradients_and_a_hundred_steps_are_those_of_the_usual_loop(engine, confi
     assert relative(trainer.weights(0), flat(network, config)) < 1e-9
 
 
+@settings(max_examples=15, deadline=None)
+@given(config=shapes(), architecture=st.sampled_from(["transformer", "lstm", "mlp"]), n_layers=st.integers(1, 3))
+def test_deep_and_other_networks_train_as_in_the_usual_loop(config, architecture, n_layers):
+    n_heads = config.n_heads if architecture == "transformer" else 4
+    config = config.replace(architecture=architecture, n_layers=n_layers, n_heads=n_heads)
+    network, gradient = usual_loop(config, 30)
+    trainer = engine_named("vmapped")([config], start([config]), "cpu", "float64")
+    assert relative(trainer.gradient()[0], gradient.numpy()) < 1e-10
+    trainer.advance(30)
+    assert relative(trainer.weights(0), flat(network, config)) < 1e-9
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "mlp"])
+def test_other_networks_train_in_a_cohort_as_they_do_alone(architecture):
+    configs = [SMALL.replace(architecture=architecture, n_layers=2, D_train=D, seed=seed)
+               for D, seed in ((60, 0), (20, 1))]
+    together = gb.training.train_all(configs, dtype="float64")
+    for config, run in zip(configs, together, strict=True):
+        alone = gb.training.train_all([config], dtype="float64")[0]
+        assert run.provenance["engine"] == "vmapped"
+        for name in ("step", *METRICS):
+            np.testing.assert_allclose(run.curves[name], alone.curves[name], rtol=1e-6, err_msg=name)
+
+
 @pytest.mark.parametrize("p, d_h, D_train", [(113, 64, 3000), (31, 32, 950)])
 def test_gradients_over_several_tiles_are_those_of_the_usual_loop(p, d_h, D_train):
     """The random ones above fit one tile; these parts take a dozen, and two of which the last is not full."""

@@ -1,4 +1,4 @@
-"""The plain network against attention written out by hand, and against the papers' parameter counts."""
+"""The plain networks against attention written out by hand, PyTorch's own layers, and the papers' parameter counts."""
 
 import math
 
@@ -43,11 +43,57 @@ def test_logits_are_those_of_attention_written_out_by_hand(config):
     np.testing.assert_allclose(network(torch.tensor(tokens)).detach().numpy(), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("config", [RunConfig(), RunConfig(d_h=12, n_layers=3, task="add+random", p=11, D_train=5)])
+def pytorchs_own(config: RunConfig, w: dict[str, np.ndarray]) -> torch.nn.Module:
+    """The layers between embedding and unembedding as torch.nn has them, with those weights."""
+    def linear(name):
+        layer = torch.nn.Linear(*w[name].shape, bias=False, dtype=torch.float64)
+        layer.weight.data = torch.tensor(w[name].T)
+        return layer
+    if config.architecture == "mlp":
+        return torch.nn.Sequential(torch.nn.Flatten(), *(part for layer in range(config.n_layers)
+                                                         for part in (linear(f"layers.{layer}.W"), torch.nn.ReLU())))
+    lstm = torch.nn.LSTM(config.d_h, config.d_h, config.n_layers, bias=False, batch_first=True, dtype=torch.float64)
+    lstm.load_state_dict({f"weight_{theirs}_l{layer}": torch.tensor(w[f"layers.{layer}.{ours}"].T)
+                          for layer in range(config.n_layers) for theirs, ours in (("ih", "W_x"), ("hh", "W_h"))})
+    return lstm
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "mlp"])
+@pytest.mark.parametrize("change", [{}, {"n_layers": 3}, {"task": "add+random", "n_layers": 2}],
+                         ids=["one layer", "three layers", "two tasks"])
+def test_the_other_networks_are_made_of_pytorchs_layers(architecture, change):
+    config = RunConfig(architecture=architecture, p=7, d_h=6, D_train=20, init_scale=2.0, **change)
+    w, tokens = models.initial_weights(config), torch.randint(0, 7, (9, config.n_ctx))
+    x = torch.tensor(w["W_E"])[tokens]
+    layers = pytorchs_own(config, w)
+    last = layers(x[:, :-1]) if architecture == "mlp" else layers(x)[0][:, -1]
+    logits = models.build(config, dtype=torch.float64)(tokens)
+    np.testing.assert_allclose(logits.detach().numpy(), last.detach().numpy() @ w["W_U"], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("config", [
+    RunConfig(), RunConfig(d_h=12, n_layers=3, task="add+random", p=11, D_train=5),
+    *(RunConfig(architecture=architecture, d_h=12, task=task, p=11, D_train=5, n_layers=n_layers)
+      for architecture in ("lstm", "mlp") for task in ("add", "add+random") for n_layers in (1, 3)),
+])
 def test_the_network_has_as_many_weights_as_the_config_says(config):
     network = models.build(config)
     vector = models.flatten(models.initial_weights(config), config)
     assert sum(w.numel() for w in network.parameters()) == config.n_params == len(vector)
+    assert [(name, tuple(w.shape)) for name, w in network.named_parameters()
+            if "." in name] == [item for item in models.weight_shapes(config).items() if "." in item[0]]
+
+
+@pytest.mark.parametrize("architecture, d_h, n_weights", [
+    ("transformer", 128, 393_216), ("mlp", 128, 393_216), ("lstm", 144, 331_776)])
+def test_two_layers_reach_the_papers_number_of_weights_besides_embeddings(architecture, d_h, n_weights):
+    shapes = models.weight_shapes(RunConfig(architecture=architecture, d_h=d_h, n_layers=2))
+    assert sum(math.prod(shape) for name, shape in shapes.items() if "." in name) == n_weights
+
+
+def test_weights_of_another_network_are_refused():
+    with pytest.raises(ValueError, match="these weights are not those of architecture='lstm' with d_h=64"):
+        models.build(RunConfig(architecture="lstm"), models.initial_weights(RunConfig()))
 
 
 def test_the_papers_largest_multitask_model_is_1570_times_its_smallest():
