@@ -9,7 +9,7 @@ from ipywidgets.widgets.widget import _instances
 from maps import cube, typical
 
 import grokbook as gb
-from grokbook.widgets import DescentExplorer, LiveRun, ZoneExplorer, live
+from grokbook.widgets import DescentExplorer, LiveRun, PatternExplorer, ZoneExplorer, live
 
 CONFIG = gb.RunConfig(p=7, d_h=8, D_train=20, n_steps=60, stop_early=False)
 
@@ -70,6 +70,19 @@ def test_an_explorer_that_is_closed_leaves_no_widget(runs, kind):
     kind(runs).close()  # what all of them share exists from here on
     before = set(_instances)
     kind(runs).close()
+    assert set(_instances) == before
+
+
+def test_a_pattern_explorer_keeps_no_widget_of_patterns_that_are_gone():
+    PatternExplorer().close()
+    before = set(_instances)
+    explorer = PatternExplorer()
+    whole = len(_instances)
+    explorer.add.click()
+    assert len(_instances) > whole
+    explorer.rows.children[-1].remove.click()
+    assert len(explorer.rows.children) == 3 and len(_instances) == whole
+    explorer.close()
     assert set(_instances) == before
 
 

@@ -29,7 +29,7 @@ from grokbook.plots.patterns import (
 )
 from grokbook.plots.picture import picture, sentence
 from grokbook.widgets.explorer import row
-from grokbook.widgets.front_end import figure_widget, half, paragraph, redraw, watched
+from grokbook.widgets.front_end import close_with_parts, figure_widget, half, paragraph, redraw, watched
 
 RANGES = {"gamma": ("γ", 0, 1, 0.01, ".2f"), "alpha": ("α", 0, 0.5, 0.005, ".3f"), "b": ("b", 0, 300, 1, ".0f"),
           "g": ("g", 0, 1, 0.01, ".2f")}
@@ -119,6 +119,10 @@ class PatternExplorer(W.VBox):
         for name, widget in named.items():
             widget.add_class(f"gb-patterns-{name}")
 
+    def close(self) -> None:
+        """Take the widget and all its parts from the page."""
+        close_with_parts(self)
+
     def _repr_mimebundle_(self, **kwargs) -> dict:
         """The widget for JupyterLab; where nobody watches, with a picture for pages without a kernel."""
         bundle = dict(super()._repr_mimebundle_(**kwargs) or {})
@@ -176,12 +180,14 @@ class PatternExplorer(W.VBox):
 
     def _set(self, wanted: tuple[Pattern, ...]) -> None:
         """Set the controls; rows stay where they are, so that a hand on one of them keeps it."""
-        rows = self.rows.children[:len(wanted)]
+        rows, spare = self.rows.children[:len(wanted)], self.rows.children[len(wanted):]
         with self._hands_off():
             for i, pattern in enumerate(wanted[:len(rows)]):
                 rows[i].write(pattern)
         self.rows.children = [*rows, *(PatternRow(i + 1, wanted[i], self._slide, self._remove)
                                        for i in range(len(rows), len(wanted)))]
+        for gone in spare:
+            close_with_parts(gone)
 
     def _draw(self, wanted: tuple[Pattern, ...], *, preset: str | None = None, morph: float | None = None) -> bool:
         """Draw patterns and say what they show; if they cannot be, say why. Whether they were drawn."""
