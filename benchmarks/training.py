@@ -9,8 +9,8 @@ Every contender does the same work, full-batch AdamW on the same networks. For o
 `repeats` times, so that a slow moment of the machine meets all of them; the median is printed with the range.
 Compilation and warm-up come before. Printed a cell: milliseconds a model-step, model-steps a second, times faster than
 the usual loop, and the share of the machine's own float32 matrix rate (`torch.mm` of 1024 × 1024 on as many threads, of
-8192 × 8192 on a GPU, which smaller ones do not fill), counting the matrix products that cannot be avoided (`products`),
-three times an example: forward, and back for inputs and for weights.
+8192 × 8192 on a GPU, which smaller ones do not fill), counting the matrix products that `products` says, three times an
+example: forward, and back for inputs and for weights. All of it is float32; TF32 stays off, in cuDNN too.
 """
 
 import json
@@ -71,7 +71,7 @@ class UsualTransformer(nn.Module):
 
 
 class UsualLSTM(nn.Module):
-    """The same memory cells as PyTorch has them."""
+    """The same memory cells as PyTorch has them, every position unembedded."""
 
     def __init__(self, config: RunConfig):
         super().__init__()
@@ -101,11 +101,11 @@ USUAL = {"transformer": UsualTransformer, "lstm": UsualLSTM, "mlp": UsualMLP}
 
 
 def products(c: RunConfig) -> int:
-    """Multiplications by weights that the answer to one example takes, `=` read at the end and embeddings looked up.
+    """Multiplications by weights that the answer to one example takes, read at the last position.
 
-    One layer of a transformer counts as the fused pass computes it (docs/fused.md, 6); in a deeper one every position
-    needs its own query, keys, values and neurons but in the last layer, whose other positions are not read. The first
-    state of an LSTM is zero and needs none.
+    One layer of a transformer counts as the fused pass computes it (docs/fused.md, 6). The others count as the plain
+    network does, whose last layer answers at the last position alone, less the first state of an LSTM, which is zero:
+    what their first layer does with a token could be tabulated too, so shares compare engines, not kinds of network.
     """
     d, unembed = c.d_h, (c.d_mlp if c.architecture == "mlp" else c.d_h) * c.d_vocab
     if c.architecture == "mlp":
@@ -239,6 +239,7 @@ def _processor() -> str:
 def main(sizes, train_sizes, cohorts, architecture, layers, repeats, seconds, device, threads, with_compiled, as_json):
     """Time every engine that can do it on every cell of the grid."""
     torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False  # which it is by default, for the usual LSTM
     where = machine(device, threads)
     print(json.dumps(where) if as_json else " · ".join(f"{name} {value}" for name, value in where.items()))
     if not as_json:
@@ -249,6 +250,7 @@ def main(sizes, train_sizes, cohorts, architecture, layers, repeats, seconds, de
             for D_train in train_sizes:
                 configs = [RunConfig(architecture=architecture, n_layers=layers, d_h=d_h, D_train=D_train, seed=seed)
                            for seed in range(n_models)]
+                torch._dynamo.reset()  # which gives up compiling after eight sizes of one function
                 contenders = {"usual": usual_loop(configs, device, False)}
                 if with_compiled:
                     contenders["usual compiled"] = usual_loop(configs, device, True)

@@ -14,8 +14,8 @@ leaves unstated, and this shape has exactly the 1570.36 : 1 parameter ratio that
 `LSTM` and `MLP`, the other networks of "Towards Understanding the Mystery behind Grokking Phenomenon" (Fig 1), which
 gives their layers, two and three, and 3 · 10⁵ to 4 · 10⁵ weights besides embeddings, and no more. Ours: no biases, the
 tokens in the order of the transformer; the feed-forward network reads those before `=` side by side. Two layers of d_h
-128 have 393,216 weights as a transformer and, its unembedding being the third, as a feed-forward network; as an LSTM
-two layers of d_h 144 have 331,776.
+128 have 393,216 weights between embedding and unembedding as a transformer and as a feed-forward network, whose third
+layer the paper may have called what is the unembedding here; as an LSTM two layers of d_h 144 have 331,776.
 
 Weights start as N(0, 1/d_h), W_U as N(0, 1/p) (variances), times `init_scale`.
 """

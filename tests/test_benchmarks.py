@@ -15,7 +15,7 @@ import pytest
 import torch
 from samples import finish, run_python
 
-from grokbook import RunConfig
+from grokbook import RunConfig, models
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 benchmark = runpy.run_path(str(FOLDER / "training.py"))
@@ -40,13 +40,33 @@ def test_every_engine_that_can_is_timed_beside_the_usual_loop(architecture, engi
     assert all(row["least_ms"] <= row["median_ms"] <= row["most_ms"] for row in rows)
 
 
+def named_as_usual(config: RunConfig) -> dict[str, torch.Tensor]:
+    """Our initial weights under the names and in the layouts of the usual network."""
+    w = {name: torch.tensor(value) for name, value in models.initial_weights(config).items()}
+    named = {"embed.weight": w["W_E"], "unembed.weight": w["W_U"].T}
+    for k in range(config.n_layers):
+        own = {name.rpartition(".")[2]: value for name, value in w.items() if name.startswith(f"layers.{k}.")}
+        if config.architecture == "transformer":
+            queries, keys, values = (own[name].transpose(1, 2).flatten(0, 1) for name in ("W_Q", "W_K", "W_V"))
+            named |= {f"layers.{k}.qkv.weight": torch.cat([queries, keys, values]), "position": w["W_pos"],
+                      f"layers.{k}.out.weight": own["W_O"].flatten(0, 1).T, f"layers.{k}.up.weight": own["W_in"].T,
+                      f"layers.{k}.down.weight": own["W_out"].T}
+        elif config.architecture == "lstm":
+            named |= {f"lstm.weight_ih_l{k}": own["W_x"].T, f"lstm.weight_hh_l{k}": own["W_h"].T}
+        else:
+            named |= {f"layers.{k}.0.weight": own["W"].T}
+    if config.architecture == "mlp":
+        named[f"layers.{config.n_layers}.weight"] = named.pop("unembed.weight")
+    return named
+
+
 @pytest.mark.parametrize("architecture", ["transformer", "lstm", "mlp"])
 @pytest.mark.parametrize("n_layers", [1, 2])
-def test_the_usual_networks_have_the_weights_of_ours(architecture, n_layers):
-    config = SMALL.replace(architecture=architecture, n_layers=n_layers)
-    usual = benchmark["USUAL"][architecture](config)
-    assert sum(w.numel() for w in usual.parameters()) == config.n_params
-    assert usual(torch.zeros(5, 3, dtype=torch.int64))[:, -1].shape == (5, config.d_vocab)
+def test_the_usual_networks_compute_what_ours_do(architecture, n_layers):
+    config = SMALL.replace(architecture=architecture, n_layers=n_layers, init_scale=2.0)
+    usual, tokens = benchmark["USUAL"][architecture](config), torch.randint(0, 113, (9, 3))
+    usual.double().load_state_dict(named_as_usual(config))
+    torch.testing.assert_close(usual(tokens)[:, -1], models.build(config, dtype=torch.float64)(tokens))
 
 
 COUNT = """
@@ -72,11 +92,40 @@ def test_products_are_the_multiplications_of_the_plain_network_but_those_that_ca
         assert benchmark["products"](config) == int(counted) - avoided, (architecture, n_layers)
 
 
-def test_kernels_are_timed_and_held_against_float64():
+def test_kernels_are_timed_as_they_are_launched_and_held_against_float64():
     pytest.importorskip("triton")
-    _, *rows = rows_of("kernels.py", "--d-h", "4", "--D-train", "9", "--p", "5", "--models", "1", "--warps", "4",
-                       TRITON_INTERPRET="1")
-    names = [row["kernel"] for row in rows]
-    assert names == ["query", "tabulate", "differentiate", "scatter", "reduce", "collect", "embed", "locate", "adamw",
-                     "differentiate"]
-    assert 0 < rows[-1]["error"] < 1e-5 and np.isfinite([row["ms"] for row in rows]).all()
+    _, *rows = rows_of("kernels.py", "--d-h", "4", "--D-train", "40", "--p", "7", "--models", "1", "--warps", "2",
+                       "--warps", "4", "--rows", "16", "--rows", "32", TRITON_INTERPRET="1")
+    step, tried = rows[:9], rows[9:]
+    assert [row["kernel"] for row in step] == ["query", "tabulate", "differentiate", "scatter", "reduce", "collect",
+                                               "embed", "locate", "adamw"]
+    assert [(row["kernel"], row["rows"], row["num_warps"]) for row in tried] == [
+        ("differentiate", n_rows, n_warps) for n_rows in (16, 32) for n_warps in (2, 4)]
+    errors = [row["error"] for row in tried]
+    assert 0 < min(errors) and max(errors) < 1e-5 and errors[0] != errors[2], "other tiles round differently"
+    assert np.isfinite([row["ms"] for row in rows]).all()
+
+
+REFUSING = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import kernels
+variant = kernels.variant
+def refusing(configs, *others):
+    if kernels.Shape.of(configs[0]).ROWS == 32:
+        raise RuntimeError("at 20:8:\\nout of shared memory\\n")
+    return variant(configs, *others)
+kernels.variant = refusing
+kernels.main(["--d-h", "4", "--D-train", "9", "--p", "3", "--models", "1", "--warps", "2", "--rows", "32", "--rows",
+              "16", "--json"])
+"""
+
+
+def test_options_that_a_card_refuses_do_not_end_the_others():
+    pytest.importorskip("triton")
+    done = subprocess.run([sys.executable, "-c", REFUSING, str(FOLDER)], capture_output=True, text=True,
+                          env=os.environ | {"TRITON_INTERPRET": "1"})
+    assert done.returncode == 0, done.stderr
+    refused, tried = map(json.loads, done.stdout.splitlines()[-2:])
+    assert refused["rows"] == 32 and refused["refused"] == "RuntimeError: out of shared memory"
+    assert tried["rows"] == 16 and tried["error"] < 1e-5

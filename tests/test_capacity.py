@@ -2,6 +2,8 @@
 # The stubs of pandas do not know which numbers are scalars.
 """Capacities of networks whose memory is known, and where they meet critical sizes."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +32,14 @@ def test_a_network_that_knows_every_label_holds_all_of_their_bits():
 def test_a_network_that_knows_nothing_holds_nothing():
     table = analysis.capacity(remembers(1 / 113, loss=np.log(113)))
     assert table["bits_per_param"].to_numpy() == pytest.approx(0, abs=1e-6) and table["D_mem"][0] == pytest.approx(113)
+
+
+def test_bits_are_spread_over_the_weights_of_the_network_that_was_trained():
+    networks: list[dict[str, Any]] = [{"architecture": "lstm"}, {"architecture": "mlp", "n_layers": 2}, {"n_layers": 2}]
+    for network in networks:
+        runs = remembers(1.0).assign_attrs(network)
+        assert analysis.capacity(runs)["n_params"].tolist() == [
+            RunConfig(d_h=d_h, task="random", D_train=ALL, **network).n_params for d_h in (8, 16)]
 
 
 def test_labels_without_symmetry_are_twice_as_many():

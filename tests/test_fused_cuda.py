@@ -261,6 +261,8 @@ def test_it_is_the_first_choice_on_cuda_and_the_last_on_an_interpreting_cpu(monk
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert able(TINY, cuda) == ["fused_cuda", "vmapped"]
     assert able(TINY.replace(n_layers=2), cuda) == able(TINY.replace(d_h=132), cuda) == ["vmapped"]
+    large = TINY.replace(d_h=100)
+    assert able(large, cuda) == ["fused_cuda", "vmapped"] and able(large, cuda, "float64") == ["vmapped"]
     assert "fused_cuda" not in able(TINY, cpu)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     assert able(TINY, cpu)[-1] == "fused_cuda"
@@ -286,6 +288,22 @@ def test_on_a_card_a_replayed_graph_takes_the_steps_that_single_launches_take():
         launched.advance(1)
     assert replayed._batches[0].graph and not launched._batches[0].graph
     assert np.array_equal(replayed.weights(0), launched.weights(0))
+
+
+@on_a_card
+@pytest.mark.parametrize("change", [{}, {"n_layers": 2}, {"architecture": "lstm"}, {"architecture": "mlp"},
+                                    {"batch_size": 512}, {"dropout": 0.1}])
+def test_on_a_card_the_vmapped_engine_replays_its_steps_in_full_float32(change):
+    config = RunConfig(d_h=32, D_train=3000).replace(**change)
+    replayed, launched = (engine_named("vmapped")([config], start([config]), DEVICE) for _ in range(2))
+    replayed.advance(20)
+    for _ in range(20):
+        launched._deal()
+        launched._step()
+    assert replayed._graph and relative(replayed.weights(0), launched.weights(0)) < 1e-4
+    reference = engine_named("vmapped")([config], launched.weights(0)[None], "cpu", "float64")
+    reference._rows, reference._step_number = launched._rows.cpu(), launched._step_number.cpu()
+    assert relative(launched.gradient()[0], reference.gradient()[0]) < 1e-5, "with TF32 it would be some 3e-4"
 
 
 @on_a_card

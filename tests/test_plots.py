@@ -352,6 +352,12 @@ def test_a_caption_counts_runs_and_seeds_and_says_which_settings_are_ours(runs: 
     assert "n = 4 runs a cell (seeds 0–2, 4), 12 in all." in plots.caption(runs)
 
 
+def test_a_caption_names_a_network_that_is_no_transformer(runs: xr.Dataset):
+    assert "Networks" not in plots.caption(runs)
+    assert "Networks: LSTM, layers 2." in plots.caption(runs.assign_attrs(architecture="lstm", n_layers=2))
+    assert "Networks: feed-forward (MLP), layers 3." in plots.caption(runs.assign_attrs(architecture="mlp", n_layers=3))
+
+
 def test_a_caption_tells_unequal_counts_and_early_stops(runs: xr.Dataset):
     some = runs.copy(deep=True)
     some.last_step.loc[{"d_h": 64, "D_train": 4000, "seed": [0, 1]}] = -1

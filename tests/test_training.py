@@ -1,9 +1,11 @@
 """The loop around the engines: when it looks, stops, continues and is interrupted; what it refuses."""
 
 import contextlib
+import importlib.util
 import os
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ import grokbook as gb
 from grokbook import models
 from grokbook.config import RunConfig
 from grokbook.run import SETTLED, evaluation_steps
-from grokbook.training import Training, cohorts, compiled, engine_named, loop, memory
+from grokbook.training import Training, cohorts, compiled, engine_named, fused, loop, memory
 
 SMALL = RunConfig(p=11, d_h=8, D_train=60, n_steps=30)
 
@@ -157,7 +159,7 @@ def test_a_parents_weights_come_back_from_the_store_in_their_places(tmp_path):
 
 def test_weights_of_another_network_are_refused():
     weights = models.initial_weights(SMALL.replace(n_heads=2))
-    with pytest.raises(ValueError, match="these weights are not those of a network with d_h=8, n_heads=4"):
+    with pytest.raises(ValueError, match="not those of architecture='transformer' with d_h=8, n_heads=4"):
         gb.train([SMALL.replace(parent="0123456789abcdef@5")], parents={"0123456789abcdef@5": weights})
 
 
@@ -234,10 +236,84 @@ def test_other_numbers_and_devices_are_refused(options, sentence):
 
 def test_memory_that_caches_would_give_up_is_free(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "GROUP", tmp_path / "cgroup")
+    built_in = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert memory.free_bytes(torch.device("cpu")) == built_in // 2
+    monkeypatch.delattr(os, "sysconf")
     assert memory.free_bytes(torch.device("cpu")) == memory.UNKNOWN
     (tmp_path / "meminfo").write_text("MemTotal:  16000000 kB\nMemFree:  1000 kB\nMemAvailable:  9000000 kB\n"
                                       "Cached:  8999000 kB\nHugePages_Total:  0\n")
     assert memory.free_bytes(torch.device("cpu")) == 9_000_000 * 1024
+
+
+def limited(group, limit, used, cached):
+    group.mkdir(parents=True, exist_ok=True)
+    (group / "memory.max").write_text(f"{limit}\n")
+    (group / "memory.current").write_text(f"{used}\n")
+    (group / "memory.stat").write_text(f"anon 7\ninactive_file {cached}\n")
+
+
+def test_memory_that_a_container_or_a_batch_job_may_not_take_is_not_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "GROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "GROUPS", tmp_path / "groups")
+    (tmp_path / "meminfo").write_text("MemAvailable:  1000 kB\n")
+    for own, inside in (("/", "."), ("/job/step", "job/step"), ("/job/step", "job")):
+        (tmp_path / "cgroup").write_text(f"1:name=systemd:/\n0::{own}\n")
+        assert memory.free_bytes(torch.device("cpu")) == 1000 * 1024
+        limited(tmp_path / "groups" / inside, 5000, 1500, 300)
+        assert memory.free_bytes(torch.device("cpu")) == 3800
+        limited(tmp_path / "groups" / inside, "max", 1500, 300)
+        assert memory.free_bytes(torch.device("cpu")) == 1000 * 1024
+    limited(tmp_path / "groups", 100, 5000, 0)
+    assert memory.free_bytes(torch.device("cpu")) == 0
+
+
+def test_a_cohort_that_memory_cannot_hold_is_refused_before_it_trains(monkeypatch):
+    member = engine_named("fused")([SMALL], np.zeros((1, SMALL.n_params))).members[0]
+    room = 4.5 * member.n_bytes / fused.SPARE
+    monkeypatch.setattr(fused, "free_bytes", lambda device: room)
+    configs = [SMALL.replace(seed=seed) for seed in range(5)]
+    assert len(gb.train(configs[:4], engine="fused").runs()) == 0
+    with pytest.raises(MemoryError, match="5 models of d_h=8 and 60 training pairs need .* train fewer at a"):
+        gb.train(configs, engine="fused")
+
+
+def test_code_is_kept_by_one_process_at_a_time(tmp_path):
+    inside, most = [0], [0]
+
+    def save():
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.1)
+        inside[0] -= 1
+
+    alone = compiled._one_at_a_time(save, tmp_path / "lock")
+    for act, one_at_a_time in ((save, False), (alone, True)):
+        threads, most[0] = [threading.Thread(target=act) for _ in range(4)], 0
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (most[0] == 1) == one_at_a_time
+
+
+def test_a_user_without_a_home_has_the_folder_beside_the_package(monkeypatch):
+    def homeless(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert len(compiled._candidates()) == 2
+    monkeypatch.setattr(compiled.Path, "expanduser", homeless)
+    assert compiled._candidates() == [compiled.HERE / "__pycache__"]
+
+
+@pytest.mark.parametrize("engine, package", [("fused", "numba"), ("fused_cuda", "triton")])
+def test_an_engine_whose_package_is_missing_names_it(monkeypatch, engine, package):
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else there(name))
+    with pytest.raises(ValueError, match=f"engine='{engine}' needs {package}, which is not installed; valid here: "):
+        gb.train([SMALL], engine=engine)
 
 
 def test_the_compiled_code_is_kept_under_a_name_that_follows_the_sources(tmp_path, monkeypatch):

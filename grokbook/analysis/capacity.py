@@ -23,7 +23,8 @@ SYMMETRIC = {"random": True, "random-ordered": False}
 def capacity(runs: xr.Dataset) -> pd.DataFrame:
     """Capacity of each d_h, one row a size and task, with 95 % intervals over seeds.
 
-    `runs` was trained on random labels of all pairs: dimensions d_h, D_train, seed, step and perhaps task. Columns:
+    `runs`, of one kind of network, was trained on random labels of all pairs: dimensions d_h, D_train, seed, step and
+    perhaps task. Columns:
     `task`, `d_h`, `n_params`, `n` seeds; `D_mem` with `D_mem_lo`, `D_mem_hi`, in pairs (the paper's measure);
     `distinct`, the same in distinct labels; `bits_per_param` with `_lo`, `_hi`, and `_most`, which a network that knows
     every label would have: none can show more, whatever it could hold; `rising`, the growth of accuracy over
@@ -45,7 +46,8 @@ def _of_task(runs: xr.Dataset, task: str) -> pd.DataFrame:
         raise ValueError(f"D_train={runs['D_train'].values.tolist()} leaves pairs out; valid: {p * p}, all of them")
     runs = runs.sel(D_train=p * p)
     n_distinct = p * (p + 1) // 2 if SYMMETRIC[task] else p * p
-    n_params = xr.DataArray([RunConfig(d_h=int(d), p=p, task=task, D_train=p * p).n_params
+    network = {name: runs.attrs[name] for name in ("architecture", "n_layers", "n_heads") if name in runs.attrs}
+    n_params = xr.DataArray([RunConfig(d_h=int(d), p=p, task=task, D_train=p * p, **network).n_params
                              for d in runs["d_h"].values], {"d_h": runs["d_h"]})
     pairs = interval(final(runs, "train_acc") * p * p, within=(0, p * p))
     bits = interval(n_distinct * (np.log2(p) - final(runs, "train_loss") / np.log(2)) / n_params)

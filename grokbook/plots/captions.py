@@ -15,6 +15,9 @@ OURS = {"lr": "learning rate", "weight_decay": "weight decay", "n_warmup": "warm
 STATED = {"divide": {"lr": 1e-3, "weight_decay": 1e-5, "n_warmup": 0}}
 """What the source of a task does state or its code has (Davies et al. 2022): ours only where it differs."""
 
+OTHERS = {"lstm": "LSTM", "mlp": "feed-forward (MLP)"}
+"""Networks besides the transformer, as a reader knows them."""
+
 WIDTH = 78
 """Characters in a line of a caption: plotly does not wrap, and a narrow page (500 pixels) has room for so many."""
 
@@ -23,11 +26,11 @@ TITLE, LEGEND_LINE, AXIS, CAPTION_LINE = 40, 22, 56, 16
 
 
 def caption(runs: xr.Dataset, *notes: str) -> str:
-    """n, seeds, how far the runs were followed, the `notes` of the figure, and the settings that are ours.
+    """n, seeds, how far the runs were followed, a network that is no transformer, `notes`, and settings that are ours.
 
     `runs` holds what the figure shows and nothing else; a cell is one value of every dimension but `seed`.
     """
-    return " ".join(part for part in (_count(runs), _reach(runs), *notes, _ours(runs)) if part)
+    return " ".join(part for part in (_count(runs), _reach(runs), _network(runs), *notes, _ours(runs)) if part)
 
 
 def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: int = 0,
@@ -73,8 +76,19 @@ def _reach(runs: xr.Dataset) -> str:
     return f"Followed for {steps} steps{stopped}."
 
 
+def _network(runs: xr.Dataset) -> str:
+    fixed = _fixed(runs)
+    kind = OTHERS.get(str(fixed.get("architecture")), "")
+    return f"Networks: {kind}, layers {fixed.get('n_layers', 'varied')}." if kind else ""
+
+
+def _fixed(runs: xr.Dataset) -> dict:
+    """The settings that all runs share."""
+    return runs.attrs | {str(name): value.item() for name, value in runs.coords.items() if value.ndim == 0}
+
+
 def _ours(runs: xr.Dataset) -> str:
-    fixed = runs.attrs | {str(name): value.item() for name, value in runs.coords.items() if value.ndim == 0}
+    fixed = _fixed(runs)
     theirs = STATED.get(str(fixed.get("task")), {})
     named = [f"{words} {plain(fixed[name])}" for name, words in OURS.items()
              if name in fixed and fixed[name] != theirs.get(name)]

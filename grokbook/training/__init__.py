@@ -56,13 +56,14 @@ def train(configs: Sequence[RunConfig], *, device: str = "auto", engine: str = "
 
     Raises:
         ValueError: no configs, configs of several shapes, an unknown engine or device, or a parent without weights.
+        MemoryError: more networks than the memory that is free holds; nothing has trained then.
     """
     configs = list(configs)
     _check_cohort(configs)
     where = _device(device)
     if dtype not in ("float32", "float64"):
         raise ValueError(f"dtype={dtype!r} is unknown; valid: float32, float64")
-    kind = engine_named(_engine(engine, configs[0], where))
+    kind = engine_named(_engine(engine, configs[0], where, dtype))
     start = np.stack([models.flatten(_start(c, parents or {}), c) for c in configs])
     trainer = kind(configs, start, where, dtype)
     return Training(configs, trainer, _provenance(trainer.name, where))
@@ -112,8 +113,8 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def able(config: RunConfig, device: torch.device) -> list[str]:
-    """Engines that can train this config on this device, the fastest first.
+def able(config: RunConfig, device: torch.device, dtype: str = "float32") -> list[str]:
+    """Engines that can train this config on this device in this arithmetic, the fastest first.
 
     With TRITON_INTERPRET=1 in the environment, for tests, the CUDA kernels run on a CPU too, so slowly that only asking
     for them by name chooses them.
@@ -121,17 +122,17 @@ def able(config: RunConfig, device: torch.device) -> list[str]:
     if config.architecture != "transformer" or config.n_layers != 1 or config.batch_size or config.dropout:
         return ["vmapped"]
     if device.type == "cuda":
-        return ["fused_cuda", "vmapped"] if _fits_kernels(config) else ["vmapped"]
+        return ["fused_cuda", "vmapped"] if _fits_kernels(config, dtype) else ["vmapped"]
     fused = ["fused"] if importlib.util.find_spec("numba") else []
-    interpreted = os.environ.get("TRITON_INTERPRET") == "1" and _fits_kernels(config)
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1" and _fits_kernels(config, dtype)
     return [*fused, "vmapped", *(["fused_cuda"] if interpreted else [])]
 
 
-def _fits_kernels(config: RunConfig) -> bool:
+def _fits_kernels(config: RunConfig, dtype: str) -> bool:
     """Whether Triton is there and its kernels hold a network of this size."""
     if importlib.util.find_spec("triton") is None:
         return False
-    return importlib.import_module("grokbook.training.fused_cuda").supports(config)
+    return importlib.import_module("grokbook.training.fused_cuda").supports(config, dtype)
 
 
 def engine_named(name: str) -> Any:
@@ -139,14 +140,17 @@ def engine_named(name: str) -> Any:
     return getattr(importlib.import_module(f"grokbook.training.{name}"), ENGINES[name])
 
 
-def _engine(name: str, config: RunConfig, device: torch.device) -> str:
-    choices = able(config, device)
+def _engine(name: str, config: RunConfig, device: torch.device, dtype: str) -> str:
+    choices = able(config, device, dtype)
     if name not in ("auto", *ENGINES):
         raise ValueError(f"engine={name!r} is unknown; valid: auto, {', '.join(ENGINES)}")
+    needed = {"fused": "numba", "fused_cuda": "triton"}.get(name)
+    if needed and importlib.util.find_spec(needed) is None:
+        raise ValueError(f"engine={name!r} needs {needed}, which is not installed; valid here: {', '.join(choices)}")
     if name not in ("auto", *choices):
         shape = ", ".join(f"{field}={getattr(config, field)}" for field in ("n_layers", "d_h", "batch_size", "dropout"))
-        raise ValueError(f"engine={name!r} cannot train {config.architecture} with {shape} on {device.type}; "
-                         f"valid here: {', '.join(choices)}")
+        raise ValueError(f"engine={name!r} cannot train {config.architecture} with {shape} in {dtype} on "
+                         f"{device.type}; valid here: {', '.join(choices)}")
     return choices[0] if name == "auto" else name
 
 

@@ -2,17 +2,24 @@
 
 Numba knows only the file a function stands in. What it calls and the constants it takes from other files are compiled
 into it too, so the cache's folder is named by a digest of all of them. Where no folder can be written, functions are
-compiled anew in each process.
+compiled anew in each process. Processes write into it one at a time: Numba reads its index, picks a file's name and
+writes both, and two that did so at once would leave one's code under the other's name.
 """
 
 # pyright: reportAttributeAccessIssue=false
 # (Numba makes the names in its configuration when it is imported)
 
+import contextlib
 import hashlib
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
 
 from numba import njit
 from numba.core import config as numba_config
@@ -27,9 +34,25 @@ def compiled(function: Callable) -> Callable:
         return njit(nogil=True)(function)
     before, numba_config.CACHE_DIR = numba_config.CACHE_DIR, str(FOLDER)
     try:
-        return njit(nogil=True, cache=True)(function)
+        made = njit(nogil=True, cache=True)(function)
     finally:
         numba_config.CACHE_DIR = before
+    made._cache.save_overload = _one_at_a_time(made._cache.save_overload, FOLDER / "lock")
+    return made
+
+
+def _one_at_a_time(act: Callable, lock: Path) -> Callable:
+    """`act`, which no two processes do at once; where the system has no such locks, as it is."""
+    if fcntl is None:
+        return act
+    flock, alone = fcntl.flock, fcntl.LOCK_EX
+
+    def waiting(*arguments):
+        with open(lock, "a") as held:
+            with contextlib.suppress(OSError):  # some network file systems have none either
+                flock(held, alone)  # until the file is closed
+            return act(*arguments)
+    return waiting
 
 
 def folder(candidates: list[Path]) -> Path | None:
@@ -47,8 +70,11 @@ def folder(candidates: list[Path]) -> Path | None:
 
 
 def _candidates() -> list[Path]:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    return [HERE / "__pycache__", home / "grokbook"]
+    beside = HERE / "__pycache__"
+    try:
+        return [beside, Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "grokbook"]
+    except RuntimeError:  # a user without a home, in a container say
+        return [beside]
 
 
 FOLDER = folder(_candidates())

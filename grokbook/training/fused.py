@@ -1,7 +1,8 @@
 """The CPU engine: the fused pass of `fused_pass`, one network a thread.
 
-A cohort of fewer networks than threads is split by rows over all threads. A larger one is shared out in whole steps, a
-network at the border between two threads first by one and then by the other, so that all end together.
+Of a cohort of fewer networks than threads, up to three, each is split by rows over up to `PARTS` threads. A larger one
+is shared out in whole steps, a network at the border between two threads first by one and then by the other, so that
+threads end about together where there are several networks for each.
 """
 
 import math
@@ -13,15 +14,20 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
+import torch
 
 from grokbook import tasks
 from grokbook.config import RunConfig
 from grokbook.run import METRICS
 from grokbook.training.fused_pass import PARTS, adamw, advance, collect, differentiate, examine, tabulate
+from grokbook.training.memory import free_bytes
 from grokbook.training.tiles import ROWS, VECTOR_BYTES
 
 CACHE_BYTES = 768 * 1024
 """Space for a tile's activations: most of a core's second-level cache."""
+
+SPARE = 0.9
+"""Share of the free memory that a cohort may take."""
 
 
 class Member:
@@ -51,6 +57,12 @@ class Member:
         self.sizes = np.array([config.d_vocab, config.n_ctx, n_heads, d, width])
         self.shared = tuple(np.zeros(shape, dtype) for shape in ((d, n + -n % ROWS), (n_heads, d), (n, width)))
         self.partials = tuple(np.zeros((PARTS, *shape), dtype) for shape in (self.theta.shape, (n, width), (1, d)))
+
+    @property
+    def n_bytes(self) -> int:
+        """What the arrays take once they have all been written to."""
+        arrays = [part for value in vars(self).values() for part in (value if isinstance(value, tuple) else [value])]
+        return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
 
     @property
     def n_features(self) -> int:
@@ -101,6 +113,17 @@ class Member:
         return [losses[0], accuracies[0], losses[1], accuracies[1], accuracies[2], norm]
 
 
+def _check_memory(configs: Sequence[RunConfig], weights: np.ndarray, dtype: str) -> None:
+    """Refuse before training what would run out of memory in the middle of it, for arrays take room when written to."""
+    largest = max(range(len(configs)), key=lambda k: configs[k].D_train + configs[k].D_random)
+    config, free = configs[largest], SPARE * free_bytes(torch.device("cpu"))
+    need = len(configs) * Member(config, weights[largest], np.dtype(dtype).type).n_bytes
+    if need > free:
+        raise MemoryError(f"{len(configs)} models of d_h={config.d_h} and {config.D_train + config.D_random} training "
+                          f"pairs need {need / 1e9:.1f} GB, and there are {free / 1e9:.1f} GB to spare; train fewer at "
+                          "a time")
+
+
 def _entries(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct (token, position) pairs, (2, entry) int64 with the one read last, and each row's, (n_ctx, row)."""
     columns = [np.unique(column, return_inverse=True) for column in tokens.T]
@@ -148,13 +171,18 @@ def shares(costs: Sequence[float], n_steps: int, n_threads: int) -> list[list[tu
 
 
 class Fused:
-    """A cohort on the CPU, shared out to the threads."""
+    """A cohort on the CPU, shared out to the threads.
+
+    Raises:
+        MemoryError: it would not fit into the memory that is free.
+    """
 
     name = "fused"
 
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: Any = "cpu",
                  dtype: str = "float32", n_threads: int | None = None):
         self.n_threads = n_threads or _cores()
+        _check_memory(configs, weights, dtype)
         self.members = [Member(c, w, np.dtype(dtype).type) for c, w in zip(configs, weights, strict=True)]
         n_features = self.members[0].n_features
         tile = ROWS * max(1, min(CACHE_BYTES // (n_features * np.dtype(dtype).itemsize), 1024) // ROWS)

@@ -39,9 +39,10 @@ BATCH = 16
 another alignment might sum in another order, and a member's result would depend on its place in the cohort."""
 
 
-def supports(config: RunConfig) -> bool:
-    """Whether this engine can train the network: a transformer of one layer, d_h up to `LARGEST`."""
-    return config.architecture == "transformer" and config.n_layers == 1 and config.d_h <= LARGEST
+def supports(config: RunConfig, dtype: str = "float32") -> bool:
+    """Whether this engine can train the network: a transformer of one layer, d_h up to `LARGEST`, less in float64."""
+    largest = LARGEST_DOUBLE if dtype == "float64" else LARGEST
+    return config.architecture == "transformer" and config.n_layers == 1 and config.d_h <= largest
 
 
 def launch_options(shape: Shape, kernel: triton.KernelInterface) -> dict[str, int]:

@@ -46,7 +46,8 @@ class Training:
 
     Each item is an `Evaluation`. Leaving the iteration early, by `break`, `stop()` or ^C, loses nothing: `runs()` gives
     every run as far as it was followed, and iterating again goes on, to the curves that it would have had without the
-    pause. ^C takes effect between two chunks of steps, so it never tears a step.
+    pause. ^C takes effect between two chunks of steps, the first of which may compile the engine for half a minute, so
+    it never tears a step.
     """
 
     def __init__(self, configs: Sequence[RunConfig], engine: Engine, provenance: dict[str, Any]):
@@ -161,7 +162,8 @@ def _interrupts_kept() -> Iterator[list]:
     Only the main thread gets signals, and some programs ignore this one; then there is nothing to keep.
     """
     noted: list = []
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
         yield noted
         return
     before = signal.signal(signal.SIGINT, lambda *_: noted.append(True))
