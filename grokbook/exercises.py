@@ -40,12 +40,12 @@ def _generalised() -> float:
 
 
 def _progression() -> float:
-    runs = studies.four_dynamics().at(40_000).load()
+    runs = studies.four_dynamics().load()
     return float(analysis.final(runs, "twin_free_val_acc").sel(d_h=8, D_train=3000).mean())
 
 
 def _threshold() -> float:
-    runs = studies.four_dynamics().at(40_000).load()
+    runs = studies.four_dynamics().load()
     return float((analysis.zones(runs, negligible=0.003) == "UNGROKKING").sum())
 
 

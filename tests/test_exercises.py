@@ -33,7 +33,7 @@ def test_the_chapters_solutions_are_right(capsys):
     chapters = sorted((ROOT / "notebooks").glob("*.py"))
     text = "".join(chapter.read_text() for chapter in chapters).replace("\n# ", " ")
     scope = {"gb": grokbook, "runs": grokbook.Store().load("grokking"),
-             "four": grokbook.studies.four_dynamics().at(40_000).load(),
+             "four": grokbook.studies.four_dynamics().load(),
              "split": grokbook.tasks.split(grokbook.RunConfig(D_train=3000))}
     solutions = re.findall(r"`answer = ([^`]+)`", text)
     assert len(solutions) == len(exercises.EXERCISES)

@@ -31,6 +31,9 @@ from grokbook.studies.zones import CHANGES, EXAMPLES
 ZONE_OF = {name(zone): zone for zone in Zone}
 """The zones by the names that sentences and the paper's example cells call them."""
 
+EXAMPLE_STEPS = 100_000
+"""Budget of the example cells, which alone were followed for that long: the paper size of their study."""
+
 ENOUGH_FOR_A_SHARE = int(Z**2) + 1
 """Seeds that Wilson's interval takes to lie above one half where all agree: it begins at n / (n + z²)."""
 
@@ -106,7 +109,8 @@ def judge_progression_varies(runs: xr.Dataset) -> Measured:
     last, n = final(cell, "twin_free_val_acc"), cell.sizes["seed"]
     moved = (last >= SOME).values
     begin = norm_change(cell)["begin"].dropna("seed").values
-    when = f", beginning at steps {', '.join(f'{step:,.0f}' for step in np.sort(begin))}" if len(begin) else ""
+    steps = ", ".join(f"{step:,.0f}" for step in np.sort(begin))
+    when = f", beginning, where the curves tell, at steps {steps}" if steps else ""
     verdict = "reproduced" if 0 < moved.sum() < n else "not reproduced"
     ends = ", ".join(f"{value:.2f}" for value in np.sort(last.values))
     return Measured(verdict, f"{moved.sum()} of {n} seeds generalise in part{when}; their final twin-free accuracies "
@@ -187,12 +191,13 @@ CLAIMS = (
           "(32, 3000).",
           "Reproduced if most seeds of each cell, three or more, show the dynamics named; partly if in two cells or "
           "three.",
-          OURS.format(STEPS) + "; the zones' thresholds", (("four_dynamics", STEPS),), judge_four_dynamics),
+          OURS.format(EXAMPLE_STEPS) + "; the zones' thresholds", (("four_dynamics", EXAMPLE_STEPS),),
+          judge_four_dynamics),
     Claim("progression-varies", "Huang et al. 2024, Fig 5",
           "At d_h 8 and 3,000 pairs some of five seeds generalise, with a bump in train accuracy, some as late as "
           "30,000 to 40,000 steps, and some never.",
           f"Reproduced if some seeds end with a twin-free accuracy of {SOME} or more and some do not.",
-          OURS.format(STEPS), (("four_dynamics", STEPS),), judge_progression_varies),
+          OURS.format(EXAMPLE_STEPS), (("four_dynamics", EXAMPLE_STEPS),), judge_progression_varies),
     Claim("norm-falls-or-rises", "Huang et al. 2024, Fig 9, Takeaway 4",
           "While a network generalises, its weight norm falls in grokking and rises in progression.",
           "The norm when twin-free accuracy has made nine tenths of its way, over that at one tenth. Reproduced if the "
