@@ -80,8 +80,8 @@ gb.claims.judge("four-dynamics")
 #
 # A network with `d_h` 8 cannot hold 3,000 pairs. What it cannot remember it can only get right by computing, so here
 # the *training* loss itself asks for understanding. Train and validation accuracy rise together. Seeds differ in how
-# far they come and, less than in the paper, in when they begin. Two of ours leap once more at the very end, as late as
-# the paper's do and later:
+# far they come and, less than in the paper, in when they begin. Two of ours leap once more just before the end, later
+# than any in the paper:
 
 # %%
 gb.plots.show(gb.plots.seed_panels(four, d_h=8, D_train=3000))
