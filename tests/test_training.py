@@ -275,7 +275,7 @@ def test_a_cohort_that_memory_cannot_hold_is_refused_before_it_trains(monkeypatc
     monkeypatch.setattr(fused, "free_bytes", lambda device: room)
     configs = [SMALL.replace(seed=seed) for seed in range(5)]
     assert len(gb.train(configs[:4], engine="fused").runs()) == 0
-    with pytest.raises(MemoryError, match="5 models of d_h=8 and 60 training pairs need .* train fewer at a"):
+    with pytest.raises(MemoryError, match="of 5 models of d_h=8, 4 fit into the .* train no more at a time"):
         gb.train(configs, engine="fused")
 
 

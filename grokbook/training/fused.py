@@ -113,15 +113,18 @@ class Member:
         return [losses[0], accuracies[0], losses[1], accuracies[1], accuracies[2], norm]
 
 
-def _check_memory(configs: Sequence[RunConfig], weights: np.ndarray, dtype: str) -> None:
-    """Refuse before training what would run out of memory in the middle of it, for arrays take room when written to."""
-    largest = max(range(len(configs)), key=lambda k: configs[k].D_train + configs[k].D_random)
-    config, free = configs[largest], SPARE * free_bytes(torch.device("cpu"))
-    need = len(configs) * Member(config, weights[largest], np.dtype(dtype).type).n_bytes
-    if need > free:
-        raise MemoryError(f"{len(configs)} models of d_h={config.d_h} and {config.D_train + config.D_random} training "
-                          f"pairs need {need / 1e9:.1f} GB, and there are {free / 1e9:.1f} GB to spare; train fewer at "
-                          "a time")
+def _members(configs: Sequence[RunConfig], weights: np.ndarray, dtype: str) -> list[Member]:
+    """All networks, unless they would run out of memory while they train, for arrays take room when written to."""
+    free = room = SPARE * free_bytes(torch.device("cpu"))
+    members: list[Member] = []
+    for config, theta in zip(configs, weights, strict=True):
+        member = Member(config, theta, np.dtype(dtype).type)
+        room -= member.n_bytes
+        if room < 0:
+            raise MemoryError(f"of {len(configs)} models of d_h={config.d_h}, {len(members)} fit into the "
+                              f"{free / 1e9:.1f} GB that there are to spare; train no more at a time")
+        members.append(member)
+    return members
 
 
 def _entries(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -182,8 +185,7 @@ class Fused:
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: Any = "cpu",
                  dtype: str = "float32", n_threads: int | None = None):
         self.n_threads = n_threads or _cores()
-        _check_memory(configs, weights, dtype)
-        self.members = [Member(c, w, np.dtype(dtype).type) for c, w in zip(configs, weights, strict=True)]
+        self.members = _members(configs, weights, dtype)
         n_features = self.members[0].n_features
         tile = ROWS * max(1, min(CACHE_BYTES // (n_features * np.dtype(dtype).itemsize), 1024) // ROWS)
         self._spaces: SimpleQueue[np.ndarray] = SimpleQueue()
