@@ -25,7 +25,7 @@ from numba import njit
 from numba.core import config as numba_config
 
 HERE = Path(__file__).parent
-SOURCES = (HERE / "fused_pass.py", HERE / "tiles.py", HERE.parent / "config.py")
+SOURCES = (HERE / "fused_pass.py", HERE / "tiles.py", HERE / "subnormals.py", HERE.parent / "config.py")
 
 
 def compiled(function: Callable) -> Callable:

@@ -18,6 +18,7 @@ import numpy as np
 
 from grokbook.config import BETAS, EPS
 from grokbook.training.compiled import compiled
+from grokbook.training.subnormals import flush, restore
 from grokbook.training.tiles import correlate, exponentiate, gather, multiply, scale, scatter, soften
 
 PARTS = 4
@@ -52,6 +53,7 @@ def tabulate(theta, sizes, entries, x, u, table):
 
     of values x W_V and scores x W_K q / √d_head, entry by entry, so that a row fetches both at once.
     """
+    before = flush()
     W_E, W_pos, W_Q, W_K, W_V, _, _, _, _ = _views(theta, sizes)
     n_heads, d = sizes[2], sizes[3]
     e, last = d // n_heads, entries.shape[1] - 1
@@ -73,6 +75,7 @@ def tabulate(theta, sizes, entries, x, u, table):
     for t in range(entries.shape[1]):
         for f in range(d + n_heads):
             table[t, f] = side_by_side[f, t]
+    restore(before)
 
 
 @compiled
@@ -232,6 +235,7 @@ def _backward(theta, sizes, rows, at, n, table, last, work, ones, grad, d_table,
 @compiled
 def differentiate(theta, sizes, rows, y, share, bounds, last, x, table, work, ones, grad, d_table, dx_last, plain):
     """Gradients of one part of the training rows, tile by tile."""
+    before = flush()
     grad[:] = 0
     d_table[:] = 0
     dx_last[:] = 0
@@ -241,11 +245,13 @@ def differentiate(theta, sizes, rows, y, share, bounds, last, x, table, work, on
         _forward(theta, sizes, rows, at, n, x, table, last, work)
         _loss_gradient(logits, stats, y, share, at, n, plain)
         _backward(theta, sizes, rows, at, n, table, last, work, ones, grad, d_table, dx_last)
+    restore(before)
 
 
 @compiled
 def collect(theta, sizes, entries, x, u, grads, d_tables, dx_lasts):
     """Sum the parts into grads[0], and carry the table's gradient on to the attention and embedding weights."""
+    before = flush()
     for k in range(1, PARTS):
         grads[0] += grads[k]
         d_tables[0] += d_tables[k]
@@ -279,11 +285,13 @@ def collect(theta, sizes, entries, x, u, grads, d_tables, dx_lasts):
         for f in range(d):
             g_E[entries[0, t], f] += dx[f, t]
             g_pos[entries[1, t], f] += dx[f, t]
+    restore(before)
 
 
 @compiled
 def adamw(theta, m, v, grad, step, lr, weight_decay, n_warmup):
     """One step of AdamW as PyTorch's, in place."""
+    before = flush()
     number = theta.dtype.type
     rate = lr * min(step / n_warmup, 1.0)
     keep, size = number(1 - rate * weight_decay), number(rate / (1 - BETA1**step))
@@ -293,6 +301,7 @@ def adamw(theta, m, v, grad, step, lr, weight_decay, n_warmup):
         m[k] = b1 * m[k] + (1 - b1) * grad[k]
         v[k] = b2 * v[k] + (1 - b2) * grad[k] * grad[k]
         theta[k] = keep * theta[k] - size * m[k] / (math.sqrt(v[k]) * root + eps)
+    restore(before)
 
 
 @compiled
@@ -314,6 +323,7 @@ def advance(theta, m, v, sizes, entries, rows, y, share, bounds, shared, partial
 @compiled
 def examine(theta, sizes, entries, rows, y, shared, work, loss, right):
     """Exact loss of every row of the table, and whether its label's logit is above all others."""
+    before = flush()
     x, u, table = shared
     tabulate(theta, sizes, entries, x, u, table)
     _, _, _, _, _, _, _, _, logits, stats = _workspace(work, sizes)
@@ -326,3 +336,4 @@ def examine(theta, sizes, entries, rows, y, shared, work, loss, right):
             right[at + r] = own > top and rest == rest  # top passes over what is not a number, rest does not
             # Where the label's own exponential has underflowed, its logit is far below: Z is the others alone.
             loss[at + r] = math.log1p(rest / mine) if top - own < 80 else math.log(rest) + top - own
+    restore(before)
