@@ -25,16 +25,19 @@ from numba import njit
 from numba.core import config as numba_config
 
 HERE = Path(__file__).parent
-SOURCES = (HERE / "fused_pass.py", HERE / "tiles.py", HERE / "subnormals.py", HERE.parent / "config.py")
+OPTIONS = {"nogil": True, "error_model": "numpy"}
+"""Free of the interpreter's lock; and x / 0 is no exception, for which every loop with a division would be scalar."""
+
+SOURCES = (*sorted(HERE.glob("*.py")), HERE.parent / "config.py")
 
 
 def compiled(function: Callable) -> Callable:
     """`function` compiled by Numba on first use, free of the interpreter's lock."""
     if FOLDER is None:
-        return njit(nogil=True)(function)
+        return njit(**OPTIONS)(function)
     before, numba_config.CACHE_DIR = numba_config.CACHE_DIR, str(FOLDER)
     try:
-        made = njit(nogil=True, cache=True)(function)
+        made = njit(cache=True, **OPTIONS)(function)
     finally:
         numba_config.CACHE_DIR = before
     made._cache.save_overload = _one_at_a_time(made._cache.save_overload, FOLDER / "lock")
