@@ -78,15 +78,16 @@ def _score(sizes, weights, table, last):
 @compiled
 def _expand(sizes, table, names, last):
     """From rows of X to entries, less `=`."""
-    n_heads, folded, scores = sizes.n_heads, table.folded, table.X_scores
+    folded, base, scores = table.folded, table.folded_last[0], table.X_scores
+    for f in range(base.shape[0]):
+        base[f] = folded[last[0], f] + folded[last[1], f]
     for entry in range(names.shape[1]):
         t, i = names[0, entry], names[1, entry]
-        for h in range(n_heads):
+        for h in range(sizes.n_heads):
             table.scores[entry, h] = scores[t, h] + scores[i, h] - scores[last[0], h] - scores[last[1], h]
-            row, token, position = table.rows[entry * n_heads + h], folded[h, t], folded[h, i]
-            token_last, position_last = folded[h, last[0]], folded[h, last[1]]
-            for f in range(row.shape[0]):
-                row[f] = token[f] + position[f] - (token_last[f] + position_last[f])
+        row, token, position = table.wide_rows[entry], folded[t], folded[i]
+        for f in range(row.shape[0]):
+            row[f] = token[f] + position[f] - base[f]
 
 
 @compiled
@@ -102,7 +103,7 @@ def fold(sizes, weights, operands, table, names):
     for h in range(sizes.n_heads):
         head = slice(h * e, h * e + e)
         v, O, O_in = table.values[:, head], operands.O[head], table.O_in[head]
-        R, folded = table.residual[h], table.folded[h]
+        R, folded = table.residual[h], table.folded[:, h * table.rows.shape[1] :]
         multiply(v, O, R, sizes.d_pad, False)  # (n, e) (e, d)
         if _through_residual(sizes):
             multiply(R, operands.W_in, folded, m_pad, False)  # (n, d) (d, m)
@@ -138,7 +139,7 @@ def collect(k, sizes, rows, part, total):
     """Add part k's gradients to the total, and make room for another part's."""
     for entry in range(rows.owner.shape[0]):
         if rows.owner[entry] < 0 or rows.owner[entry] == k:
-            _move(part.table, total.table, entry * sizes.n_heads, (entry + 1) * sizes.n_heads)
+            _move(part.wide_table, total.wide_table, entry, entry + 1)
             _move(part.scores, total.scores, entry, entry + 1)
     _move(part.base, total.base, 0, 1)
     _move(part.first, total.first, 0, part.first.shape[0])
@@ -148,28 +149,26 @@ def collect(k, sizes, rows, part, total):
 @compiled
 def _contract(sizes, table, names, total, last):
     """The way back of `_expand`: entries' gradients to rows of X. Those of scores end in table.X_scores."""
-    n_heads, d_folded, d_scores = sizes.n_heads, table.d_folded, table.X_scores
+    d_folded, d_scores = table.d_folded, table.X_scores
     d_folded[:] = 0
     d_scores[:] = 0
     for entry in range(names.shape[1]):
         t, i = names[0, entry], names[1, entry]
-        for h in range(n_heads):
-            token, position, change = d_folded[h, t], d_folded[h, i], total.table[entry * n_heads + h]
-            for f in range(change.shape[0]):
-                token[f] += change[f]
-                position[f] += change[f]
-                change[f] = 0
+        token, position, change = d_folded[t], d_folded[i], total.wide_table[entry]
+        for f in range(change.shape[0]):
+            token[f] += change[f]
+            position[f] += change[f]
+            change[f] = 0
+        for h in range(sizes.n_heads):
             d_scores[t, h] += total.scores[entry, h]
             d_scores[i, h] += total.scores[entry, h]
             total.scores[entry, h] = 0
-    for h in range(n_heads):
-        for i in range(sizes.n_vocab, last[1]):  # every entry is at one of these positions
-            total, token, position = d_folded[h, i], d_folded[h, last[0]], d_folded[h, last[1]]
-            for f in range(total.shape[0]):
-                token[f] -= total[f]
-                position[f] -= total[f]
-            d_scores[last[0], h] -= d_scores[i, h]
-            d_scores[last[1], h] -= d_scores[i, h]
+    for i in range(sizes.n_vocab, last[1]):  # every entry is at one of these positions
+        for row in last:
+            for f in range(d_folded.shape[1]):
+                d_folded[row, f] -= d_folded[i, f]
+            for h in range(sizes.n_heads):
+                d_scores[row, h] -= d_scores[i, h]
 
 
 @compiled
@@ -241,7 +240,7 @@ def _unfold_head(sizes, operands, table, h, last):
     d, e, m_pad = sizes.d, sizes.d_head, sizes.m_pad
     head = slice(h * e, h * e + e)
     v, dv, O, d_O = table.values[:, head], table.d_values[:, head], operands.O[head], table.d_O[head]
-    R, dR, d_folded = table.residual[h], table.d_residual, table.d_folded[h]
+    R, dR, d_folded = table.residual[h], table.d_residual, table.d_folded[:, h * table.rows.shape[1] :]
     dR[:] = 0
     if sizes.wide:
         correlate(d_folded[:, m_pad:], operands.U[:d], dR, sizes.v_pad)  # (n, v) (v, d)

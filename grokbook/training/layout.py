@@ -96,9 +96,11 @@ class Table(NamedTuple):
     values: np.ndarray  # (n, d_pad): X W_V, heads side by side
     O_in: np.ndarray  # (d, m_pad): W_O W_in, a head's rows below another's
     residual: np.ndarray  # (n_heads, n, d_pad): values W_O
-    folded: np.ndarray  # (n_heads, n, width): what a row of X adds to neurons, and to out or logits
+    folded: np.ndarray  # (n, head · width): what a row of X adds to neurons, and to out or logits
+    folded_last: np.ndarray  # (1, head · width): the same of `=` at the last position
     X_scores: np.ndarray  # (n, n_heads)
     rows: np.ndarray  # (entry · head, width): the same of an entry, less that of `=`
+    wide_rows: np.ndarray  # (entry, head · width), the same memory
     scores: np.ndarray  # (entry, n_heads), less that of `=`
     base: np.ndarray  # (1, width): what a row gets that attends to `=` alone
     mid: np.ndarray  # (1, d_pad): its residual stream before the neurons
@@ -117,6 +119,7 @@ class Sums(NamedTuple):
     """Gradients that rows add into. A part of the rows has its own; they are added up, part after part, in another."""
 
     table: np.ndarray  # (entry · head, width)
+    wide_table: np.ndarray  # (entry, head · width), the same memory
     base: np.ndarray  # (1, width)
     scores: np.ndarray  # (entry, n_heads)
     first: np.ndarray  # (d_mlp, v_pad or d_pad): of M where wide, else of W_out
@@ -157,19 +160,21 @@ def operands_of(s: Sizes, dtype: type) -> Operands:
 
 def table_of(s: Sizes, n_entries: int, dtype: type) -> Table:
     """Room for what the rows of one network share."""
-    values, residual, folded = (s.n, s.d_pad), (s.n_heads, s.n, s.d_pad), (s.n_heads, s.n, s.width)
-    O_in = s.d, s.m_pad
-    shapes = [(s.n_heads, s.d), values, O_in, residual, folded, (s.n, s.n_heads), (n_entries * s.n_heads, s.width),
-              (n_entries, s.n_heads), (1, s.width), (1, s.d_pad), (1, s.d_pad), values, values, folded, O_in,
-              (s.d, s.d_pad), (s.d, s.d_pad), (s.d, s.m_pad), (s.d, s.v_pad)]
-    return Table(*(zeros(shape, dtype) for shape in shapes))
+    rows, O_in, values = zeros((n_entries * s.n_heads, s.width), dtype), (s.d, s.m_pad), (s.n, s.d_pad)
+    wide_rows = rows.reshape(n_entries, -1)
+    folded = s.n, wide_rows.shape[1]
+    before = [(s.n_heads, s.d), values, O_in, (s.n_heads, *values), folded, (1, folded[1]), (s.n, s.n_heads)]
+    after = [(n_entries, s.n_heads), (1, s.width), (1, s.d_pad), (1, s.d_pad), values, values, folded, O_in,
+             (s.d, s.d_pad), (s.d, s.d_pad), (s.d, s.m_pad), (s.d, s.v_pad)]
+    return Table(*(zeros(shape, dtype) for shape in before), rows, wide_rows, *(zeros(shape, dtype) for shape in after))
 
 
 def sums_of(s: Sizes, n_entries: int, dtype: type) -> Sums:
     """Gradients of a part of the rows, or of all, at zero."""
-    shapes = [(n_entries * s.n_heads, s.width), (1, s.width), (n_entries, s.n_heads),
-              (s.d_mlp, s.v_pad if s.wide else s.d_pad), (1, 1) if s.wide else (s.d, s.v_pad)]
-    return Sums(*(zeros(shape, dtype) for shape in shapes))
+    table = zeros((n_entries * s.n_heads, s.width), dtype)
+    shapes = [(1, s.width), (n_entries, s.n_heads), (s.d_mlp, s.v_pad if s.wide else s.d_pad),
+              (1, 1) if s.wide else (s.d, s.v_pad)]
+    return Sums(table, table.reshape(n_entries, -1), *(zeros(shape, dtype) for shape in shapes))
 
 
 def tile_of(s: Sizes, dtype: type) -> Tile:
