@@ -28,6 +28,9 @@ VECTORS = 2 if X86 and not FEATURES.get("avx512f") else 4
 BLOCK = 6
 """Outputs that a block of `multiply` holds."""
 
+DEPTH = 256
+"""Terms of a sum that are taken at a time: so much of X, one block wide, stays in the first-level cache."""
+
 
 def _multiply_block(outputs, n_vectors):
     """LLVM code for `outputs` rows of C and `n_vectors` vectors of its columns, held in registers over the sum."""
@@ -66,6 +69,12 @@ _multiply_narrow, _multiply_narrow_1 = _multiply_block(BLOCK, 1), _multiply_bloc
 
 @compiled
 def _multiply(W, X, C, n, add):
+    for i in range(0, X.shape[0], DEPTH):
+        _multiply_some(W[:, i:], X[i : i + DEPTH], C, n, add or i > 0)
+
+
+@compiled
+def _multiply_some(W, X, C, n, add):
     outputs, lanes = W.shape[0], lanes_of(C)
     whole, wide = outputs - outputs % BLOCK, n - n % (VECTORS * lanes)
     sixes = whole - BLOCK if outputs % BLOCK == 2 and whole else whole  # 8 is 4 + 4, which is quicker than 6 + 1 + 1
@@ -125,6 +134,12 @@ _correlate_24, _correlate_14, _correlate_11 = (_correlate_block(*shape) for shap
 
 @compiled
 def _correlate(X, Y, G, n):
+    for r in range(0, n, 2 * DEPTH):
+        _correlate_some(X[:, r:], Y[:, r:], G, min(2 * DEPTH, n - r))
+
+
+@compiled
+def _correlate_some(X, Y, G, n):
     pairs, fours = X.shape[0] - X.shape[0] % 2, Y.shape[0] - Y.shape[0] % 4
     for o in range(0, fours, 4):
         for i in range(0, pairs, 2):
