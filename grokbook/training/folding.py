@@ -12,18 +12,18 @@ R_h W_in is computed through W_O W_in where the network is narrower than X is lo
 
 import math
 
-from grokbook.training.compiled import compiled
+from grokbook.training.compiled import inner
 from grokbook.training.products import correlate, multiply, transposed
 
 
-@compiled
+@inner
 def _copy(source, target):
     for i in range(source.shape[0]):
         for j in range(source.shape[1]):
             target[i, j] = source[i, j]
 
 
-@compiled
+@inner
 def _pack(sizes, weights, operands):
     """Copy the weights to where the products read them."""
     e = sizes.d_head
@@ -41,14 +41,14 @@ def _pack(sizes, weights, operands):
         transposed(operands.U, operands.U_T, sizes.d_pad, sizes.v_pad)
 
 
-@compiled
+@inner
 def _through_residual(sizes):
     """Whether the residual stream's way to the neurons multiplies less than W_O W_in does."""
     n = sizes.n_vocab + sizes.n_ctx
     return (sizes.n_heads - 1) * n < sizes.d
 
 
-@compiled
+@inner
 def _query(weights, h, last, k):
     """Number k of head h's query at `=`, of the two rows of X that `last` names."""
     q = weights.X.dtype.type(0)
@@ -57,7 +57,7 @@ def _query(weights, h, last, k):
     return q
 
 
-@compiled
+@inner
 def _score(sizes, weights, table, last):
     """u_h = W_K^h q_h / √d_head, and the score x · u_h of every row of X."""
     X, u = weights.X, table.u
@@ -75,7 +75,7 @@ def _score(sizes, weights, table, last):
             table.X_scores[t, h] = score
 
 
-@compiled
+@inner
 def _expand(sizes, table, names, last):
     """From rows of X to entries, less `=`."""
     folded, base, scores = table.folded, table.folded_last[0], table.X_scores
@@ -90,7 +90,7 @@ def _expand(sizes, table, names, last):
             row[f] = token[f] + position[f] - base[f]
 
 
-@compiled
+@inner
 def fold(sizes, weights, operands, table, names):
     """Fill `table` for the present weights. names (2, entry): the rows of X that an entry is the sum of."""
     X, d, e, m_pad = weights.X, sizes.d, sizes.d_head, sizes.m_pad
@@ -124,7 +124,7 @@ def fold(sizes, weights, operands, table, names):
     _expand(sizes, table, names, last)
 
 
-@compiled
+@inner
 def _move(source, target, first, end):
     """Add rows `first` to `end` of one array to another, and leave zeros."""
     for i in range(first, end):
@@ -134,19 +134,19 @@ def _move(source, target, first, end):
             part[j] = 0
 
 
-@compiled
-def collect(k, sizes, rows, part, total):
-    """Add part k's gradients to the total, and make room for another part's."""
+@inner
+def collect(k, slot, sizes, rows, parts, total):
+    """Add part k's gradients, which are in that slot, to the total, and make room for another part's."""
     for entry in range(rows.owner.shape[0]):
         if rows.owner[entry] < 0 or rows.owner[entry] == k:
-            _move(part.wide_table, total.wide_table, entry, entry + 1)
-            _move(part.scores, total.scores, entry, entry + 1)
-    _move(part.base, total.base, 0, 1)
-    _move(part.first, total.first, 0, part.first.shape[0])
-    _move(part.second, total.second, 0, part.second.shape[0])
+            _move(parts.wide_table[slot], total.wide_table[0], entry, entry + 1)
+            _move(parts.scores[slot], total.scores[0], entry, entry + 1)
+    _move(parts.base[slot], total.base[0], 0, 1)
+    _move(parts.first[slot], total.first[0], 0, parts.first.shape[1])
+    _move(parts.second[slot], total.second[0], 0, parts.second.shape[1])
 
 
-@compiled
+@inner
 def _contract(sizes, table, names, total, last):
     """The way back of `_expand`: entries' gradients to rows of X. Those of scores end in table.X_scores."""
     d_folded, d_scores = table.d_folded, table.X_scores
@@ -154,15 +154,15 @@ def _contract(sizes, table, names, total, last):
     d_scores[:] = 0
     for entry in range(names.shape[1]):
         t, i = names[0, entry], names[1, entry]
-        token, position, change = d_folded[t], d_folded[i], total.wide_table[entry]
+        token, position, change = d_folded[t], d_folded[i], total.wide_table[0, entry]
         for f in range(change.shape[0]):
             token[f] += change[f]
             position[f] += change[f]
             change[f] = 0
         for h in range(sizes.n_heads):
-            d_scores[t, h] += total.scores[entry, h]
-            d_scores[i, h] += total.scores[entry, h]
-            total.scores[entry, h] = 0
+            d_scores[t, h] += total.scores[0, entry, h]
+            d_scores[i, h] += total.scores[0, entry, h]
+            total.scores[0, entry, h] = 0
     for i in range(sizes.n_vocab, last[1]):  # every entry is at one of these positions
         for row in last:
             for f in range(d_folded.shape[1]):
@@ -171,7 +171,7 @@ def _contract(sizes, table, names, total, last):
                 d_scores[row, h] -= d_scores[i, h]
 
 
-@compiled
+@inner
 def _score_back(sizes, weights, gradient, table, last):
     """From the gradients of X's scores to W_K, W_Q and X."""
     X, u, d_scores = weights.X, table.u, table.X_scores
@@ -197,7 +197,7 @@ def _score_back(sizes, weights, gradient, table, last):
                 gradient.X[last[1], f] += weights.W_Q[h, f, k] * dq
 
 
-@compiled
+@inner
 def unfold(sizes, weights, gradient, operands, table, names, total):
     """Carry the rows' gradients on to all weights, into `gradient`; they are zero then."""
     X, d, e, m, v, m_pad = weights.X, sizes.d, sizes.d_head, sizes.d_mlp, sizes.n_vocab, sizes.m_pad
@@ -205,17 +205,17 @@ def unfold(sizes, weights, gradient, operands, table, names, total):
     _contract(sizes, table, names, total, last)
     gradient.X[:], gradient.W_out[:] = 0, 0
     table.d_W_in[:], table.d_U[:], table.d_O[:], table.d_values[:], table.d_mid[:] = 0, 0, 0, 0, 0
-    d_base = total.base
+    d_base = total.base[0]
     multiply(table.mid.T[:d], d_base, table.d_W_in, m_pad, True)  # (d, 1) (1, m)
     correlate(d_base, operands.W_in, table.d_mid, m_pad)  # (1, m) (m, d)
     if sizes.wide:
-        correlate(total.first, operands.U[:d], gradient.W_out, sizes.v_pad)  # (m, v) (v, d)
-        multiply(operands.out_T[:d], total.first, table.d_U, sizes.v_pad, True)  # (d, m) (m, v)
+        correlate(total.first[0], operands.U[:d], gradient.W_out, sizes.v_pad)  # (m, v) (v, d)
+        multiply(operands.out_T[:d], total.first[0], table.d_U, sizes.v_pad, True)  # (d, m) (m, v)
         multiply(table.mid.T[:d], d_base[:, m_pad:], table.d_U, sizes.v_pad, True)  # (d, 1) (1, v)
         correlate(d_base[:, m_pad:], operands.U[:d], table.d_mid, sizes.v_pad)  # (1, v) (v, d)
     else:
-        _copy(total.first[:, :d], gradient.W_out)
-        _copy(total.second, table.d_U)
+        _copy(total.first[0][:, :d], gradient.W_out)
+        _copy(total.second[0], table.d_U)
         for f in range(d):
             table.d_mid[0, f] += d_base[0, m_pad + f]
     for h in range(sizes.n_heads):
@@ -234,7 +234,7 @@ def unfold(sizes, weights, gradient, operands, table, names, total):
     total.base[:], total.first[:], total.second[:] = 0, 0, 0
 
 
-@compiled
+@inner
 def _unfold_head(sizes, operands, table, h, last):
     """From the gradient of one head's `folded` to those of its values and of W_O, W_in and W_U."""
     d, e, m_pad = sizes.d, sizes.d_head, sizes.m_pad

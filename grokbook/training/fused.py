@@ -19,7 +19,7 @@ import numpy as np
 from grokbook import tasks
 from grokbook.config import BETAS, RunConfig
 from grokbook.run import METRICS
-from grokbook.training.fused_pass import Moments, Rates, advance, advance_together, evaluate
+from grokbook.training.fused_pass import Moments, Rates, advance, evaluate
 from grokbook.training.layout import (PARTS, Operands, Sizes, Sums, Table, Tile, all_rows_of, entries_of, operands_of,
                                       rows_of, sizes_of, sums_of, table_of, tile_of, views)
 
@@ -42,16 +42,14 @@ class Member:
     def advance(self, n_steps: int, room: "Room") -> None:
         """Steps by this thread, once no other takes steps of this member."""
         with self._turn:
-            advance(n_steps, self.step, room.sizes, self.weights, self.gradient, self.moments, self.rates,
-                    room.operands, room.table, self.rows, room.tile, room.part, room.total, self.plain)
+            self.advance_with(n_steps, room, 0, (room.tile,))
             self.step += n_steps
 
-    def advance_together(self, n_steps: int, thread: int, crew: "Crew") -> None:
-        """Steps by this thread and others, each with its own tile."""
-        room = crew.room
-        advance_together(n_steps, self.step, thread, len(crew.tiles), crew.counter, room.sizes, self.weights,
-                         self.gradient, self.moments, self.rates, room.operands, room.table, self.rows,
-                         crew.tiles[thread], crew.parts, room.total, self.plain)
+    def advance_with(self, n_steps: int, room: "Room", thread: int, tiles: tuple[Tile, ...]) -> None:
+        """Steps by as many threads as there are tiles; this is one of them."""
+        advance(n_steps, self.step, thread, len(tiles), room.counter, room.sizes, self.weights, self.gradient,
+                self.moments, self.rates, room.operands, room.table, self.rows, tiles[thread], room.parts, room.total,
+                self.plain)
 
     def differentiate(self, room: "Room") -> np.ndarray:
         """The gradient of the training loss at the present weights, (n_params,)."""
@@ -72,35 +70,22 @@ class Member:
 
 
 class Room(NamedTuple):
-    """Where a thread trains one network after another."""
+    """Where one network after another is trained, by a thread or by several."""
 
     sizes: Sizes
     operands: Operands
     table: Table
-    part: Sums
+    parts: Sums
     total: Sums
     tile: Tile
-
-
-class Crew(NamedTuple):
-    """What threads need that train one network together, in the room of the first of them."""
-
-    room: Room
-    tiles: tuple[Tile, ...]
-    parts: tuple[Sums, ...]
     counter: np.ndarray
 
 
-def _room(config: RunConfig, n_entries: int, dtype: type) -> Room:
+def _room(config: RunConfig, n_entries: int, n_slots: int, dtype: type) -> Room:
     sizes = sizes_of(config)
-    return Room(sizes, operands_of(sizes, dtype), table_of(sizes, n_entries, dtype), sums_of(sizes, n_entries, dtype),
-                sums_of(sizes, n_entries, dtype), tile_of(sizes, dtype))
-
-
-def _crew(rooms: Sequence[Room], n_entries: int, dtype: type) -> Crew:
-    room = rooms[0]
-    parts = tuple(sums_of(room.sizes, n_entries, dtype) for _ in range(PARTS))
-    return Crew(room, tuple(room.tile for room in rooms[:PARTS]), parts, np.zeros(1, np.int64))
+    return Room(sizes, operands_of(sizes, dtype), table_of(sizes, n_entries, dtype),
+                sums_of(sizes, n_entries, n_slots, dtype), sums_of(sizes, n_entries, 1, dtype), tile_of(sizes, dtype),
+                np.zeros(1, np.int64))
 
 
 def _cores() -> int:
@@ -140,8 +125,8 @@ class Fused:
         self.n_threads = n_threads or _cores()
         self.members = [Member(config, theta, kind) for config, theta in zip(configs, weights, strict=True)]
         n_entries = self.members[0].rows.names.shape[1]
-        rooms = [_room(self.members[0].config, n_entries, kind) for _ in range(self.n_threads)]
-        self._crew = _crew(rooms, n_entries, kind)
+        rooms = [_room(self.members[0].config, n_entries, 1 if k else PARTS, kind) for k in range(self.n_threads)]
+        self._first, self._tiles = rooms[0], tuple(room.tile for room in rooms[:PARTS])
         self._rooms: SimpleQueue[Room] = SimpleQueue()
         for room in rooms:
             self._rooms.put(room)
@@ -181,10 +166,9 @@ class Fused:
 
     def _take_together(self, member: Member, n_steps: int) -> None:
         """All threads in step, each with a tile of its own; one hand-over for all the steps."""
-        crew = self._crew
-        crew.counter[0] = 0
-        self._finish([self._pool.submit(member.advance_together, n_steps, thread, crew)
-                      for thread in range(len(crew.tiles))])
+        self._first.counter[0] = 0
+        self._finish([self._pool.submit(member.advance_with, n_steps, self._first, thread, self._tiles)
+                      for thread in range(len(self._tiles))])
         member.step += n_steps
 
     def _in_room(self, function, *arguments):

@@ -24,7 +24,7 @@ import numpy as np
 
 from grokbook.config import EPS
 from grokbook.training.barrier import meet
-from grokbook.training.compiled import compiled
+from grokbook.training.compiled import compiled, inner
 from grokbook.training.folding import collect, fold, unfold
 from grokbook.training.layout import PARTS
 from grokbook.training.mixing import mix, unmix
@@ -33,7 +33,7 @@ from grokbook.training.softmax import exponentiate, scale, softmax
 from grokbook.training.subnormals import flush, restore
 
 
-@compiled
+@inner
 def _attend(sizes, table, entries, at, n, tile):
     """Softmax of n rows' scores into tile.a (position · head, row); that of `=`, which is 0, comes last."""
     n_heads, a = sizes.n_heads, tile.a
@@ -67,7 +67,7 @@ def _attend(sizes, table, entries, at, n, tile):
                 a[s, r] /= total[r]
 
 
-@compiled
+@inner
 def _attend_back(sizes, entries, at, n, tile, d_scores):
     """From tile.da to the gradients of the entries' scores; that of `=` follows from theirs (`unfold`)."""
     n_heads, a, da = sizes.n_heads, tile.a, tile.da
@@ -88,27 +88,23 @@ def _attend_back(sizes, entries, at, n, tile, d_scores):
                 d_scores[entry, h] += da[i * n_heads + h, r]
 
 
-@compiled
+@inner
 def _forward(sizes, operands, table, entries, at, n, tile):
     """Logits (class, row) of n rows from `at`, and what the way back needs, in the tile."""
     d, m, v = sizes.d, sizes.d_mlp, sizes.n_vocab
     _attend(sizes, table, entries, at, n, tile)
     mix(table.rows, table.base, entries, at, tile.a, sizes.n_heads, sizes.m_pad, sizes.width, tile.mixed, n,
         tile.strip)
-    hidden, rest = tile.mixed[:m], tile.mixed[sizes.m_pad :]
+    hidden = tile.mixed[:m]
     if sizes.wide:
-        multiply(operands.M_T[:v], hidden, rest, n, True)  # (v, m) (m, row)
+        multiply(operands.M_T[:v], hidden, tile.logits, n, True)  # (v, m) (m, row)
     else:
-        multiply(operands.out_T[:d], hidden, rest, n, True)  # (d, m) (m, row)
-        multiply(operands.U_T[:v], rest[:d], tile.logits, n, False)  # (v, d) (d, row)
+        out = tile.mixed[sizes.m_pad :]
+        multiply(operands.out_T[:d], hidden, out, n, True)  # (d, m) (m, row)
+        multiply(operands.U_T[:v], out[:d], tile.logits, n, False)  # (v, d) (d, row)
 
 
-@compiled
-def _logits(sizes, tile):
-    return tile.mixed[sizes.m_pad : sizes.m_pad + sizes.n_vocab] if sizes.wide else tile.logits[: sizes.n_vocab]
-
-
-@compiled
+@inner
 def _loss_gradient(logits, stats, y, share, at, n, plain):
     """Logits become the gradient of the mean loss: e_j / Z · share, and −Σ_{j≠y} e_j / Z · share for the label."""
     labels = y[:, at : at + n]
@@ -121,41 +117,41 @@ def _loss_gradient(logits, stats, y, share, at, n, plain):
     scale(logits, labels, stats, n)
 
 
-@compiled
-def _backward(sizes, operands, table, entries, at, n, tile, part):
+@inner
+def _backward(sizes, operands, table, entries, at, n, tile, parts, slot):
     """Add the gradients of n rows; the tile holds their forward pass and, for the logits, the loss gradient."""
     d, m, v, m_pad = sizes.d, sizes.d_mlp, sizes.n_vocab, sizes.m_pad
-    hidden, rest, turned = tile.mixed[:m], tile.mixed[m_pad:], tile.turned
+    hidden, d_logits, turned = tile.mixed[:m], tile.logits, tile.turned
+    transposed(d_logits, turned, sizes.v_pad, n)
     if sizes.wide:
-        transposed(rest, turned, sizes.v_pad, n)
-        multiply(hidden, turned[:n], part.first, sizes.v_pad, True)  # gradient of M: (m, row) (row, v)
-        multiply(operands.M[:m], rest[:v], tile.d_hidden, n, False)  # (m, v) (v, row)
+        multiply(hidden, turned[:n], parts.first[slot], sizes.v_pad, True)  # gradient of M: (m, row) (row, v)
+        multiply(operands.M[:m], d_logits[:v], tile.d_hidden, n, False)  # (m, v) (v, row)
     else:
-        transposed(tile.logits, turned, sizes.v_pad, n)
-        multiply(rest[:d], turned[:n], part.second, sizes.v_pad, True)  # of W_U: (d, row) (row, v)
-        multiply(operands.U[:d], tile.logits[:v], rest, n, False)  # out becomes its gradient: (d, v) (v, row)
-        transposed(rest, turned, sizes.d_pad, n)
-        multiply(hidden, turned[:n], part.first, sizes.d_pad, True)  # of W_out: (m, row) (row, d)
-        multiply(operands.out[:m], rest[:d], tile.d_hidden, n, False)  # (m, d) (d, row)
+        out = tile.mixed[m_pad:]
+        multiply(out[:d], turned[:n], parts.second[slot], sizes.v_pad, True)  # of W_U: (d, row) (row, v)
+        multiply(operands.U[:d], d_logits[:v], out, n, False)  # out becomes its gradient: (d, v) (v, row)
+        transposed(out, turned, sizes.d_pad, n)
+        multiply(hidden, turned[:n], parts.first[slot], sizes.d_pad, True)  # of W_out: (m, row) (row, d)
+        multiply(operands.out[:m], out[:d], tile.d_hidden, n, False)  # (m, d) (d, row)
     for k in range(m):
         neuron, change = hidden[k], tile.d_hidden[k]
         for r in range(n):
             neuron[r] = change[r] if neuron[r] > 0 else change.dtype.type(0)
     tile.da[:, :n] = 0
     unmix(tile.mixed, table.rows, entries, at, tile.a, sizes.n_heads, sizes.width, n, tile.strip,
-          part.table, part.base, tile.da)
-    _attend_back(sizes, entries, at, n, tile, part.scores)
+          parts.table[slot], parts.base[slot], tile.da)
+    _attend_back(sizes, entries, at, n, tile, parts.scores[slot])
 
 
-@compiled
-def differentiate(k, sizes, operands, table, rows, tile, part, plain):
-    """Gradients of part k of the training rows, tile by tile, added into `part`."""
-    logits = _logits(sizes, tile)
+@inner
+def _differentiate(k, slot, sizes, operands, table, rows, tile, parts, plain):
+    """Gradients of part k of the training rows, tile by tile, added into a slot of `parts`."""
+    logits = tile.logits[: sizes.n_vocab]
     for at in range(rows.bounds[k], rows.bounds[k + 1], tile.mixed.shape[1]):
         n = min(tile.mixed.shape[1], rows.bounds[k + 1] - at)
         _forward(sizes, operands, table, rows.entries, at, n, tile)
         _loss_gradient(logits, tile.stats, rows.y, rows.share, at, n, plain)
-        _backward(sizes, operands, table, rows.entries, at, n, tile, part)
+        _backward(sizes, operands, table, rows.entries, at, n, tile, parts, slot)
 
 
 class Moments(NamedTuple):
@@ -177,7 +173,7 @@ class Rates(NamedTuple):
     beta2: float
 
 
-@compiled
+@inner
 def adamw(moments, step, rates):
     """One step of AdamW as PyTorch's, in place."""
     theta, grad, m, v = moments
@@ -193,44 +189,30 @@ def adamw(moments, step, rates):
 
 
 @compiled
-def _gradient(sizes, weights, gradient, operands, table, rows, tile, part, total, plain):
-    """The gradient by one thread, into `gradient`."""
-    fold(sizes, weights, operands, table, rows.names)
-    for k in range(PARTS):
-        differentiate(k, sizes, operands, table, rows, tile, part, plain)
-        collect(k, sizes, rows, part, total)
-    unfold(sizes, weights, gradient, operands, table, rows.names, total)
+def advance(n_steps, step, thread, n_threads, counter, sizes, weights, gradient, moments, rates, operands, table, rows,
+            tile, parts, total, plain):
+    """n_steps of one network by `n_threads` threads that meet twice a step; this is one of them.
 
-
-@compiled
-def advance(n_steps, step, sizes, weights, gradient, moments, rates, operands, table, rows, tile, part, total, plain):
-    """n_steps of one network by one thread; without any, its gradient alone."""
+    One thread needs one slot in `parts`, more need one for every part. The gradient of the last step stays; with
+    n_steps 0 it is computed without a step.
+    """
     before = flush()
-    if n_steps == 0:
-        _gradient(sizes, weights, gradient, operands, table, rows, tile, part, total, plain)
-    for k in range(n_steps):
-        _gradient(sizes, weights, gradient, operands, table, rows, tile, part, total, plain)
-        adamw(moments, step + k + 1, rates)
-    restore(before)
-
-
-@compiled
-def advance_together(n_steps, step, thread, n_threads, counter, sizes, weights, gradient, moments, rates, operands,
-                     table, rows, tile, parts, total, plain):
-    """n_steps of one network by `n_threads` threads that meet twice a step; this is one of them."""
-    before = flush()
-    for n in range(n_steps):
+    for n in range(max(n_steps, 1)):
         if thread == 0:
             fold(sizes, weights, operands, table, rows.names)
         meet(counter, n_threads)
         for k in range(thread, PARTS, n_threads):
-            differentiate(k, sizes, operands, table, rows, tile, parts[k], plain)
+            slot = k if n_threads > 1 else 0
+            _differentiate(k, slot, sizes, operands, table, rows, tile, parts, plain)
+            if n_threads == 1:
+                collect(k, slot, sizes, rows, parts, total)
         meet(counter, n_threads)
         if thread == 0:
-            for k in range(PARTS):
-                collect(k, sizes, rows, parts[k], total)
+            for k in range(PARTS if n_threads > 1 else 0):
+                collect(k, k, sizes, rows, parts, total)
             unfold(sizes, weights, gradient, operands, table, rows.names, total)
-            adamw(moments, step + n + 1, rates)
+            if n_steps:
+                adamw(moments, step + n + 1, rates)
     restore(before)
 
 
@@ -239,7 +221,7 @@ def evaluate(sizes, weights, operands, table, rows, tile, loss, right):
     """Exact loss of every row of the table, and whether its label's logit is above all others."""
     before = flush()
     fold(sizes, weights, operands, table, rows.names)
-    logits, stats = _logits(sizes, tile), tile.stats
+    logits, stats = tile.logits[: sizes.n_vocab], tile.stats
     for at in range(0, rows.entries.shape[1], tile.mixed.shape[1]):
         n = min(tile.mixed.shape[1], rows.entries.shape[1] - at)
         _forward(sizes, operands, table, rows.entries, at, n, tile)

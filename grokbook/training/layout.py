@@ -116,14 +116,14 @@ class Table(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Gradients that rows add into. A part of the rows has its own; they are added up, part after part, in another."""
+    """Gradients that rows add into, several of a kind. A part of the rows has its own; they are added to another."""
 
-    table: np.ndarray  # (entry · head, width)
-    wide_table: np.ndarray  # (entry, head · width), the same memory
-    base: np.ndarray  # (1, width)
-    scores: np.ndarray  # (entry, n_heads)
-    first: np.ndarray  # (d_mlp, v_pad or d_pad): of M where wide, else of W_out
-    second: np.ndarray  # (d, v_pad): of W_U where narrow
+    table: np.ndarray  # (slot, entry · head, width)
+    wide_table: np.ndarray  # (slot, entry, head · width), the same memory
+    base: np.ndarray  # (slot, 1, width)
+    scores: np.ndarray  # (slot, entry, n_heads)
+    first: np.ndarray  # (slot, d_mlp, v_pad or d_pad): of M where wide, else of W_out
+    second: np.ndarray  # (slot, d, v_pad): of W_U where narrow
 
 
 class Tile(NamedTuple):
@@ -132,7 +132,7 @@ class Tile(NamedTuple):
     a: np.ndarray  # (n_ctx · head, row)
     da: np.ndarray
     mixed: np.ndarray  # (width, row)
-    logits: np.ndarray  # (v_pad, row), narrow
+    logits: np.ndarray  # (v_pad, row); where wide, the last rows of `mixed`
     d_hidden: np.ndarray  # (d_mlp, row)
     turned: np.ndarray  # (row, v_pad or d_pad)
     stats: np.ndarray  # (4, row)
@@ -169,12 +169,12 @@ def table_of(s: Sizes, n_entries: int, dtype: type) -> Table:
     return Table(*(zeros(shape, dtype) for shape in before), rows, wide_rows, *(zeros(shape, dtype) for shape in after))
 
 
-def sums_of(s: Sizes, n_entries: int, dtype: type) -> Sums:
-    """Gradients of a part of the rows, or of all, at zero."""
-    table = zeros((n_entries * s.n_heads, s.width), dtype)
+def sums_of(s: Sizes, n_entries: int, n_slots: int, dtype: type) -> Sums:
+    """Gradients of a part of the rows, or of all, at zero, in each slot."""
+    table = zeros((n_slots, n_entries * s.n_heads, s.width), dtype)
     shapes = [(1, s.width), (n_entries, s.n_heads), (s.d_mlp, s.v_pad if s.wide else s.d_pad),
               (1, 1) if s.wide else (s.d, s.v_pad)]
-    return Sums(table, table.reshape(n_entries, -1), *(zeros(shape, dtype) for shape in shapes))
+    return Sums(table, table.reshape(n_slots, n_entries, -1), *(zeros((n_slots, *shape), dtype) for shape in shapes))
 
 
 def tile_of(s: Sizes, dtype: type) -> Tile:
@@ -182,9 +182,10 @@ def tile_of(s: Sizes, dtype: type) -> Tile:
     features = 2 * s.n_ctx * s.n_heads + s.width + (0 if s.wide else s.v_pad) + s.d_mlp + max(s.v_pad, s.d_pad) + 4
     least, most = TILE_ROWS
     n = spread(min(max(CACHE_BYTES // (features * np.dtype(dtype).itemsize), least), most), dtype)
-    shapes = [(s.n_ctx * s.n_heads, n), (s.n_ctx * s.n_heads, n), (s.width, n), (1 if s.wide else s.v_pad, n),
-              (s.d_mlp, n), (n, max(s.v_pad, s.d_pad)), (4, n), (LANES, STRIP)]
-    return Tile(*(zeros(shape, dtype) for shape in shapes))
+    mixed = zeros((s.width, n), dtype)
+    logits = mixed[s.m_pad :] if s.wide else zeros((s.v_pad, n), dtype)
+    shares, rest = [(s.n_ctx * s.n_heads, n)] * 2, [(s.d_mlp, n), (n, max(s.v_pad, s.d_pad)), (4, n), (LANES, STRIP)]
+    return Tile(*(zeros(shape, dtype) for shape in shares), mixed, logits, *(zeros(shape, dtype) for shape in rest))
 
 
 class Rows(NamedTuple):

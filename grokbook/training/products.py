@@ -17,9 +17,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-from grokbook.training.compiled import compiled
+from grokbook.training.compiled import inner
 from grokbook.training.subnormals import X86
-from grokbook.training.vectors import (FEATURES, accumulators, fma, fold, lanes_of, matrices, number, plus,
+from grokbook.training.vectors import (FEATURES, accumulators, any_layout, fma, fold, lanes_of, matrices, number, plus,
                                        transpose)
 
 VECTORS = 2 if X86 and not FEATURES.get("avx512f") else 4
@@ -67,13 +67,13 @@ _multiply_6, _multiply_4, _multiply_1 = (_multiply_block(outputs, VECTORS) for o
 _multiply_narrow, _multiply_narrow_1 = _multiply_block(BLOCK, 1), _multiply_block(1, 1)
 
 
-@compiled
+@inner
 def _multiply(W, X, C, n, add):
     for i in range(0, X.shape[0], DEPTH):
         _multiply_some(W[:, i:], X[i : i + DEPTH], C, n, add or i > 0)
 
 
-@compiled
+@inner
 def _multiply_some(W, X, C, n, add):
     outputs, lanes = W.shape[0], lanes_of(C)
     whole, wide = outputs - outputs % BLOCK, n - n % (VECTORS * lanes)
@@ -93,10 +93,10 @@ def _multiply_some(W, X, C, n, add):
             _multiply_narrow_1(W, X, C, o, r, add)
 
 
-@register_jitable
+@register_jitable(inline="always")  # compiled for every kind of array it would take seconds
 def multiply(W, X, C, n, add):
     """C[:, :n] = W @ X[:, :n], or += where `add`. n is a multiple of the lanes of a register."""
-    _multiply(W[:, :], X[:, :], C[:, :], n, add)  # sliced, all are of one Numba type, and compiled once
+    _multiply(any_layout(W), any_layout(X), any_layout(C), n, add)
 
 
 def _correlate_block(rows, columns):
@@ -132,13 +132,13 @@ def _correlate_block(rows, columns):
 _correlate_24, _correlate_14, _correlate_11 = (_correlate_block(*shape) for shape in ((2, 4), (1, 4), (1, 1)))
 
 
-@compiled
+@inner
 def _correlate(X, Y, G, n):
     for r in range(0, n, 2 * DEPTH):
         _correlate_some(X[:, r:], Y[:, r:], G, min(2 * DEPTH, n - r))
 
 
-@compiled
+@inner
 def _correlate_some(X, Y, G, n):
     pairs, fours = X.shape[0] - X.shape[0] % 2, Y.shape[0] - Y.shape[0] % 4
     for o in range(0, fours, 4):
@@ -151,10 +151,10 @@ def _correlate_some(X, Y, G, n):
             _correlate_11(X, Y, G, i, o, n)
 
 
-@register_jitable
+@register_jitable(inline="always")  # compiled for every kind of array it would take seconds
 def correlate(X, Y, G, n):
     """G += X[:, :n] @ Y[:, :n].T. n is a multiple of the lanes of a register."""
-    _correlate(X[:, :], Y[:, :], G[:, :], n)
+    _correlate(any_layout(X), any_layout(Y), any_layout(G), n)
 
 
 @intrinsic

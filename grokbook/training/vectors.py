@@ -5,9 +5,14 @@ The loops in which the CPU engine spends its time are therefore written as intri
 two-dimensional array, the functions below are what is done with the registers.
 """
 
+# pyright: reportCallIssue=false
+# (an intrinsic is called without its first parameter, the typing context)
+
 from llvmlite import binding, ir
+from numba import types
 from numba.core import cgutils
-from numba.extending import register_jitable
+from numba.core.imputils import impl_ret_borrowed
+from numba.extending import intrinsic, register_jitable
 
 FEATURES = binding.get_host_cpu_features()
 VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx2") else 16
@@ -133,3 +138,13 @@ def padded(n: int) -> int:
 def lanes_of(array):
     """Numbers of the array's type in a register."""
     return VECTOR_BYTES // array.itemsize
+
+
+@intrinsic
+def any_layout(typing, array):
+    """The array as one whose strides Numba does not know, so that a function is compiled once for all that it gets."""
+
+    def generate(context, builder, signature, arguments):
+        return impl_ret_borrowed(context, builder, signature.return_type, arguments[0])
+
+    return types.Array(array.dtype, array.ndim, "A")(array), generate
