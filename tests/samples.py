@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import grokbook
-from grokbook.config import ARCHITECTURES, LOSSES, TASKS, RunConfig
+from grokbook.config import ANCHORS, ARCHITECTURES, INITS, LOSSES, TASKS, RunConfig
 from grokbook.run import METRICS, Run, evaluation_steps
 
 ROOT = Path(grokbook.__file__).parents[1]
@@ -32,10 +32,17 @@ def configs(draw) -> RunConfig:
         d_h=n_heads * draw(st.integers(1, 64)),
         n_heads=n_heads,
         n_layers=draw(st.integers(1, 8)),
+        split_mlp=architecture == "transformer" and task == "add+random" and draw(st.booleans()),
         seed=draw(st.integers(0, 2**63 - 1)),
+        init=draw(st.sampled_from(INITS)),
         init_scale=draw(RATES),
         lr=draw(RATES),
+        beta2=draw(st.floats(0, 0.9999)),
         weight_decay=draw(RATES),
+        decay_towards=draw(st.sampled_from(ANCHORS)),
+        gradient_noise=draw(RATES),
+        update_noise=draw(RATES),
+        weight_noise=draw(RATES),
         n_warmup=draw(st.integers(0, 100)),
         loss=draw(st.sampled_from(LOSSES)),
         parent=draw(st.sampled_from(["", "0123456789abcdef@0", "0123456789abcdef@20000"])),

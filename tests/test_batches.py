@@ -75,12 +75,12 @@ def test_dropout_changes_training_and_never_the_evaluation():
 
 def test_dropout_leaves_out_its_share_and_keeps_the_mean():
     x = torch.ones(200, 1000, dtype=torch.float64)
-    key = models.mixed(torch.tensor(3))
-    y = models.dropped(x, key, 0.1)
+    key = models.splitmix64(torch.tensor(3))
+    y = models.dropout(x, key, 0.1)
     left_out = (y == 0).double()
     assert set(y.unique().tolist()) == {0.0, 1 / 0.9}
     assert left_out.mean().item() == pytest.approx(0.1, abs=5 * (0.09 / x.numel()) ** 0.5)  # five standard errors
-    others = [(models.dropped(x, key + i, 0.1) == 0).double() for i in (1, 2)]
+    others = [(models.dropout(x, key + i, 0.1) == 0).double() for i in (1, 2)]
     for other in (*others, left_out.roll(1, 0), left_out.roll(1, 1)):
         both = (left_out * other).mean().item()
         assert both == pytest.approx(0.01, abs=5 * (0.01 * 0.99 / x.numel()) ** 0.5)
@@ -88,13 +88,13 @@ def test_dropout_leaves_out_its_share_and_keeps_the_mean():
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=50, unique=True))
 def test_mixing_loses_nothing(values):
-    assert models.mixed(torch.tensor(values)).unique().numel() == len(values)
+    assert models.splitmix64(torch.tensor(values)).unique().numel() == len(values)
 
 
 def test_mixing_is_splitmix():
     """The first outputs of the published generator started at 0."""
     states = torch.tensor([0, models._signed(0x9E3779B97F4A7C15)])
-    assert [int(z) % 2**64 for z in models.mixed(states)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
+    assert [int(z) % 2**64 for z in models.splitmix64(states)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 8}, {"dropout": 0.1}, {"n_layers": 2}])

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from grokbook import models
-from grokbook.config import RunConfig
+from grokbook.config import IDENTITY, SHARED, RunConfig
 from grokbook.run import Run
 from grokbook.training.loop import Evaluation, Training
 
@@ -26,8 +26,11 @@ __all__ = ["ENGINES", "Evaluation", "Training", "able", "cohorts", "engine_named
 ENGINES = {"vmapped": "Vmapped", "fused": "Fused", "fused_cuda": "FusedCuda"}
 """Every engine, and the class that it is in the module of its name."""
 
-SHAPE = ("architecture", "task", "p", "d_h", "n_heads", "n_layers", "loss", "batch_size", "dropout")
-"""Fields that the members of a cohort share."""
+BOOK = RunConfig()
+
+FUSED = ("task", "p", "D_train", "D_random", "d_h", "n_heads", "seed", "init", "init_scale", "lr", "weight_decay",
+         "n_warmup", "loss", "parent")
+"""Fields that the fused engines know; of the others they know what the book's recipe says."""
 
 Weights = Mapping[str, np.ndarray]
 
@@ -36,7 +39,7 @@ def cohorts(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
     """The configs in groups that can train together, each in the order given."""
     groups: dict[tuple, list[RunConfig]] = {}
     for c in configs:
-        groups.setdefault(tuple(getattr(c, name) for name in SHAPE), []).append(c)
+        groups.setdefault(tuple(getattr(c, name) for name in SHARED), []).append(c)
     return list(groups.values())
 
 
@@ -48,7 +51,7 @@ def train(configs: Sequence[RunConfig], *, device: str = "auto", engine: str = "
     whose matrix products may sum in another order in a larger batch. Iterate over the result to train; see `Training`.
 
     Args:
-        configs: the runs; those fields named in `SHAPE` must agree (`cohorts` groups any list so that they do).
+        configs: the runs; those fields named in `SHARED` must agree (`cohorts` groups any list so that they do).
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, …
         engine: `auto`, or one of `ENGINES`.
         dtype: `float32`, or `float64` for checks.
@@ -93,7 +96,7 @@ def train_all(configs: Sequence[RunConfig], **options) -> list[Run]:
 def _check_cohort(configs: list[RunConfig]) -> None:
     if not configs:
         raise ValueError("there is nothing to train; give at least one RunConfig")
-    for name in SHAPE:
+    for name in SHARED:
         values = {getattr(c, name) for c in configs}
         if len(values) > 1:
             raise ValueError(f"a cohort has one {name}, not {sorted(values)}; train_all takes any mixture")
@@ -119,7 +122,7 @@ def able(config: RunConfig, device: torch.device, dtype: str = "float32") -> lis
     With TRITON_INTERPRET=1 in the environment, for tests, the CUDA kernels run on a CPU too, so slowly that only asking
     for them by name chooses them.
     """
-    if config.architecture != "transformer" or config.n_layers != 1 or config.batch_size or config.dropout:
+    if any(name not in FUSED and getattr(config, name) != getattr(BOOK, name) for name in IDENTITY):
         return ["vmapped"]
     if device.type == "cuda":
         return ["fused_cuda", "vmapped"] if _fits_kernels(config, dtype) else ["vmapped"]

@@ -1,9 +1,7 @@
 """The plain network, lifted to a cohort by `torch.func`: any architecture and batch, CPU or CUDA. The reference engine.
 
 All weights of a member are one vector, so the cohort is one matrix (member, n_params) and AdamW is a few operations on
-it, with learning rate and weight decay as values a member:
-
-    θ ← θ (1 − lr λ);   m ← β₁ m + (1 − β₁) g;   v ← β₂ v + (1 − β₂) g²;   θ ← θ − lr m̂ / (√v̂ + ε)
+it, with learning rate, weight decay and β₂ as values a member (`adamw`).
 
 On CUDA one step is captured as a graph and replayed, since launching its hundred small kernels takes longer than
 running them; the step number lives on the device for that. TF32 stays off unless PyTorch is told otherwise. A cohort
@@ -19,8 +17,9 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from grokbook import models, tasks
-from grokbook.config import BETAS, EPS, RunConfig
+from grokbook.config import RunConfig
 from grokbook.run import METRICS
+from grokbook.training.adamw import AdamW, noise, step_keys
 from grokbook.training.batches import Batches
 from grokbook.training.capture import captured
 from grokbook.training.loss import CROSS_ENTROPY, exact_cross_entropy
@@ -50,11 +49,9 @@ class Vmapped:
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self._network = models.build(self.config, dtype=self.dtype).to(self.device)
         self.theta = self._tensor(weights).clone()
-        self.m, self.v, self._gradients = (torch.zeros_like(self.theta) for _ in range(3))
+        self._gradients = torch.zeros_like(self.theta)
+        self._optimiser = AdamW(configs, self.theta)
         self._step_number = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.lr = self._tensor([[c.lr] for c in configs])
-        self.weight_decay = self._tensor([[c.weight_decay] for c in configs])
-        self.n_warmup = self._tensor([[max(c.n_warmup, 1)] for c in configs])
         self._seeds = torch.as_tensor([c.seed for c in configs], device=self.device)
         self._batches = [Batches(c) for c in configs] if self.config.batch_size else []
         tables, splits = [tasks.table(c) for c in configs], [tasks.split(c) for c in configs]
@@ -95,8 +92,9 @@ class Vmapped:
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only, in this order."""
         rows = torch.as_tensor(members, device=self.device)
-        for name in ("theta", "m", "v", "_gradients", "lr", "weight_decay", "n_warmup", "_seeds", "_labels", "_masks"):
+        for name in ("theta", "_gradients", "_seeds", "_labels", "_masks"):
             setattr(self, name, getattr(self, name)[rows])
+        self._optimiser.keep(rows)
         self._batches = [self._batches[member] for member in members] if self._batches else []
         self._prepare()
 
@@ -130,11 +128,12 @@ class Vmapped:
     def _step(self) -> None:
         self._step_number += 1
         self._differentiate()
-        self._adamw()
+        added = noise("update_noise", self.config, step_keys(self._seeds, self._step_number), self.theta)
+        self._optimiser.step(self.theta, self._gradients, self._step_number, noise=added)
 
     def _captured(self) -> torch.cuda.CUDAGraph:
         """One step as a CUDA graph. The warm-up that a capture needs takes steps, so the state is put back after."""
-        state = (self.theta, self.m, self.v, self._step_number)
+        state = (self.theta, self._optimiser.m, self._optimiser.v, self._step_number)
         before = [tensor.clone() for tensor in state]
         stream = torch.cuda.Stream(self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))
@@ -148,13 +147,16 @@ class Vmapped:
         return graph
 
     def _differentiate(self) -> None:
-        keys = self._seeds  # which nothing reads without dropout
-        if self.config.dropout:
-            keys = models.mixed(keys) + models.mixed(self._step_number.long())
+        keys = step_keys(self._seeds, self._step_number)
+        added = noise("weight_noise", self.config, keys, self.theta)
+        theta = self.theta if added is None else self.theta + added
         for group in self._groups:
             labels = self._labels[group].gather(1, self._rows[group])
-            self._gradients[group] = self._gradient(self.theta[group], self._tokens[self._rows[group]], labels,
+            self._gradients[group] = self._gradient(theta[group], self._tokens[self._rows[group]], labels,
                                                     self._share[group], keys[group])
+        added = noise("gradient_noise", self.config, keys, self.theta)
+        if added is not None:
+            self._gradients += added
 
     def _judgements(self, group: slice) -> tuple[Tensor, Tensor]:
         parts = [self._examine(self.theta[group], self._tokens[i : i + ROWS], self._labels[group, i : i + ROWS])
@@ -192,12 +194,3 @@ class Vmapped:
         own = logits.gather(-1, labels[..., None])
         is_label = torch.arange(logits.shape[-1], device=self.device) == labels[..., None]
         return exact_cross_entropy(logits, labels), (is_label | (logits < own)).all(-1)
-
-    def _adamw(self) -> None:
-        (beta1, beta2), t, g = BETAS, self._step_number, self._gradients
-        lr = self.lr * torch.clamp(t / self.n_warmup, max=1)
-        self.theta *= (1 - lr * self.weight_decay).to(self.dtype)
-        self.m.lerp_(g, 1 - beta1)
-        self.v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-        root = torch.sqrt(1 - beta2**t).to(self.dtype)
-        self.theta -= (lr / (1 - beta1**t)).to(self.dtype) * self.m / (self.v.sqrt() / root + EPS)
