@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,19 @@ def configs(draw) -> RunConfig:
         n_steps=draw(st.integers(0, 10**6)),
         stop_early=draw(st.booleans()),
     )
+
+
+def train_all(configs: Sequence[RunConfig], **options) -> list[Run]:
+    """Train configs of any shapes, cohort by cohort, and return the runs in the order given. Options as for `train`."""
+    from grokbook import training  # which imports PyTorch
+
+    runs: dict[RunConfig, Run] = {}
+    for cohort in training.cohorts(configs):
+        under_way = training.train(cohort, **options)
+        for _ in under_way:
+            pass
+        runs |= {run.config: run for run in under_way.runs()}
+    return [runs[c] for c in configs]
 
 
 def fake_run(config: RunConfig, last_step: int | None = None, **more) -> Run:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import train_all
 from torch.nn import functional as F
 
-import grokbook as gb
 from grokbook import models, tasks
 from grokbook.config import RunConfig
 from grokbook.run import METRICS
@@ -111,9 +111,9 @@ def test_deep_and_other_networks_train_as_in_the_usual_loop(config, architecture
 def test_other_networks_train_in_a_cohort_as_they_do_alone(architecture):
     configs = [SMALL.replace(architecture=architecture, n_layers=2, D_train=D, seed=seed)
                for D, seed in ((60, 0), (20, 1))]
-    together = gb.training.train_all(configs, dtype="float64")
+    together = train_all(configs, dtype="float64")
     for config, run in zip(configs, together, strict=True):
-        alone = gb.training.train_all([config], dtype="float64")[0]
+        alone = train_all([config], dtype="float64")[0]
         assert run.provenance["engine"] == "vmapped"
         for name in ("step", *METRICS):
             np.testing.assert_allclose(run.curves[name], alone.curves[name], rtol=1e-6, err_msg=name)
@@ -162,9 +162,9 @@ def test_metrics_are_those_of_the_plain_network(engine, config):
 def test_a_member_of_a_cohort_trains_as_it_does_alone(engine):
     configs = [SMALL.replace(D_train=D, seed=seed, lr=lr, weight_decay=decay, n_steps=n)
                for D, seed, lr, decay, n in ((60, 0, 1e-3, 1.0, 30), (20, 1, 1e-2, 0.1, 60), (100, 2, 3e-3, 0.0, 45))]
-    together = gb.training.train_all(configs, engine=engine, dtype="float64")
+    together = train_all(configs, engine=engine, dtype="float64")
     for config, run in zip(configs, together, strict=True):
-        alone = gb.training.train_all([config], engine=engine, dtype="float64")[0]
+        alone = train_all([config], engine=engine, dtype="float64")[0]
         for name in ("step", *METRICS):
             np.testing.assert_allclose(run.curves[name], alone.curves[name], rtol=1e-6, err_msg=name)
 

@@ -10,15 +10,13 @@ those of Power et al. 2022 (A.1.2), whose list of interventions Fig 4 of "Toward
 Grokking Phenomenon" repeats.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import Tensor
 from torch.func import vmap
 
 from grokbook.config import BETAS, EPS, RunConfig
 from grokbook.models import gaussian, splitmix64
+from grokbook.training.cohort import Cohort
 
 NOISES = ("gradient_noise", "update_noise", "weight_noise")
 """Fields of `RunConfig`, in the order that tells their random numbers apart."""
@@ -27,11 +25,10 @@ NOISES = ("gradient_noise", "update_noise", "weight_noise")
 class AdamW:
     """The optimiser's state of a cohort: `m` and `v`, (member, n_params), and its rates, (member, 1) float64."""
 
-    def __init__(self, configs: Sequence[RunConfig], theta: Tensor):
+    def __init__(self, cohort: Cohort, theta: Tensor):
         self.m, self.v = torch.zeros_like(theta), torch.zeros_like(theta)
-        self.anchor = theta.clone() if configs[0].decay_towards == "init" else None
-        rates = np.array([[c.lr, c.weight_decay, max(c.n_warmup, 1), c.beta2] for c in configs], np.float64)
-        self.rates = torch.as_tensor(rates, device=theta.device)
+        self.anchor = theta.clone() if cohort.config.decay_towards == "init" else None
+        self.rates = torch.as_tensor(cohort.rates, device=theta.device)
 
     def step(self, theta: Tensor, gradient: Tensor, t: Tensor, members: slice = slice(None),
              noise: Tensor | None = None) -> None:

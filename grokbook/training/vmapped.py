@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from grokbook import models, tasks
+from grokbook import models
 from grokbook.config import RunConfig
-from grokbook.run import METRICS
 from grokbook.training.adamw import AdamW, noise, step_keys
 from grokbook.training.batches import Batches
 from grokbook.training.capture import captured
+from grokbook.training.cohort import Cohort, padded
 from grokbook.training.loss import CROSS_ENTROPY, exact_cross_entropy
 from grokbook.training.memory import free_bytes
 
@@ -43,22 +43,24 @@ class Vmapped:
 
     name = "vmapped"
 
+    @classmethod
+    def cannot(cls, config: RunConfig, device: torch.device, dtype: str) -> str:
+        """It can train every config."""
+        return ""
+
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: torch.device | str = "cpu",
                  dtype: str = "float32"):
-        self.config = configs[0]
+        self._cohort, self.config = Cohort(configs), configs[0]
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self._network = models.build(self.config, dtype=self.dtype).to(self.device)
         self.theta = self._tensor(weights).clone()
         self._gradients = torch.zeros_like(self.theta)
-        self._optimiser = AdamW(configs, self.theta)
+        self._optimiser = AdamW(self._cohort, self.theta)
         self._step_number = torch.zeros((), dtype=torch.float64, device=self.device)
         self._seeds = torch.as_tensor([c.seed for c in configs], device=self.device)
         self._batches = [Batches(c) for c in configs] if self.config.batch_size else []
-        tables, splits = [tasks.table(c) for c in configs], [tasks.split(c) for c in configs]
-        self._tokens = torch.as_tensor(tables[0].tokens, device=self.device)
-        self._labels = torch.as_tensor(np.stack([t.labels for t in tables]), device=self.device)
-        self._masks = torch.as_tensor(np.stack([[s.train, s.val, s.twin_free_val] for s in splits]),
-                                      device=self.device)
+        self._tokens = torch.as_tensor(self._cohort.tokens, device=self.device)
+        self._labels = torch.as_tensor(self._cohort.labels, device=self.device)
         self._gradient = vmap(grad(self._loss))
         self._examine = vmap(self._judge, in_dims=(0, None, 0))
         self._prepare()
@@ -79,11 +81,8 @@ class Vmapped:
         """The six metrics now, each (member,) float64."""
         with torch.no_grad():
             loss, right = (torch.cat(parts) for parts in zip(*map(self._judgements, self._groups), strict=True))
-            n = self._masks.sum(2)
-            losses = (self._masks * loss[:, None]).sum(2, dtype=torch.float64) / n
-            accs = (self._masks & right[:, None]).sum(2) / n.double()
-            values = (losses[:, 0], accs[:, 0], losses[:, 1], accs[:, 1], accs[:, 2], self.theta.norm(dim=1))
-        return {name: value.double().cpu().numpy() for name, value in zip(METRICS, values, strict=True)}
+        norm = self.theta.double().norm(dim=1)
+        return self._cohort.metrics(loss.cpu().numpy(), right.cpu().numpy(), norm.cpu().numpy())
 
     def weights(self, member: int) -> np.ndarray:
         """The flat weights of one member, (n_params,)."""
@@ -92,9 +91,10 @@ class Vmapped:
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only, in this order."""
         rows = torch.as_tensor(members, device=self.device)
-        for name in ("theta", "_gradients", "_seeds", "_labels", "_masks"):
+        for name in ("theta", "_gradients", "_seeds", "_labels"):
             setattr(self, name, getattr(self, name)[rows])
         self._optimiser.keep(rows)
+        self._cohort.keep(members)
         self._batches = [self._batches[member] for member in members] if self._batches else []
         self._prepare()
 
@@ -172,11 +172,11 @@ class Vmapped:
             shape = (len(self.theta), self.config.batch_size)
             return (torch.zeros(shape, dtype=torch.int64, device=self.device),
                     torch.full(shape, 1 / shape[1], dtype=self.dtype, device=self.device))
-        train = self._masks[:, 0]
-        n = train.sum(1)
-        rows = torch.argsort(~train, dim=1, stable=True)[:, : int(n.max())]
-        share = torch.arange(rows.shape[1], device=self.device) < n[:, None]
-        return rows, share.to(self.dtype) / n[:, None]
+        rows = self._cohort.train_rows
+        n = torch.as_tensor([len(r) for r in rows], device=self.device)
+        padded_rows = torch.as_tensor(padded(rows), device=self.device)
+        inside = torch.arange(padded_rows.shape[1], device=self.device) < n[:, None]
+        return padded_rows, inside.to(self.dtype) / n[:, None]
 
     def _logits(self, theta: Tensor, tokens: Tensor, key: Tensor | None = None) -> Tensor:
         shapes = models.weight_shapes(self.config)
