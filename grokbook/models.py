@@ -137,11 +137,16 @@ class LSTMLayer(nn.Module):
         h = c = torch.zeros_like(x[:, 0])
         outputs = []
         for position in range(x.shape[1]):
-            i, f, g, o = (x[:, position] @ self.W_x + h @ self.W_h).chunk(4, dim=-1)
-            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            h = o.sigmoid() * c.tanh()
+            h, c = lstm_cell(x[:, position] @ self.W_x + h @ self.W_h, c)
             outputs.append(h)
         return torch.stack(outputs, dim=1)
+
+
+def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """The output h and the next cell c, each (batch, d_h), from the gates' sums (batch, 4 d_h) and the cell before."""
+    i, f, g, o = gates.chunk(4, dim=-1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
 
 
 class ReLULayer(nn.Module):

@@ -13,9 +13,8 @@ import grokbook as gb
 from grokbook import models, tasks
 from grokbook.config import RunConfig
 from grokbook.run import METRICS
-from grokbook.training import able
+from grokbook.training import able, engine_named
 from grokbook.training.batches import Batches
-from grokbook.training.vmapped import Vmapped
 
 DAVIES = RunConfig(task="divide", p=7, D_train=21, d_h=6, n_heads=1, n_layers=2, batch_size=8, dropout=0.2,
                    weight_decay=1e-5, n_steps=30)
@@ -39,7 +38,8 @@ def test_epochs_and_seeds_have_orders_of_their_own():
     assert (next(batches) != next(batches)).any()
 
 
-def test_steps_on_batches_are_those_of_the_usual_loop():
+@pytest.mark.parametrize("engine", ["autograd", "vmapped"])
+def test_steps_on_batches_are_those_of_the_usual_loop(engine):
     config = DAVIES.replace(dropout=0.0)
     network = models.build(config, dtype=torch.float64)
     table, batches = tasks.table(config), Batches(config)
@@ -51,22 +51,34 @@ def test_steps_on_batches_are_those_of_the_usual_loop():
         F.cross_entropy(network(torch.tensor(table.tokens[rows])), torch.tensor(table.labels[rows])).backward()
         optimiser.step()
         warmup.step()
-    trainer = Vmapped([config], start([config]), dtype="float64")
+    trainer = engine_named(engine)([config], start([config]), dtype="float64")
     trainer.advance(50)
     np.testing.assert_allclose(trainer.weights(0), flat(network, config), rtol=1e-6, atol=1e-9)
 
 
-def test_a_member_trains_as_it_does_alone():
+@pytest.mark.parametrize("engine", ["autograd", "vmapped"])
+def test_a_member_trains_as_it_does_alone(engine):
     configs = [DAVIES.replace(D_train=D, seed=seed, n_steps=n) for D, seed, n in ((21, 0, 30), (40, 1, 12), (9, 2, 30))]
-    together = train_all(configs, dtype="float64")
+    together = train_all(configs, dtype="float64", engine=engine)
     for config, run in zip(configs, together, strict=True):
-        (alone,) = train_all([config], dtype="float64")
+        (alone,) = train_all([config], dtype="float64", engine=engine)
         for name in ("step", *METRICS):
             np.testing.assert_allclose(run.curves[name], alone.curves[name], rtol=1e-6, err_msg=name)
 
 
-def test_dropout_changes_training_and_never_the_evaluation():
-    trainers = [Vmapped([config], start([config]), dtype="float64") for config in (DAVIES, DAVIES.replace(dropout=0.0))]
+def test_both_engines_drop_the_same_entries():
+    configs = [DAVIES, DAVIES.replace(seed=1, D_train=30)]
+    trainers = [engine_named(name)(configs, start(configs), dtype="float64") for name in ("autograd", "vmapped")]
+    for trainer in trainers:
+        trainer.advance(10)
+    for k in range(2):
+        np.testing.assert_allclose(trainers[0].weights(k), trainers[1].weights(k), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["autograd", "vmapped"])
+def test_dropout_changes_training_and_never_the_evaluation(engine):
+    trainers = [engine_named(engine)([config], start([config]), dtype="float64")
+                for config in (DAVIES, DAVIES.replace(dropout=0.0))]
     before = [trainer.evaluate() for trainer in trainers]
     assert before[0] == before[1]
     for trainer in trainers:
@@ -100,8 +112,8 @@ def test_mixing_is_splitmix():
 
 @pytest.mark.parametrize("change", [{"batch_size": 8}, {"dropout": 0.1}, {"n_layers": 2}])
 def test_only_the_reference_engine_does_them(change):
-    assert able(RunConfig(**change), torch.device("cpu")) == ["vmapped"]
-    with pytest.raises(ValueError, match="engine='fused' cannot train .*=.*; valid here: vmapped"):
+    assert able(RunConfig(**change), torch.device("cpu")) == ["autograd", "vmapped"]
+    with pytest.raises(ValueError, match="engine='fused' cannot train .*=.*; valid here: autograd, vmapped"):
         gb.training.train([RunConfig(**change)], engine="fused")
 
 

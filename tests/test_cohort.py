@@ -66,8 +66,8 @@ def test_one_member_decides_for_all_which_engine_trains(monkeypatch):
     monkeypatch.setattr(kind, "cannot", lambda config, device, dtype: f"lr={config.lr}" * (config.lr == 0.1),
                         raising=False)
     assert gb.train([SMALL]).provenance["engine"] == "fused"
-    assert gb.train(CONFIGS).provenance["engine"] == "vmapped"
-    with pytest.raises(ValueError, match="^engine='fused' cannot train lr=0.1; valid here: vmapped$"):
+    assert gb.train(CONFIGS).provenance["engine"] == "autograd"
+    with pytest.raises(ValueError, match="^engine='fused' cannot train lr=0.1; valid here: autograd, vmapped$"):
         gb.train(CONFIGS, engine="fused")
 
 

@@ -14,11 +14,11 @@ from grokbook.training import adamw, engine_named
 
 SMALL = RunConfig(p=7, d_h=8, D_train=30, n_warmup=3, lr=1e-2)
 TWO_TASKS = RunConfig(task="add+random", p=7, d_h=8, D_train=30, D_random=20, split_mlp=True)
-REFERENCE = "vmapped"
 
 
-def engine(configs: list[RunConfig], dtype: str = "float64"):
-    return engine_named(REFERENCE)(configs, start(configs), "cpu", dtype)
+@pytest.fixture(params=["autograd", "vmapped"])
+def engine(request):
+    return lambda configs: engine_named(request.param)(configs, start(configs), "cpu", "float64")
 
 
 def by_formula(config: RunConfig, n_steps: int) -> np.ndarray:
@@ -51,7 +51,7 @@ def by_formula(config: RunConfig, n_steps: int) -> np.ndarray:
     {"beta2": 0.999}, {"beta2": 0.9}, {"decay_towards": "init"}, {"gradient_noise": 0.01}, {"update_noise": 1.0},
     {"weight_noise": 0.05},
     {"decay_towards": "init", "gradient_noise": 0.01, "update_noise": 0.5, "weight_noise": 0.01, "beta2": 0.9}])
-def test_steps_are_those_of_the_formula(change):
+def test_steps_are_those_of_the_formula(change, engine):
     config = SMALL.replace(**change)
     trainer = engine([config])
     trainer.advance(12)
@@ -60,7 +60,7 @@ def test_steps_are_those_of_the_formula(change):
     assert relative(by_formula(SMALL, 12), expected) > 1e-3, "an option that changes nothing shows nothing"
 
 
-def test_members_of_their_own_beta2_train_as_they_do_alone():
+def test_members_of_their_own_beta2_train_as_they_do_alone(engine):
     configs = [SMALL.replace(beta2=beta2, seed=seed) for beta2, seed in ((0.98, 0), (0.999, 1), (0.9, 2))]
     together = engine(configs)
     together.advance(10)
@@ -69,7 +69,7 @@ def test_members_of_their_own_beta2_train_as_they_do_alone():
 
 
 @pytest.mark.parametrize("kind", adamw.NOISES)
-def test_noise_is_the_same_alone_in_a_cohort_and_after_a_pause(kind):
+def test_noise_is_the_same_alone_in_a_cohort_and_after_a_pause(kind, engine):
     configs = [SMALL.replace(seed=seed, D_train=D, **{kind: 0.05}) for seed, D in ((0, 30), (1, 12), (2, 40))]
     together = engine(configs)
     together.advance(4)
@@ -130,7 +130,7 @@ def test_each_task_has_its_half_of_the_neurons(n_layers, op, own):
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
 @pytest.mark.parametrize("split_mlp", [False, True])
-def test_two_tasks_train_in_deep_networks_as_the_formula_says(n_layers, split_mlp):
+def test_two_tasks_train_in_deep_networks_as_the_formula_says(n_layers, split_mlp, engine):
     config = TWO_TASKS.replace(n_layers=n_layers, split_mlp=split_mlp)
     trainer = engine([config])
     trainer.advance(10)
@@ -141,6 +141,6 @@ def test_two_tasks_train_in_deep_networks_as_the_formula_says(n_layers, split_ml
 @pytest.mark.parametrize("change", [{"n_layers": 2}, {"batch_size": 8}, {"dropout": 0.1}, {"decay_towards": "init"},
                                     {"gradient_noise": 0.1}, {"update_noise": 0.1}, {"weight_noise": 0.1}])
 def test_an_engine_that_does_not_know_an_option_says_so_in_one_sentence(change):
-    with pytest.raises(ValueError, match="^engine='fused' cannot train .*; valid here: vmapped$"):
+    with pytest.raises(ValueError, match="^engine='fused' cannot train .*; valid here: autograd, vmapped$"):
         gb.train([SMALL.replace(**change)], engine="fused")
-    assert gb.train([SMALL.replace(**change)]).provenance["engine"] == REFERENCE
+    assert gb.train([SMALL.replace(**change)]).provenance["engine"] == "autograd"

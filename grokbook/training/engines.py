@@ -2,7 +2,8 @@
 
     fused_cuda   the one-layer transformer as Triton kernels over (network, tile of rows): CUDA
     fused        the one-layer transformer, full batch, in one compiled pass, one network a thread: CPU
-    vmapped      any architecture and option in plain PyTorch, CPU or CUDA; the reference
+    autograd     any architecture and option in PyTorch over distinct prefixes, one network a thread: CPU
+    vmapped      the same with the networks of a cohort stacked: CUDA, and a CPU for tests
 """
 
 import importlib
@@ -15,7 +16,7 @@ import torch
 
 from grokbook.config import IDENTITY, RunConfig
 
-ENGINES = {"fused_cuda": "FusedCuda", "fused": "Fused", "vmapped": "Vmapped"}
+ENGINES = {"fused_cuda": "FusedCuda", "fused": "Fused", "autograd": "Autograd", "vmapped": "Vmapped"}
 """Every engine, the fastest first, and the class that it is in the module of its name.
 
 `cannot(config, device, dtype)` of such a class says in a few words what of a config it cannot train there, as they
@@ -25,7 +26,7 @@ follow on "cannot train", and nothing ("") if it can. What it does is said by `l
 NEEDS = {"fused": "numba", "fused_cuda": "triton"}
 """Packages without which an engine's module cannot be imported."""
 
-DEVICES = {"fused": "cpu", "fused_cuda": "cuda"}
+DEVICES = {"fused": "cpu", "fused_cuda": "cuda", "autograd": "cpu"}
 """The kind of device that an engine is for, where it is for one only."""
 
 ONE_LAYER = frozenset({"task", "p", "D_train", "D_random", "d_h", "n_heads", "seed", "init", "init_scale", "lr",

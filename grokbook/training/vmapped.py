@@ -1,4 +1,6 @@
-"""The plain network, lifted to a cohort by `torch.func`: any architecture and batch, CPU or CUDA. The reference engine.
+"""A cohort as one stack, lifted by `torch.func`: any architecture and option, for CUDA; on a CPU for tests.
+
+Members go forward and back together, over distinct prefixes (`prefixes`), with dropout as the plain network does.
 
 All weights of a member are one vector, so the cohort is one matrix (member, n_params) and AdamW is a few operations on
 it, with learning rate, weight decay and β₂ as values a member (`adamw`).
@@ -8,8 +10,8 @@ running them; the step number lives on the device for that. TF32 stays off unles
 whose activations would not fit into memory goes through in groups of members.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +24,10 @@ from grokbook.training.adamw import AdamW, noise, step_keys
 from grokbook.training.batches import Batches
 from grokbook.training.capture import captured
 from grokbook.training.cohort import Cohort, padded
-from grokbook.training.loss import CROSS_ENTROPY, exact_cross_entropy
+from grokbook.training.loss import CROSS_ENTROPY, judge
 from grokbook.training.memory import free_bytes
+from grokbook.training.prefixes import PASSES, named
+from grokbook.training.threads import flushed_threads
 
 ROWS = 4096
 """Table rows evaluated at a time, to bound memory."""
@@ -61,12 +65,17 @@ class Vmapped:
         self._batches = [Batches(c) for c in configs] if self.config.batch_size else []
         self._tokens = torch.as_tensor(self._cohort.tokens, device=self.device)
         self._labels = torch.as_tensor(self._cohort.labels, device=self.device)
+        self._passes = PASSES[self.config.architecture](self.config, self._cohort.tokens, self.device)
         self._gradient = vmap(grad(self._loss))
         self._examine = vmap(self._judge, in_dims=(0, None, 0))
+        self._pool = flushed_threads(1, torch.get_num_threads()) if self.device.type == "cpu" else None
         self._prepare()
 
     def advance(self, n_steps: int) -> None:
         """Take that many steps of AdamW; returns when the device has taken them."""
+        self._run(self._advance, n_steps)
+
+    def _advance(self, n_steps: int) -> None:
         step = self._step
         if self.device.type == "cuda":
             self._graph = self._graph or self._captured()
@@ -79,8 +88,8 @@ class Vmapped:
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """The six metrics now, each (member,) float64."""
-        with torch.no_grad():
-            loss, right = (torch.cat(parts) for parts in zip(*map(self._judgements, self._groups), strict=True))
+        judged = self._run(lambda: [self._judgements(group) for group in self._groups])
+        loss, right = (torch.cat(parts) for parts in zip(*judged, strict=True))
         norm = self.theta.double().norm(dim=1)
         return self._cohort.metrics(loss.cpu().numpy(), right.cpu().numpy(), norm.cpu().numpy())
 
@@ -100,8 +109,12 @@ class Vmapped:
 
     def gradient(self) -> np.ndarray:
         """The gradient of the loss on the training rows, or on the last batch, at these weights, (member, n_params)."""
-        self._differentiate()
+        self._run(self._differentiate)
         return self._gradients.cpu().numpy()
+
+    def _run(self, function: Callable, *arguments) -> Any:
+        """The function's result; on a CPU from a thread that flushes subnormal numbers."""
+        return self._pool.submit(function, *arguments).result() if self._pool else function(*arguments)
 
     def _prepare(self) -> None:
         """What follows from the members that are left."""
@@ -152,15 +165,16 @@ class Vmapped:
         theta = self.theta if added is None else self.theta + added
         for group in self._groups:
             labels = self._labels[group].gather(1, self._rows[group])
-            self._gradients[group] = self._gradient(theta[group], self._tokens[self._rows[group]], labels,
-                                                    self._share[group], keys[group])
+            self._gradients[group] = self._gradient(theta[group], self._rows[group], labels, self._share[group],
+                                                    keys[group])
         added = noise("gradient_noise", self.config, keys, self.theta)
         if added is not None:
             self._gradients += added
 
+    @torch.no_grad()
     def _judgements(self, group: slice) -> tuple[Tensor, Tensor]:
-        parts = [self._examine(self.theta[group], self._tokens[i : i + ROWS], self._labels[group, i : i + ROWS])
-                 for i in range(0, len(self._tokens), ROWS)]
+        parts = [self._examine(self.theta[group], rows, self._labels[group][:, rows])
+                 for rows in torch.arange(len(self._tokens), device=self.device).split(ROWS)]
         return torch.cat([loss for loss, _ in parts], 1), torch.cat([right for _, right in parts], 1)
 
     def _tensor(self, values) -> Tensor:
@@ -178,19 +192,14 @@ class Vmapped:
         inside = torch.arange(padded_rows.shape[1], device=self.device) < n[:, None]
         return padded_rows, inside.to(self.dtype) / n[:, None]
 
-    def _logits(self, theta: Tensor, tokens: Tensor, key: Tensor | None = None) -> Tensor:
-        shapes = models.weight_shapes(self.config)
-        parts = theta.split([math.prod(shape) for shape in shapes.values()])
-        named = {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
-        return functional_call(self._network, named, (tokens, key))
-
-    def _loss(self, theta: Tensor, tokens: Tensor, labels: Tensor, share: Tensor, key: Tensor) -> Tensor:
-        logits = self._logits(theta, tokens, key if self.config.dropout else None)
+    def _loss(self, theta: Tensor, rows: Tensor, labels: Tensor, share: Tensor, key: Tensor) -> Tensor:
+        w = named(theta, self.config)
+        if self.config.dropout:  # which drops other entries of every example: nothing is shared
+            logits = functional_call(self._network, w, (self._tokens[rows], key))
+        else:
+            logits = self._passes.logits(w, self._passes.tables(w), self._passes.rows.at(rows))
         return (share * CROSS_ENTROPY[self.config.loss](logits, labels)).sum()
 
-    def _judge(self, theta: Tensor, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss of each row, by the exact form whatever trains, and whether its label's logit is above all others."""
-        logits = self._logits(theta, tokens)
-        own = logits.gather(-1, labels[..., None])
-        is_label = torch.arange(logits.shape[-1], device=self.device) == labels[..., None]
-        return exact_cross_entropy(logits, labels), (is_label | (logits < own)).all(-1)
+    def _judge(self, theta: Tensor, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        w = named(theta, self.config)
+        return judge(self._passes.logits(w, self._passes.tables(w), self._passes.rows.at(rows)), labels)
