@@ -98,8 +98,8 @@ def test_gradients_and_a_hundred_steps_are_those_of_the_usual_loop(engine, confi
 
 @pytest.mark.parametrize("engine", ["autograd", "vmapped"])
 @settings(max_examples=15, deadline=None)
-@given(config=shapes(scales=(0.5, 1.0)), architecture=st.sampled_from(["transformer", "lstm", "mlp"]), n_layers=st.integers(1, 3),
-       split_mlp=st.booleans())
+@given(config=shapes(scales=(0.5, 1.0)), architecture=st.sampled_from(["transformer", "lstm", "mlp"]),
+       n_layers=st.integers(1, 3), split_mlp=st.booleans())
 def test_deep_and_other_networks_train_as_in_the_usual_loop(engine, config, architecture, n_layers, split_mlp):
     n_heads = config.n_heads if architecture == "transformer" else 4
     config = config.replace(architecture=architecture, n_layers=n_layers, n_heads=n_heads)

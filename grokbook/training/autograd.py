@@ -217,7 +217,7 @@ class _Part:
         for _, rows, labels in self.chunks:
             self._backward(self.passes.logits(self.w, held, rows), labels)
         used = [(table, leaf.grad) for table, leaf in zip(tables, held, strict=True) if leaf.grad is not None]
-        torch.autograd.backward(*map(list, zip(*used, strict=True)))
+        torch.autograd.backward([table for table, _ in used], [grad for _, grad in used])
 
     def _backward(self, logits: Tensor, labels: Tensor) -> None:
         logits.backward(loss_gradient(logits, labels, self.config.loss) / self.n_rows)
