@@ -7,11 +7,12 @@ import pytest
 
 from grokbook import models, tasks
 from grokbook.config import RunConfig
-from grokbook.training import fused_pass
-from grokbook.training.fused import Member
+from grokbook.training import fused, layout
+from grokbook.training.cohort import Cohort
+from grokbook.training.layout import PARTS
 
-CONFIGS = [RunConfig(p=13, d_h=12, D_train=100, seed=1),
-           RunConfig(p=7, d_h=10, n_heads=2, task="add+random", D_train=30, D_random=20)]
+ONE_TASK = RunConfig(p=13, d_h=12, D_train=100, seed=1)
+TWO_TASKS = RunConfig(p=7, d_h=10, n_heads=2, task="add+random", D_train=30, D_random=20)
 
 
 class Plain:
@@ -24,89 +25,131 @@ class Plain:
         self.tokens, self.labels = table.tokens[train], table.labels[train]
         self.x = layer["W_E"][self.tokens] + layer["W_pos"]
         q, k, v = (np.einsum("rid,hde->rhie", self.x, layer[name]) for name in ("W_Q", "W_K", "W_V"))
-        scores = np.einsum("rhe,rhie->rhi", q[:, :, -1], k) / math.sqrt(config.d_head)
-        self.scores, self.v = scores, v
-        self.a = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
-        self.z = np.einsum("rhi,rhie->rhe", self.a, v).reshape(len(self.labels), -1)
-        self.mid = self.x[:, -1] + self.z @ layer["W_O"].reshape(config.d_h, config.d_h)
+        self.scores = np.einsum("rhe,rhie->rhi", q[:, :, -1], k) / math.sqrt(config.d_head)
+        self.a = np.exp(self.scores) / np.exp(self.scores).sum(-1, keepdims=True)
+        self.residual = np.einsum("rhie,hed->rhid", v, layer["W_O"])  # what an entry adds, by head
+        self.mid = self.x[:, -1] + np.einsum("rhi,rhid->rd", self.a, self.residual)
         self.hidden = np.maximum(self.mid @ layer["W_in"], 0)
         self.out = self.mid + self.hidden @ layer["W_out"]
         self.logits = self.out @ layer["W_U"]
         self.probabilities = np.exp(self.logits) / np.exp(self.logits).sum(1, keepdims=True)
 
 
-@pytest.fixture(params=CONFIGS, ids=["one task", "two tasks"])
-def both(request):
-    """The plain quantities, and a member after `tabulate` with a tile large enough for all rows."""
+class Ours:
+    """One network of the engine, with its room, as `advance` leaves them: tables filled, the last tile forward."""
+
+    def __init__(self, config: RunConfig, theta: np.ndarray):
+        cohort = Cohort([config])
+        names, entries = layout.entries_of(cohort.tokens, config.d_vocab)
+        train = cohort.masks[0, 0]
+        self.config, self.train_entries, self.names = config, entries[:, train], names
+        self.member = fused.Member(config, theta, names, entries, cohort.labels[0], train, np.float64)
+        self.room = fused._room(config, names.shape[1], 1, np.float64)
+
+    def gradient(self) -> np.ndarray:
+        self.member.advance(0, self.room)
+        return self.member.moments.grad.copy()
+
+    def losses(self) -> np.ndarray:
+        return self.member.evaluate(self.room)[0]
+
+
+@pytest.fixture(params=["narrow", "wide"])
+def shape(request, monkeypatch):
+    """Both ways through the layer, whatever these small networks would choose."""
+    sizes_of = layout.sizes_of
+    monkeypatch.setattr(fused, "sizes_of", lambda config: sizes_of(config, request.param == "wide"))
+    return request.param
+
+
+@pytest.fixture(params=[ONE_TASK, TWO_TASKS], ids=["one task", "two tasks"])
+def both(request, shape):
     plain = Plain(request.param)
-    member = Member(request.param, models.flatten(plain.w, request.param), np.float64)
-    member.tabulate()
-    return plain, member, np.zeros((member.n_features, member.train_rows.shape[1]))
+    ours = Ours(request.param, models.flatten(plain.w, request.param))
+    ours.gradient()
+    return plain, ours
 
 
-def forward(member, work):
-    x, _, table = member.shared
-    n, last = member.train_rows.shape[1], member.entries.shape[1] - 1
-    fused_pass._forward(member.theta, member.sizes, member.train_rows, 0, n, x, table, last, work)
-    return fused_pass._workspace(work, member.sizes)
+def test_1_an_entry_is_the_sum_of_two_rows_of_X_and_there_are_few(both):
+    plain, ours = both
+    p, config = plain.config.p, plain.config
+    X = ours.member.weights.X
+    entries = ours.train_entries  # (position, row)
+    x = X[ours.names[0][entries]] + X[ours.names[1][entries]]
+    np.testing.assert_allclose(x, plain.x[:, :-1].transpose(1, 0, 2), rtol=1e-12)
+    assert ours.names.shape[1] == (2 * p if config.n_ctx == 3 else 2 * p + 2)
 
 
-def test_1_the_table_holds_every_rows_values_and_scores(both):
-    plain, member, _ = both
-    x, _, table = member.shared
-    n, d = len(plain.labels), plain.config.d_h
-    fetched = table[member.train_rows[:, :n]]  # (position, row, value and score)
-    np.testing.assert_allclose(x.T[member.train_rows[:, :n]], plain.x.transpose(1, 0, 2), rtol=1e-12)
-    np.testing.assert_allclose(fetched[..., :d], plain.v.transpose(2, 0, 1, 3).reshape(-1, n, d), atol=1e-12)
-    np.testing.assert_allclose(fetched[..., d : d + plain.config.n_heads], plain.scores.transpose(2, 0, 1), atol=1e-12)
+def test_1_scores_and_base_are_measured_from_the_last_position(both):
+    plain, ours = both
+    table = ours.room.table
+    relative = plain.scores - plain.scores[..., -1:]
+    np.testing.assert_allclose(table.scores[ours.train_entries], relative[..., :-1].transpose(2, 0, 1), atol=1e-12)
+    attends_to_itself = plain.x[0, -1] + plain.residual[0, :, -1].sum(0)
+    np.testing.assert_allclose(table.mid[0, : plain.config.d_h], attends_to_itself, atol=1e-12)
 
 
-def test_1_the_table_is_as_small_as_promised(both):
-    plain, member, _ = both
-    p = plain.config.p
-    assert member.entries.shape[1] == (2 * p + 1 if plain.config.n_ctx == 3 else 2 * p + 3)
+def test_2_the_table_holds_what_an_entry_adds_to_neurons_and_to_out_or_logits(both, shape):
+    plain, ours = both
+    sizes, table, config = ours.room.sizes, ours.room.table, plain.config
+    relative = (plain.residual - plain.residual[:, :, -1:])[:, :, :-1].transpose(2, 0, 1, 3)  # (position, row, head, d)
+    rows = table.rows.reshape(-1, config.n_heads, table.rows.shape[1])[ours.train_entries]
+    np.testing.assert_allclose(rows[..., : config.d_mlp], relative @ plain.w["layers.0.W_in"], atol=1e-12)
+    rest = relative @ plain.w["W_U"] if shape == "wide" else relative
+    np.testing.assert_allclose(rows[..., sizes.m_pad : sizes.m_pad + rest.shape[-1]], rest, atol=1e-12)
 
 
-def test_2_a_tile_goes_forward_as_its_rows_do(both):
-    plain, member, work = both
-    _, a, z, mid, out, _, hidden, _, logits, _ = forward(member, work)
-    n, config = len(plain.labels), plain.config
-    shares = a[:, :n].reshape(config.n_ctx, config.n_heads, n)
-    for name, ours, theirs in (("a", shares, plain.a.transpose(2, 1, 0)), ("z", z[:, :n], plain.z.T),
-                               ("mid", mid[:, :n], plain.mid.T), ("hidden", hidden[:, :n], plain.hidden.T),
-                               ("out", out[:, :n], plain.out.T), ("logits", logits[:, :n], plain.logits.T)):
-        np.testing.assert_allclose(ours, theirs, atol=1e-12, err_msg=name)
+def test_3_every_row_of_the_table_has_the_loss_of_the_plain_network(both):
+    plain, ours = both
+    train = tasks.split(plain.config).train
+    expected = -np.log(plain.probabilities[np.arange(len(plain.labels)), plain.labels])
+    np.testing.assert_allclose(ours.losses()[: len(train)][train], expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("is_plain", [False, True])
-def test_3_the_gradient_of_the_loss_is_that_of_the_mean_over_rows_and_padding_has_none(both, is_plain):
-    plain, member, work = both
-    *_, logits, stats = forward(member, work)
-    n = len(plain.labels)
-    fused_pass._loss_gradient(logits, stats, member.train_y, member.share, 0, logits.shape[1], is_plain)
-    expected = (plain.probabilities - np.eye(plain.config.d_vocab)[plain.labels]) / n
-    np.testing.assert_allclose(logits[:, :n], expected.T, atol=1e-14)
-    assert not logits[:, n:].any()
-
-
-def test_4_5_parts_add_up_to_the_gradient_by_finite_differences(both):
-    plain, member, work = both
-    for k in range(fused_pass.PARTS):
-        member.part(k, work)
-    gradient = member.gradient().copy()
-    generator = np.random.default_rng(0)
+@pytest.mark.parametrize("kind", ["exact", "plain"])
+@pytest.mark.parametrize("config", [ONE_TASK, TWO_TASKS], ids=["one task", "two tasks"])
+def test_4_5_the_gradient_by_finite_differences(config, kind, shape):
+    config = config.replace(loss=kind)
+    theta = models.flatten(models.initial_weights(config), config)
+    gradient, generator = Ours(config, theta).gradient(), np.random.default_rng(0)
+    train = tasks.split(config).train
     for _ in range(5):
         direction, eps = generator.standard_normal(gradient.size), 1e-5
-        ends = [mean_loss(plain.config, member.theta + sign * eps * direction) for sign in (1, -1)]
+        ends = [Ours(config, theta + sign * eps * direction).losses()[: len(train)][train].mean() for sign in (1, -1)]
         assert gradient @ direction == pytest.approx((ends[0] - ends[1]) / (2 * eps), rel=1e-6)
 
 
-def mean_loss(config: RunConfig, theta: np.ndarray) -> float:
-    return Member(config, theta, np.float64).evaluate(np.zeros((1000, 64)))[0]
+def test_6_the_cheaper_shape_is_chosen():
+    """Multiply-adds of a row, forward: the gathered features, then the products (docs/fused.md, 6)."""
+    def cost(config, wide):
+        d, m, v, terms = config.d_h, config.d_mlp, config.d_vocab, (config.n_ctx - 1) * config.n_heads
+        return terms * (m + v) + m * v if wide else terms * (m + d) + m * d + d * v
+    for d_h in range(4, 260, 4):
+        for task in ("add", "add+random"):
+            config = RunConfig(d_h=d_h, task=task)
+            least = min((True, False), key=lambda wide: cost(config, wide))
+            assert layout.sizes_of(config).wide == least
 
 
-def test_7_rows_beyond_the_last_part_do_not_exist_and_parts_are_whole_vectors(both):
-    _, member, _ = both
-    edges = member.bounds
-    assert edges[0, 0] == 0 and edges[-1, 1] == member.train_rows.shape[1]
-    assert (edges[1:, 0] == edges[:-1, 1]).all() and not (edges % 64).any()
+def test_7_parts_have_first_entries_of_their_own_and_padding_has_no_share(both):
+    plain, ours = both
+    rows, n = ours.member.rows, len(plain.labels)
+    assert rows.bounds[0] == 0 and len(rows.bounds) == PARTS + 1 and rows.bounds[-1] == rows.entries.shape[1]
+    owners = rows.owner[rows.entries[0]]
+    for k in range(PARTS):
+        assert (owners[rows.bounds[k] : rows.bounds[k + 1]] == k).all()
+    assert (rows.owner[rows.entries[1:]] == -1).all()
+    real = rows.share > 0
+    assert real.sum() == n and rows.share.sum() == pytest.approx(1)
+    seen = sorted(map(tuple, np.concatenate([rows.entries, rows.y])[:, real].T.tolist()))
+    labels = ours.member.all_rows.y[0]
+    expected = sorted((*entry, label) for *entry, label in
+                      np.concatenate([ours.train_entries, plain.labels[None]]).T.tolist())
+    assert seen == expected and len(labels) >= n
+
+
+def test_rows_of_arrays_lie_an_odd_number_of_cache_lines_apart():
+    for columns in range(1, 600, 7):
+        for dtype in (np.float32, np.float64):
+            array = layout.zeros((2, columns), dtype)
+            assert array.shape[1] >= columns and array.strides[0] // 64 % 2 == 1 and array.strides[0] % 64 == 0

@@ -60,7 +60,7 @@ def reason(name: str, configs: Sequence[RunConfig], device: torch.device, dtype:
         return f"without {NEEDS[name]}, which is not installed"
     if DEVICES.get(name, device.type) != device.type and not interpreted:
         return f"on {device.type}"
-    cannot = getattr(engine_named(name), "cannot", lambda config, device, dtype: unknown_options(config))
+    cannot = engine_named(name).cannot
     return next(filter(None, (cannot(config, device, dtype) for config in configs)), "")
 
 

@@ -9,16 +9,17 @@ for each.
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from grokbook import tasks
 from grokbook.config import BETAS, RunConfig
-from grokbook.run import METRICS
+from grokbook.training.cohort import Cohort
+from grokbook.training.engines import ONE_LAYER, unknown_options
 from grokbook.training.fused_pass import Moments, Rates, advance, evaluate
 from grokbook.training.layout import (PARTS, Operands, Sizes, Sums, Table, Tile, all_rows_of, entries_of, operands_of,
                                       rows_of, sizes_of, sums_of, table_of, tile_of, views)
@@ -27,20 +28,18 @@ from grokbook.training.layout import (PARTS, Operands, Sizes, Sums, Table, Tile,
 class Member:
     """One network of the cohort: weights, optimiser state and its rows."""
 
-    def __init__(self, config: RunConfig, weights: np.ndarray, dtype: type):
-        self.config, self.step, self.plain = config, 0, config.loss == "plain"
+    def __init__(self, config: RunConfig, weights: np.ndarray, names: np.ndarray, entries: np.ndarray,
+                 labels: np.ndarray, is_train: np.ndarray, dtype: type):
+        self.step, self.plain = 0, config.loss == "plain"
         self._turn = threading.Lock()
-        table, split = tasks.table(config), tasks.split(config)
-        names, entries = entries_of(table.tokens, config.d_vocab)
-        self.masks = np.stack([split.train, split.val, split.twin_free_val])
-        self.rows = rows_of(names, entries[:, split.train], table.labels[split.train], dtype)
-        self.all_rows = all_rows_of(names, entries, table.labels, dtype)
+        self.rows = rows_of(names, entries[:, is_train], labels[is_train], dtype)
+        self.all_rows = all_rows_of(names, entries, labels, dtype)
         self.moments = Moments(weights.astype(dtype), *(np.zeros(len(weights), dtype) for _ in range(3)))
         self.weights, self.gradient = views(self.moments.theta, config), views(self.moments.grad, config)
-        self.rates = Rates(config.lr, config.weight_decay, float(max(config.n_warmup, 1)), *BETAS)
+        self.rates = Rates(config.lr, config.weight_decay, float(max(config.n_warmup, 1)), BETAS[0], config.beta2)
 
     def advance(self, n_steps: int, room: "Room") -> None:
-        """Steps by this thread, once no other takes steps of this member."""
+        """Steps by this thread, once no other thread takes steps of this member; 0 of them leave the gradient alone."""
         with self._turn:
             self.advance_with(n_steps, room, 0, (room.tile,))
             self.step += n_steps
@@ -51,22 +50,12 @@ class Member:
                 self.moments, self.rates, room.operands, room.table, self.rows, tiles[thread], room.parts, room.total,
                 self.plain)
 
-    def differentiate(self, room: "Room") -> np.ndarray:
-        """The gradient of the training loss at the present weights, (n_params,)."""
-        self.advance(0, room)
-        return self.moments.grad.copy()
-
-    def evaluate(self, room: "Room") -> list[float]:
-        """The six metrics, in the order of METRICS."""
+    def evaluate(self, room: "Room") -> tuple[np.ndarray, np.ndarray, float]:
+        """Loss of each row of the table, whether its answer is right, and the norm of all weights."""
         n_rows = self.all_rows.entries.shape[1]
         loss, right = np.zeros(n_rows, self.moments.theta.dtype), np.zeros(n_rows, np.bool_)
         evaluate(room.sizes, self.weights, room.operands, room.table, self.all_rows, room.tile, loss, right)
-        n = self.masks.sum(1)
-        with np.errstate(invalid="ignore"):
-            losses = self.masks @ loss[: self.masks.shape[1]].astype(np.float64) / n
-            accuracies = self.masks @ right[: self.masks.shape[1]].astype(np.float64) / n
-        norm = float(np.linalg.norm(self.moments.theta.astype(np.float64)))
-        return [losses[0], accuracies[0], losses[1], accuracies[1], accuracies[2], norm]
+        return loss, right, float(np.linalg.norm(self.moments.theta.astype(np.float64)))
 
 
 class Room(NamedTuple):
@@ -121,16 +110,23 @@ class Fused:
 
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: Any = "cpu",
                  dtype: str = "float32", n_threads: int | None = None):
+        self._cohort = cohort = Cohort(configs)
         kind = np.dtype(dtype).type
+        names, entries = entries_of(cohort.tokens, cohort.config.d_vocab)
+        self.members = [Member(config, theta, names, entries, labels, masks[0], kind) for config, theta, labels, masks
+                        in zip(configs, weights, cohort.labels, cohort.masks, strict=True)]
         self.n_threads = n_threads or _cores()
-        self.members = [Member(config, theta, kind) for config, theta in zip(configs, weights, strict=True)]
-        n_entries = self.members[0].rows.names.shape[1]
-        rooms = [_room(self.members[0].config, n_entries, 1 if k else PARTS, kind) for k in range(self.n_threads)]
+        rooms = [_room(cohort.config, names.shape[1], 1 if k else PARTS, kind) for k in range(self.n_threads)]
         self._first, self._tiles = rooms[0], tuple(room.tile for room in rooms[:PARTS])
         self._rooms: SimpleQueue[Room] = SimpleQueue()
         for room in rooms:
             self._rooms.put(room)
         self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="grokbook")
+
+    @classmethod
+    def cannot(cls, config: RunConfig, device: Any, dtype: str) -> str:
+        """What of a config it does not train (`engines.reason`)."""
+        return unknown_options(config, ONE_LAYER | {"beta2"})
 
     def advance(self, n_steps: int) -> None:
         """Take that many steps of AdamW."""
@@ -139,13 +135,13 @@ class Fused:
                 self._take_together(member, n_steps)
             return
         costs = [member.rows.entries.shape[1] for member in self.members]
-        self._finish([self._pool.submit(self._in_room, self._take, share)
-                      for share in shares(costs, n_steps, self.n_threads)])
+        self._in_rooms([partial(self._take, share) for share in shares(costs, n_steps, self.n_threads)])
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """The six metrics now, each (member,) float64."""
-        values = self._finish([self._pool.submit(self._in_room, member.evaluate) for member in self.members])
-        return dict(zip(METRICS, np.array(values, np.float64).T, strict=True))
+        loss, right, norm = zip(*self._in_rooms([member.evaluate for member in self.members]), strict=True)
+        n_rows = len(self._cohort.tokens)
+        return self._cohort.metrics(np.array(loss)[:, :n_rows], np.array(right)[:, :n_rows], np.array(norm))
 
     def weights(self, member: int) -> np.ndarray:
         """The flat weights of one member, (n_params,)."""
@@ -154,11 +150,12 @@ class Fused:
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only, in this order."""
         self.members = [self.members[k] for k in members]
+        self._cohort.keep(members)
 
     def gradient(self) -> np.ndarray:
         """The gradient of the training loss at the present weights, (member, n_params)."""
-        return np.array(self._finish([self._pool.submit(self._in_room, member.differentiate)
-                                      for member in self.members]))
+        self._in_rooms([partial(member.advance, 0) for member in self.members])
+        return np.array([member.moments.grad for member in self.members])
 
     def _take(self, share: Sequence[tuple[int, int]], room: Room) -> None:
         for member, n_steps in share:
@@ -171,12 +168,16 @@ class Fused:
                       for thread in range(len(self._tiles))])
         member.step += n_steps
 
-    def _in_room(self, function, *arguments):
-        room = self._rooms.get()
-        try:
-            return function(*arguments, room)
-        finally:
-            self._rooms.put(room)
+    def _in_rooms(self, calls: Sequence[Callable[[Room], Any]]) -> list[Any]:
+        """What the calls give, each on a thread and with a room of its own."""
+        def in_room(call):
+            room = self._rooms.get()
+            try:
+                return call(room)
+            finally:
+                self._rooms.put(room)
+
+        return self._finish([self._pool.submit(in_room, call) for call in calls])
 
     @staticmethod
     def _finish(futures: list[Future]) -> list[Any]:
