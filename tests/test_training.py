@@ -16,7 +16,7 @@ import grokbook as gb
 from grokbook import models
 from grokbook.config import RunConfig
 from grokbook.run import SETTLED, evaluation_steps
-from grokbook.training import cohorts, compiled, engine_named, fused, loop, memory
+from grokbook.training import cohorts, compiled, engine_named, loop, memory
 
 SMALL = RunConfig(p=11, d_h=8, D_train=60, n_steps=30)
 
@@ -226,16 +226,6 @@ def test_a_cpu_plans_with_half_of_what_the_machine_has(monkeypatch):
     assert memory.free_bytes(torch.device("cpu")) == built_in // 2
     monkeypatch.delattr(os, "sysconf")
     assert memory.free_bytes(torch.device("cpu")) == memory.UNKNOWN
-
-
-def test_a_cohort_that_memory_cannot_hold_is_refused_before_it_trains(monkeypatch):
-    member = engine_named("fused")([SMALL], np.zeros((1, SMALL.n_params))).members[0]
-    room = 4.5 * member.n_bytes / fused.SPARE
-    monkeypatch.setattr(fused, "free_bytes", lambda device: room)
-    configs = [SMALL.replace(seed=seed) for seed in range(5)]
-    assert len(gb.train(configs[:4], engine="fused").runs()) == 0
-    with pytest.raises(MemoryError, match="of 5 models of d_h=8, 4 fit into the .* train no more at a time"):
-        gb.train(configs, engine="fused")
 
 
 def test_code_is_kept_by_one_process_at_a_time(tmp_path):
