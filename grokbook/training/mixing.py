@@ -104,8 +104,8 @@ def _strip_to_tile(typing, strip, tile, f0, f, r, floor):
         column, rows, least = builder.sub(f, f0), range(tile.vector.count), spread(builder, floor, tile.vector)
         square = transpose(builder, [strip.load(number(k), column) for k in rows])
         for k in rows:
-            above = builder.fcmp_ordered(">", square[k], least)
-            tile.store(builder.select(above, square[k], least), plus(builder, f, k), r)
+            below = builder.fcmp_ordered("<", square[k], least)  # which NaN is not, so that it shows in the losses
+            tile.store(builder.select(below, least, square[k]), plus(builder, f, k), r)
         return context.get_dummy_value()
 
     return types.void(strip, tile, *[types.intp] * 3, strip.dtype), generate
