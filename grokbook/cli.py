@@ -1,5 +1,6 @@
 """The command line. Commands import what they need when they run, so help is quick and training needs no Jupyter."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -89,12 +90,13 @@ def sweep(study: str, size: str, device: str, budget: str | None, dask: str | No
     from grokbook.store import Store
 
     with _plainly():
-        wanted, seconds = studies.named(study, size), None if budget is None else _seconds(budget)
+        wanted, seconds = studies.named(study), None if budget is None else _seconds(budget)
+        wanted.runs(size)  # refuses a size that there is not
     from grokbook.sweep import sweep as train_missing
 
     try:
         with _cluster(dask) as executor, _plainly():
-            report = train_missing(wanted, Store(store), executor, device=device, budget=seconds)
+            report = train_missing(wanted, Store(store), executor, size=size, device=device, budget=seconds)
     except OSError as error:
         raise click.ClickException(f"{error}; what had finished before is stored") from None
     click.echo(report)
@@ -111,9 +113,9 @@ def status(store: Path | None) -> None:
 
     here = Store(store)
     click.echo(f"{'study':<20} {'size':<7} {'wanted':>6} {'there':>6} {'missing':>7}")
-    for name, study in ((name, studies.named(name, size)) for name in studies.STUDIES for size in studies.SIZES):
-        missing = len(study.missing(here))
-        click.echo(f"{name:<20} {study.size:<7} {len(study):>6} {len(study) - missing:>6} {missing:>7}")
+    for study, size in itertools.product(studies.STUDIES.values(), studies.SIZES):
+        wanted, missing = len(study.runs(size)), len(study.missing(size, here))
+        click.echo(f"{study.name:<20} {size:<7} {wanted:>6} {wanted - missing:>6} {missing:>7}")
 
 
 @main.command()

@@ -117,7 +117,7 @@ def test_a_run_that_never_fits_counts_as_the_last():
     assert ranks.item() == pytest.approx(0.2)  # 3, 2, 1, 4 for four widths
     two = fitting(lambda d_h, seed: 40_000 / d_h if seed or d_h > 16 else np.inf, 3)
     assert "three widths get there in 2 seeds, too few for a trend" in division.judge_map(two).sentence
-    absent = runs.assign(last_step=runs["last_step"].where(runs["d_h"] != 64, -1))
+    absent = runs.assign(trained=runs["trained"] & (runs["d_h"] != 64))
     assert duality.size_and_time(absent, duality.fit_step(runs)).item() == -1
 
 

@@ -292,4 +292,4 @@ def test_every_zone_has_an_example():
 def test_every_claim_asks_for_studies_that_exist_and_for_no_more_than_their_budget():
     for claim in claims.CLAIMS.values():
         for name, n_steps in claim.needs:
-            assert n_steps <= max(run.n_steps for run in studies.named(name)), claim.id
+            assert n_steps <= max(run.n_steps for run in studies.named(name).paper), claim.id

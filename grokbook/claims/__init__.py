@@ -37,6 +37,6 @@ def judge(claim_id: str, store: Store | None = None) -> Verdict:
 def _load(name: str, n_steps: int, store: Store | None) -> xr.Dataset:
     """The runs of a study at that budget. Raises TooLittle if there is none; what a measurement raises is no such."""
     try:
-        return studies.named(name).at(n_steps).load(store)
+        return studies.load(name, n_steps, store=store)
     except LookupError as nothing:
         raise TooLittle(f"It takes runs of {name} ({n_steps:,} steps); there is none yet.") from nothing

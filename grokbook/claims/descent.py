@@ -70,7 +70,7 @@ def judge_progression_trend(runs: xr.Dataset) -> Measured:
     said = "; ".join(f"{D:,}: {mean:.2f} [{lo:.2f}, {hi:.2f}] up to d_h {last}"
                      for D, (mean, lo, hi, last) in falls.items())
     return Measured(verdict, "Fall of validation accuracy to the last size of the zone from where the other seeds have "
-                             f"their peak, by D_train: {said}.", int((runs["last_step"] >= 0).sum()))
+                             f"their peak, by D_train: {said}.", int(runs["trained"].sum()))
 
 
 def _fall(accuracy: xr.DataArray, zone: xr.DataArray) -> tuple[float, float, float, int]:
@@ -104,7 +104,7 @@ def judge_model_wise(runs: xr.Dataset) -> Measured:
                      (f"from {val:.0f}" if np.isfinite(val) else "at no size measured")
                      for D, (train, val) in first.items())
     return Measured(verdict, f"Mean accuracy of {NEAR_PERFECT} or more, by D_train: {said}.",
-                    int((runs["last_step"] >= 0).sum()))
+                    int(runs["trained"].sum()))
 
 
 def judge_harder_task(square: xr.Dataset, add: xr.Dataset) -> Measured:
@@ -132,7 +132,7 @@ def judge_harder_task(square: xr.Dataset, add: xr.Dataset) -> Measured:
 
 def _sampled(runs: xr.Dataset) -> np.ndarray:
     """The hidden sizes with enough seeds at every D_train."""
-    return runs["d_h"].values[((runs["last_step"] >= 0).sum("seed") >= ENOUGH_SEEDS).all("D_train").values]
+    return runs["d_h"].values[(runs["trained"].sum("seed") >= ENOUGH_SEEDS).all("D_train").values]
 
 
 def _enough(runs: xr.Dataset) -> xr.Dataset:

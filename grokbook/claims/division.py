@@ -19,7 +19,10 @@ from grokbook.analysis.shortcut import early_peak
 from grokbook.analysis.statistics import by_seed
 from grokbook.claims.card import Claim, Measured, TooLittle
 from grokbook.claims.grokking import ENOUGH_SEEDS, RESAMPLED, seeds_of
-from grokbook.studies.division import EARLY_STEPS, LAPTOP_STEPS
+from grokbook.studies import division as early
+from grokbook.studies import model_wise
+
+EARLY_STEPS, LAPTOP_STEPS = early.shown, model_wise.shown
 
 DOUBLES = np.log(2)
 """Height from which a hill of log test loss over the steps counts: the loss doubles, and halves again."""
@@ -41,7 +44,7 @@ OURS = ("weight decay 0.5 rather than 1e-5 (theirs takes more steps than we can 
 def judge_three_views(runs: xr.Dataset) -> Measured:
     """Of the widest networks: the hill of the test loss, the dip of test accuracy, and the delay."""
     runs = _enough(runs)
-    runs = runs.isel(d_h=-1).sel(seed=(runs["last_step"].isel(d_h=-1) >= 0).values)
+    runs = runs.isel(d_h=-1).sel(seed=runs["trained"].isel(d_h=-1).values)
     hills, found = hill_in_time(runs)["height"], events(runs)
     on_the_way = runs["val_acc"].where(~understood(runs), runs["val_acc"].max("step"))
     dips = xr.apply_ufunc(depth, _known(on_the_way), input_core_dims=[["step"]])
@@ -79,7 +82,7 @@ def judge_map(runs: xr.Dataset) -> Measured:
     return Measured(verdict, f"{in_time:.0%} of the {n} runs of {seeds} seeds that fit have a hill of test loss over "
                              "the steps that at least doubles it; along the width the highest hill is "
                              f"{_factor(along)}; the step of fit against width: {_trend(trend)}.",
-                    int((runs["last_step"] >= 0).sum()))
+                    int(runs["trained"].sum()))
 
 
 def judge_cut(runs: xr.Dataset) -> Measured:
@@ -92,7 +95,7 @@ def judge_cut(runs: xr.Dataset) -> Measured:
     train, test = ("at no width measured" if np.isinf(d_h) else f"from d_h {d_h:.0f}" for d_h in first)
     return Measured(verdict, f"At the last step the highest hill of test loss along the width is {_factor(along)}; "
                              f"mean train accuracy is {FITTED:g} or more {train}, mean test accuracy {test}.",
-                    int((runs["last_step"] >= 0).sum()))
+                    int(runs["trained"].sum()))
 
 
 def judge_duality(runs: xr.Dataset) -> Measured:
@@ -118,7 +121,7 @@ def judge_zero_over_b(runs: xr.Dataset) -> Measured:
     if seeds < ENOUGH_SEEDS:
         raise TooLittle(f"{seeds} seeds; it takes {ENOUGH_SEEDS}.")
     learned = int((peak["zero"] >= 0.9 * peak["n_zero"]).sum())
-    guessed = peak["n_others"] / runs.attrs["p"]
+    guessed = peak["n_others"] / runs["p"].item()
     total, others, after = (interval(by_seed(x)) for x in (
         peak["zero"] + peak["others"], peak["others"] / guessed, peak["others_after"] / guessed))
     right = [learned >= MOST * n and float(others["mean"]) > 0.5, float(after["hi"]) < 1]
@@ -134,7 +137,7 @@ def _enough(runs: xr.Dataset) -> xr.Dataset:
     runs = runs.squeeze("D_train")
     if "weight_decay" in runs.dims:
         runs = runs.isel(weight_decay=-1)
-    there = ((runs["last_step"] >= 0).sum("seed") >= ENOUGH_SEEDS).values
+    there = (runs["trained"].sum("seed") >= ENOUGH_SEEDS).values
     if there.sum() < 4:
         raise TooLittle(f"{there.sum()} widths have {ENOUGH_SEEDS} seeds; it takes four.")
     return runs.sel(d_h=there)
@@ -142,7 +145,7 @@ def _enough(runs: xr.Dataset) -> xr.Dataset:
 
 def _at_every_width(runs: xr.Dataset) -> xr.Dataset:
     """The same runs, if enough seeds were trained at every width."""
-    if (runs["last_step"] >= 0).all("d_h").sum() < ENOUGH_SEEDS:
+    if runs["trained"].all("d_h").sum() < ENOUGH_SEEDS:
         raise TooLittle(f"Fewer than {ENOUGH_SEEDS} seeds have every width.")
     return runs
 

@@ -68,9 +68,9 @@ def well_sampled(runs: xr.Dataset, sizes: int = 3) -> xr.Dataset:
 
 def thick_cells(runs: xr.Dataset, n_seeds: int) -> tuple[xr.Dataset, xr.DataArray]:
     """The runs without those of cells of fewer seeds, and which cells have enough."""
-    enough = (runs["last_step"] >= 0).sum("seed") >= n_seeds
+    enough = runs["trained"].sum("seed") >= n_seeds
     curves = {name: runs[name].where(enough) for name in runs.data_vars if "step" in runs[name].dims}
-    return runs.assign(curves | {"last_step": runs["last_step"].where(enough, -1)}), enough
+    return runs.assign(curves | {"trained": runs["trained"] & enough}), enough
 
 
 def seeds_of(happened: xr.DataArray) -> int:
@@ -87,7 +87,7 @@ def judge_critical_size(runs: xr.Dataset) -> Measured:
     verdict = {"falls": "reproduced", "rises": "not reproduced"}.get(way, "not yet measured")
     means = ", ".join(f"{_mean_at(runs, *cell)} at {cell}" for cell in NAMED)
     return Measured(verdict, f"{said}: {way}. By twin-free accuracy {twin_free}. Mean accuracy: {means}.",
-                    int((usable["last_step"] >= 0).sum()))
+                    int(usable["trained"].sum()))
 
 
 def direction(rows: Sequence[Mapping]) -> str:
@@ -169,7 +169,7 @@ def judge_semi_grokking(runs: xr.Dataset) -> Measured:
     verdict = "reproduced" if wide and 2 * partial >= n else "partly" if wide or 2 * partial >= n else "not reproduced"
     return Measured(verdict, f"Mean accuracy rises from {PARTIAL[0]:g} to {PARTIAL[1]:g} over D_train {said}. Of the "
                              f"{n} runs in there {partial} are themselves partial at the end.",
-                    int((usable["last_step"] >= 0).sum()))
+                    int(usable["trained"].sum()))
 
 
 CLAIMS = (

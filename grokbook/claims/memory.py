@@ -67,7 +67,7 @@ def judge_commutative(runs: xr.Dataset) -> Measured:
                else "not reproduced")
     said = "; ".join(f"d_h {int(d)}: {float(m):.2f} [{float(lo):.2f}, {float(hi):.2f}]" for d, m, lo, hi in
                      zip(there["d_h"], there["mean"], there["lo"], there["hi"], strict=True))
-    bits = (np.log2(runs.attrs["p"]) - final(runs, "train_loss").isel(D_train=0) / np.log(2)).mean("seed")
+    bits = (np.log2(runs["p"].item()) - final(runs, "train_loss").isel(D_train=0) / np.log(2)).mean("seed")
     held = "; ".join("d_h {}: {:.2f} and {:.2f}".format(d, *(float(bits.sel(task=task, d_h=d)) for task in SYMMETRIC))
                      for d in there["d_h"].values.tolist())
     return Measured(verdict, f"Times as many pairs known where labels are symmetric: {said}. Bits a label with and "

@@ -22,11 +22,11 @@ from grokbook.analysis.norms import SOME
 from grokbook.analysis.recipes import recipe_zones, trained_cell
 from grokbook.analysis.star import place
 from grokbook.analysis.statistics import Z, by_seed
-from grokbook.analysis.story import name
+from grokbook.analysis.zones import zone_label as name
 from grokbook.claims.card import Claim, Measured, TooLittle
 from grokbook.claims.grokking import ENOUGH_SEEDS, OURS, RESAMPLED, STEPS, direction, seeds_of, size_of, thick_cells
 from grokbook.claims.memory import STEPS as MEMORY_STEPS
-from grokbook.studies.zones import CHANGES, EXAMPLES
+from grokbook.studies import CHANGES, EXAMPLES
 
 ZONE_OF = {name(zone): zone for zone in Zone}
 """The zones by the names that sentences and the paper's example cells call them."""
@@ -67,7 +67,7 @@ def judge_zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
              "D_mem and D_crit do not cross where both are known")
     counted = ", ".join(f"{name(one)} {count}" for one, count in counts.items())
     return Measured(verdict, f"Cells by their most frequent zone: {counted}. {cross}.",
-                    int((runs["last_step"] >= 0).sum()) + sum(held["n"].tolist()))
+                    int(runs["trained"].sum()) + sum(held["n"].tolist()))
 
 
 def _sampled(runs: xr.Dataset) -> xr.Dataset:
@@ -172,7 +172,7 @@ def judge_time_axis(runs: xr.Dataset) -> Measured:
     late = int(np.sum(late > STEPS / 2))
     verdict = "reproduced" if moved[-1] <= SETTLED * n else "not reproduced"
     return Measured(verdict, f"Of {n} cells the most frequent zone changes in {said} steps; {late} runs generalise "
-                             f"only after {STEPS // 2:,}.", int((runs["last_step"] >= 0).sum()))
+                             f"only after {STEPS // 2:,}.", int(runs["trained"].sum()))
 
 
 CLAIMS = (

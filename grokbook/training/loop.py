@@ -152,7 +152,7 @@ class Training:
         if i in self._members:
             flat = self._engine.weights(self._members.index(i)).astype(np.float32)
             weights = models.unflatten(flat, self.configs[i])
-        return Run(self.configs[i], curves, self._settled(i), provenance, weights)
+        return Run(self.configs[i], curves, provenance, weights)
 
 
 @contextmanager
