@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import click
@@ -149,9 +150,8 @@ def check(claims: tuple[str, ...], store: Path | None) -> None:
 
     with _plainly():
         for claim in claims or CLAIMS:
-            verdict = judge(claim, Store(store))
-            click.echo(f"{claim:<22} {verdict.measured.verdict:<17} n = {verdict.measured.n}\n    "
-                       f"{verdict.measured.sentence}")
+            measured = judge(claim, Store(store)).measured
+            click.echo(f"{claim:<22} {measured.verdict:<17} n = {measured.n}\n{indent(str(measured), '    ')}")
 
 
 @main.command()

@@ -33,6 +33,11 @@ def cube(d_h, D_train, n_seeds: int, curves, **fields) -> xr.Dataset:
                       | {"d_h": list(d_h), "D_train": list(D_train), "seed": range(n_seeds), "step": STEPS})
 
 
+def said(measured) -> str:
+    """What a claim measured as one line: the remark, then label, value, interval and n of every number."""
+    return " ".join(str(measured).split())
+
+
 def rise(at: float, to: float = 1.0) -> np.ndarray:
     """A curve that is 0 before the step `at` and `to` from there on."""
     return np.where(at <= STEPS, to, 0.0)
