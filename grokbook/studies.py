@@ -92,7 +92,8 @@ def named(name: str) -> Study:
 def grid(**fields: Any) -> Grid:
     """Every combination of the fields that are given several values (a tuple or range); the last runs fastest."""
     axes = {name: values if isinstance(values, (tuple, range)) else (values,) for name, values in fields.items()}
-    return tuple(RunConfig(**dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values()))
+    runs: list[dict[str, Any]] = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    return tuple(RunConfig(**run) for run in runs)
 
 
 def _chosen(runs, where: dict[str, Any]) -> list[RunConfig]:

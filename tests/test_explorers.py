@@ -353,7 +353,7 @@ def test_where_nobody_watches_pictures_are_left(explorer: ZoneExplorer, walk, mo
 
 def test_the_stored_map_needs_only_a_part_of_itself(tmp_path):
     store = gb.Store(tmp_path)
-    with pytest.raises(LookupError, match="none of the wished runs"):
+    with pytest.raises(LookupError, match="none of the requested runs"):
         Lookup.stored(store, n_steps=600)
     store.write([fake_run(gb.RunConfig(d_h=8, D_train=3000, n_steps=600))], "zone_map")
     lookup = Lookup.stored(store, n_steps=600)

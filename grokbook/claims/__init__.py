@@ -4,9 +4,12 @@ A claim is one function of the stored runs, or of a model that needs none, and t
 Too little data gives *not yet measured*, never a pass; a failed claim stays in the book.
 """
 
+import xarray as xr
+
 from grokbook.claims import descent, division, grokking, memory, patterns, zones
 from grokbook.claims.card import Card, Claim, Measured, Number, TooLittle, Verdict
 from grokbook.store import Store
+from grokbook.studies import Study
 
 __all__ = ["CLAIMS", "Card", "Claim", "Measured", "Number", "Verdict", "judge"]
 
@@ -32,7 +35,7 @@ def judge(claim_id: str, store: Store | None = None) -> Card:
         return Card(claim, Measured(Verdict.NOT_YET_MEASURED, (), 0, str(reason)))
 
 
-def _load(study, store: Store | None):
+def _load(study: Study, store: Store | None) -> xr.Dataset:
     """The runs of a study. Raises TooLittle if there is none; what a measurement raises is no such."""
     try:
         return study.load(store=store)

@@ -37,12 +37,12 @@ def cube(table: pa.Table, limits: Mapping[str, int] | None = None) -> xr.Dataset
     of = np.repeat(runs.index, table["step"].combine_chunks().value_lengths().to_numpy())
     curves = pd.DataFrame({name: table[name].combine_chunks().flatten().to_numpy() for name in CURVES}, index=of)
     if limits is not None:
-        curves = curves[curves["step"] <= runs["run_id"].map(limits)[curves.index]]
+        curves = curves.loc[curves["step"] <= runs["run_id"].map(limits)[curves.index]]
         last_step = curves.groupby(level=0)["step"].max()
         runs = runs.assign(last_step=last_step, settled=runs["settled"] & (last_step == runs["last_step"]))
     varying = [name for name in IDENTITY if name not in AXES and runs[name].nunique() > 1]
     axes = [*AXES, *varying]
-    _check_size({name: runs[name].nunique() for name in axes} | {"step": curves["step"].nunique()})
+    _check_size({name: len(runs[name].unique()) for name in axes} | {"step": len(curves["step"].unique())})
     metrics = runs[axes].join(curves).set_index([*axes, "step"]).to_xarray()
     once = runs.set_index(axes)[list(PER_RUN)].to_xarray()
     trained = once["run_id"].notnull()

@@ -5,7 +5,7 @@ import os
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -202,7 +202,7 @@ class Store:
     def _longest(self, study: str | None = None) -> dict[str, Any]:
         return _longest(self._tables(study, INDEX_COLUMNS))
 
-    def _take(self, rows, columns: Sequence[str]) -> pa.Table:
+    def _take(self, rows: Iterable[Any], columns: Sequence[str]) -> pa.Table:
         return _gathered(rows, columns, lambda shard: _read_or_warn(shard, columns))
 
     def _nothing(self, what: str, study: str | None = None) -> str:
@@ -211,7 +211,7 @@ class Store:
         return f"{what} in {place}, train them first; studies in {self.path}: {', '.join(studies) or 'none'}"
 
 
-def _longest(tables) -> dict[str, Any]:
+def _longest(tables: Iterable[tuple[Path, pa.Table]]) -> dict[str, Any]:
     """Where the longest copy of each run lies, by run_id: `INDEX_COLUMNS`, `shard` and `row`, as a named tuple.
 
     `tables` pairs shards with their `INDEX_COLUMNS`. A run counts as settled if any of its copies is.
@@ -223,7 +223,8 @@ def _longest(tables) -> dict[str, Any]:
     index = pd.concat(copies).sort_values(["last_step", "trained_at"], ascending=[False, True], kind="stable")
     settled = index.groupby("run_id")["settled"].transform("any")
     longest = index.assign(settled=settled).drop_duplicates("run_id")
-    return {row.run_id: row for row in longest.itertuples(index=False)}
+    rows: Iterable[Any] = longest.itertuples(index=False)
+    return {row.run_id: row for row in rows}
 
 
 def _covered(stored: dict[str, Any], request: RunConfig) -> bool:
@@ -231,7 +232,7 @@ def _covered(stored: dict[str, Any], request: RunConfig) -> bool:
     return row is not None and covers(row.last_step, row.settled, request)
 
 
-def _gathered(rows, columns: Sequence[str], read: Callable[[Path], pa.Table | None]) -> pa.Table:
+def _gathered(rows: Iterable[Any], columns: Sequence[str], read: Callable[[Path], pa.Table | None]) -> pa.Table:
     """Those rows as one table, shard by shard, without those whose shard `read` gives as None."""
     by_shard = defaultdict(list)
     for row in rows:
