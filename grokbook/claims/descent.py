@@ -67,7 +67,7 @@ def _valley(where: str, row: Mapping) -> Number:
 def _between(runs: xr.Dataset, D_train: int, smallest: int, largest: int) -> tuple[str, str]:
     """Lowest and highest mean accuracy at the hidden sizes in that range that have enough seeds there, and where."""
     row = runs.sel(D_train=[D_train], d_h=(runs["d_h"] >= smallest) & (runs["d_h"] <= largest))
-    sizes = row["d_h"].values[enough(row).all("D_train").values]
+    sizes = _sampled(row)
     label = f"mean accuracy where the paper has its valley at {D_train:,} pairs"
     if not len(sizes):
         return label, "not measured"
@@ -156,7 +156,7 @@ def harder_task(square: xr.Dataset, add: xr.Dataset) -> Measured:
     if 3000 not in add["D_train"].values:
         raise TooLittle("a + b was not trained on 3,000 pairs so far.")
     add = add.sel(D_train=[3000])
-    shared = np.intersect1d(*(runs["d_h"].values[enough(runs).all("D_train").values] for runs in (square, add)))
+    shared = np.intersect1d(_sampled(square), _sampled(add))
     if len(shared) < 5:
         raise TooLittle(f"{len(shared)} hidden sizes have {ENOUGH_SEEDS} seeds for both tasks; it takes five.")
     pair = {"(a + b)²": square.sel(d_h=shared), "a + b": add.sel(d_h=shared)}
@@ -168,6 +168,11 @@ def harder_task(square: xr.Dataset, add: xr.Dataset) -> Measured:
         Number("difference in depth", f"{rows['(a + b)²']['depth'] - rows['a + b']['depth']:.2f}",
                f"[{lo:.2f}, {hi:.2f}]"), Number(f"(a + b)²: {label}", accuracy)),
         sum(row["n"] for row in rows.values()))
+
+
+def _sampled(runs: xr.Dataset) -> np.ndarray:
+    """The hidden sizes with enough seeds at every D_train."""
+    return runs["d_h"].values[enough(runs).all("D_train").values]
 
 
 def _enough(runs: xr.Dataset) -> xr.Dataset:
