@@ -13,28 +13,40 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 SCHEMA = 1
 """Part of every `run_id`. Raised when training changes what a config means."""
 
-BUDGET = ("n_steps", "stop_early")
-"""Fields that say how long to train, not what."""
-
 TASKS = ("add", "square", "divide", "random", "random-ordered", "add+random")
 LOSSES = ("exact", "plain")
 ARCHITECTURES = ("transformer", "lstm", "mlp")
+INITS = ("book", "pytorch")
+ANCHORS = ("zero", "init")
 
 BETAS = (0.9, 0.98)
-"""AdamW's averaging rates, the same in every paper of the book."""
+"""AdamW's averaging rates, the same in every paper of the book; a run may have another second one, `beta2`."""
 
 EPS = 1e-8
 """AdamW's ε, PyTorch's default."""
 
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+def _option(default: Any, help: str, *, least: float | None = None, choices: tuple[str, ...] = (),
+            shared: bool = True, budget: bool = False) -> Any:
+    """A field with all that is known of it.
+
+    Args:
+        help: what it means, for the command line.
+        least: the smallest valid number. choices: the valid words, added to `help`.
+        shared: whether runs that train together must agree in it. A field that does not say so is shared, so that one
+            which engines do not know as a member's own cannot train mixed cohorts.
+        budget: whether it says how long to train, not what.
+    """
+    help = help + ": " * bool(choices) + ", ".join(choices)
+    return field(default=default, metadata={"help": help, "least": least, "choices": choices, "shared": shared,
+                                            "budget": budget})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +61,35 @@ class RunConfig:
     2616
     """
 
-    architecture: str = _option("transformer", "network: " + ", ".join(ARCHITECTURES))
-    task: str = _option("add", "what the table holds: " + ", ".join(TASKS))
-    p: int = _option(113, "modulus")
-    D_train: int = _option(4000, "training pairs of the task")
-    D_random: int = _option(0, "random-label training pairs beside them (task add+random)")
-    d_h: int = _option(64, "hidden size")
-    n_heads: int = _option(4, "attention heads (architecture transformer)")
-    n_layers: int = _option(1, "layers between embedding and unembedding")
-    seed: int = _option(0, "seed of the initial weights, the split, random labels, batches and dropout")
-    init_scale: float = _option(1.0, "factor on the initial weights")
-    lr: float = _option(1e-3, "learning rate of AdamW")
-    weight_decay: float = _option(1.0, "decoupled weight decay of AdamW")
-    n_warmup: int = _option(10, "steps over which the learning rate rises linearly")
-    loss: str = _option("exact", "cross entropy: exact (free of cancellation) or plain")
-    batch_size: int = _option(0, "training examples a step; 0: all of them")
-    dropout: float = _option(0.0, "share of a feed-forward layer's outputs that a step leaves out (transformer)")
-    parent: str = _option("", "run_id@step whose weights this run starts from; empty for a fresh start")
-    n_steps: int = _option(100_000, "budget: optimiser updates")
-    stop_early: bool = _option(True, "budget: stop once every accuracy has settled at 1")
+    architecture: str = _option("transformer", "network", choices=ARCHITECTURES)
+    task: str = _option("add", "what the table holds", choices=TASKS)
+    p: int = _option(113, "modulus", least=2)
+    D_train: int = _option(4000, "training pairs of the task", shared=False)
+    D_random: int = _option(0, "random-label training pairs beside them (task add+random)", least=0, shared=False)
+    d_h: int = _option(64, "hidden size", least=1)
+    n_heads: int = _option(4, "attention heads (architecture transformer)", least=1)
+    n_layers: int = _option(1, "layers between embedding and unembedding", least=1)
+    split_mlp: bool = _option(False, "half of the feed-forward neurons for each task (transformer, task add+random)")
+    seed: int = _option(0, "seed of the initial weights, the split, random labels, batches, dropout and noise",
+                        least=0, shared=False)
+    init: str = _option("book", "how weights are drawn", choices=INITS, shared=False)
+    init_scale: float = _option(1.0, "factor on the initial weights", least=0, shared=False)
+    lr: float = _option(1e-3, "learning rate of AdamW", least=0, shared=False)
+    beta2: float = _option(BETAS[1], "averaging rate of squared gradients in AdamW", least=0, shared=False)
+    weight_decay: float = _option(1.0, "decoupled weight decay of AdamW", least=0, shared=False)
+    decay_towards: str = _option("zero", "where weight decay pulls, init being where the run started", choices=ANCHORS)
+    n_warmup: int = _option(10, "steps over which the learning rate rises linearly", least=0, shared=False)
+    gradient_noise: float = _option(0.0, "standard deviation of what is added to each step's gradient", least=0)
+    update_noise: float = _option(0.0, "standard deviation of what is added to each step's update, times lr", least=0)
+    weight_noise: float = _option(0.0, "standard deviation of what is added to the weights of each step's forward pass",
+                                  least=0)
+    loss: str = _option("exact", "cross entropy, exact being free of cancellation", choices=LOSSES)
+    batch_size: int = _option(0, "training examples a step; 0: all of them", least=0)
+    dropout: float = _option(0.0, "share of a feed-forward layer's outputs that a step leaves out (transformer)",
+                             least=0)
+    parent: str = _option("", "run_id@step whose weights this run starts from; empty for a fresh start", shared=False)
+    n_steps: int = _option(100_000, "budget: optimiser updates", least=0, shared=False, budget=True)
+    stop_early: bool = _option(True, "budget: stop once every accuracy has settled at 1", shared=False, budget=True)
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
@@ -123,7 +145,7 @@ class RunConfig:
         later therefore leaves the id of every older run as it was.
         """
         named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)
-                 if f.name not in BUDGET and getattr(self, f.name) != f.default}
+                 if f.name in IDENTITY and getattr(self, f.name) != f.default}
         canonical = json.dumps({"schema": SCHEMA, **named}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -136,8 +158,15 @@ class RunConfig:
         return dataclasses.asdict(self)
 
 
+def _named(kind: str, default: bool) -> tuple[str, ...]:
+    """The fields that are of some kind, which `_option` says of each."""
+    return tuple(f.name for f in dataclasses.fields(RunConfig) if f.metadata.get(kind, default))
+
+
 FIELDS = tuple(f.name for f in dataclasses.fields(RunConfig))
+BUDGET = _named("budget", False)
 IDENTITY = tuple(name for name in FIELDS if name not in BUDGET)
+SHARED = _named("shared", True)
 
 
 def typed(name: str, kind: Any, value: Any) -> Any:
@@ -145,10 +174,7 @@ def typed(name: str, kind: Any, value: Any) -> Any:
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            value = value + 0.0  # an int becomes a float, and -0.0 becomes 0.0: equal values must have equal run_ids
-        except OverflowError:  # an int beyond all floats, which is refused as one that is not finite
-            value = math.inf
+        value = float(value) + 0.0  # -0.0 becomes 0.0: equal values must have equal run_ids
     if kind is int and isinstance(value, float) and value.is_integer():
         value = int(value)
     if type(value) is not kind:
@@ -156,22 +182,23 @@ def typed(name: str, kind: Any, value: Any) -> Any:
     return value
 
 
-def _complaints(c: RunConfig):
+def _complaints(c: RunConfig) -> Iterator[str]:
     """Sentences, one a bad value: the field, the value, what is valid."""
-    for name, words in (("architecture", ARCHITECTURES), ("task", TASKS), ("loss", LOSSES)):
-        if getattr(c, name) not in words:
-            yield f"{name}={getattr(c, name)!r} is unknown; valid: {', '.join(words)}"
-    for name, least in (("p", 2), ("d_h", 1), ("n_heads", 1), ("n_layers", 1), ("n_steps", 0), ("n_warmup", 0),
-                        ("seed", 0), ("D_random", 0), ("batch_size", 0)):
-        if getattr(c, name) < least:
-            yield f"{name}={getattr(c, name)} is too small; valid: {least} or more"
-        if getattr(c, name) >= 2**63:
-            yield f"{name}={getattr(c, name)} is too large; valid: less than 2**63"
-    for name in ("lr", "weight_decay", "init_scale"):
-        if not (math.isfinite(getattr(c, name)) and getattr(c, name) >= 0):
-            yield f"{name}={getattr(c, name)} is not usable; valid: a finite number, 0 or more"
+    for f in dataclasses.fields(c):
+        value, least, choices = getattr(c, f.name), f.metadata.get("least"), f.metadata.get("choices")
+        if choices and value not in choices:
+            yield f"{f.name}={value!r} is unknown; valid: {', '.join(choices)}"
+        if least is not None and f.type is int and value < least:
+            yield f"{f.name}={value} is too small; valid: {least} or more"
+        if f.type is int and value >= 2**63:
+            yield f"{f.name}={value} is too large; valid: less than 2**63"
+        if least is not None and f.type is float and not (math.isfinite(value) and value >= least):
+            yield f"{f.name}={value} is not usable; valid: a finite number, {least} or more"
+    for name in ("dropout", "beta2"):
+        if getattr(c, name) >= 1:
+            yield f"{name}={getattr(c, name)} is not usable; valid: 0 or more, less than 1"
     if c.architecture != "transformer":
-        for name, unused in (("n_heads", 4), ("dropout", 0.0)):
+        for name, unused in (("n_heads", 4), ("dropout", 0.0), ("split_mlp", False)):
             if getattr(c, name) != unused:
                 yield (f"{name}={getattr(c, name)} needs architecture='transformer', not {c.architecture!r}; "
                        f"valid here: {unused}")
@@ -184,10 +211,10 @@ def _complaints(c: RunConfig):
     if c.batch_size > c.D_train + c.D_random:
         yield (f"batch_size={c.batch_size} is more than the {c.D_train + c.D_random} training examples; "
                "valid: up to so many, or 0 for all")
-    if not 0 <= c.dropout < 1:
-        yield f"dropout={c.dropout} is not usable; valid: 0 or more, less than 1"
     if c.D_random and c.task != "add+random":
         yield f"D_random={c.D_random} needs task='add+random', not {c.task!r}; valid here: 0"
+    if c.split_mlp and c.task != "add+random":
+        yield f"split_mlp={c.split_mlp} needs task='add+random', not {c.task!r}; valid here: False"
     if c.task == "divide" and any(c.p % k == 0 for k in range(2, math.isqrt(c.p) + 1)):
         yield f"p={c.p} is not a prime; task='divide' needs one, for every b to have an inverse"
     if c.parent and not re.fullmatch("[0-9a-f]{16}@(0|[1-9][0-9]*)", c.parent):

@@ -17,7 +17,11 @@ tokens in the order of the transformer; the feed-forward network reads those bef
 128 have 393,216 weights between embedding and unembedding as a transformer and as a feed-forward network, whose third
 layer the paper may have called what is the unembedding here; as an LSTM two layers of d_h 144 have 331,776.
 
-Weights start as N(0, 1/d_h), W_U as N(0, 1/p) (variances), times `init_scale`.
+With `split_mlp` each task has half of the neurons of every feed-forward layer to itself, additions the first (Huang et
+al. 2024, Fig 10).
+
+Weights start as N(0, 1/d_h), W_U as N(0, 1/p) (variances), times `init_scale`; with `init="pytorch"` as PyTorch starts
+its own layers, embeddings as N(0, 1) and linear maps uniform within ±1/√(inputs).
 """
 
 import math
@@ -58,8 +62,14 @@ def initial_weights(config: RunConfig) -> dict[str, np.ndarray]:
     generator = rng(config.seed, "weights")
     weights = {}
     for name, shape in weight_shapes(config).items():
-        scale = config.init_scale / math.sqrt(config.p if name == "W_U" else config.d_h)
-        weights[name] = generator.standard_normal(shape) * scale
+        if config.init == "book":
+            drawn = generator.standard_normal(shape) / math.sqrt(config.p if name == "W_U" else config.d_h)
+        elif name in ("W_E", "W_pos"):
+            drawn = generator.standard_normal(shape)
+        else:
+            n_inputs = config.d_h if name.endswith("W_O") else shape[-2]  # W_O takes those of all heads
+            drawn = generator.uniform(-1, 1, shape) / math.sqrt(n_inputs)
+        weights[name] = drawn * config.init_scale
     return weights
 
 
@@ -85,7 +95,7 @@ def unflatten(vector: np.ndarray, config: RunConfig) -> dict[str, np.ndarray]:
     return weights
 
 
-class Attending(nn.Module):
+class Block(nn.Module):
     """Attention and feed-forward of one transformer layer."""
 
     W_Q: Tensor
@@ -95,22 +105,25 @@ class Attending(nn.Module):
     W_in: Tensor
     W_out: Tensor
 
-    def forward(self, x: Tensor, n_read: int, kept: Callable[[Tensor], Tensor] = lambda y: y) -> Tensor:
+    def forward(self, x: Tensor, n_read: int, neurons: Tensor | None = None,
+                drop: Callable[[Tensor], Tensor] = lambda y: y) -> Tensor:
         """Residual stream (batch, n_ctx, d_h) to that of its last `n_read` positions (batch, n_read, d_h).
 
-        `kept` is what dropout leaves of the feed-forward outputs.
+        `neurons` (batch, d_mlp) are those that an example may use, all without it; `drop` is dropout of the
+        feed-forward outputs.
         """
         n_ctx, d_head = x.shape[1], self.W_Q.shape[2]
         q = torch.einsum("bqd,hde->bhqe", x[:, n_ctx - n_read :], self.W_Q)
         k = torch.einsum("bkd,hde->bhke", x, self.W_K)
         v = torch.einsum("bkd,hde->bhke", x, self.W_V)
-        hidden = torch.ones(n_ctx, n_ctx, dtype=torch.bool, device=x.device).triu(1)[n_ctx - n_read :]
-        scores = (q @ k.transpose(2, 3) / math.sqrt(d_head)).masked_fill(hidden, -math.inf)
+        later = torch.ones(n_ctx, n_ctx, dtype=torch.bool, device=x.device).triu(1)[n_ctx - n_read :]
+        scores = (q @ k.transpose(2, 3) / math.sqrt(d_head)).masked_fill(later, -math.inf)  # (batch, head, query, key)
         x = x[:, n_ctx - n_read :] + torch.einsum("bhqe,hed->bqd", scores.softmax(-1) @ v, self.W_O)
-        return x + kept((x @ self.W_in).relu() @ self.W_out)
+        hidden = (x @ self.W_in).relu()  # (batch, n_read, d_mlp)
+        return x + drop((hidden if neurons is None else hidden * neurons[:, None]) @ self.W_out)
 
 
-class Remembering(nn.Module):
+class LSTMLayer(nn.Module):
     """One layer of long short-term memory (Hochreiter & Schmidhuber 1997), gates in PyTorch's order.
 
         i, f, g, o = x W_x + h W_h;   c ← σ(f) c + σ(i) tanh(g);   h ← σ(o) tanh(c)
@@ -124,14 +137,19 @@ class Remembering(nn.Module):
         h = c = torch.zeros_like(x[:, 0])
         outputs = []
         for position in range(x.shape[1]):
-            i, f, g, o = (x[:, position] @ self.W_x + h @ self.W_h).chunk(4, dim=-1)
-            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            h = o.sigmoid() * c.tanh()
+            h, c = lstm_cell(x[:, position] @ self.W_x + h @ self.W_h, c)
             outputs.append(h)
         return torch.stack(outputs, dim=1)
 
 
-class Rectifying(nn.Module):
+def lstm_cell(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """The output h and the next cell c, each (batch, d_h), from the gates' sums (batch, 4 d_h) and the cell before."""
+    i, f, g, o = gates.chunk(4, dim=-1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+class ReLULayer(nn.Module):
     """One layer of a feed-forward network, relu(x W)."""
 
     W: Tensor
@@ -145,7 +163,7 @@ class Network(nn.Module):
     """The network of a config, with its initial weights or the given ones. Weights multiply from the right: `x @ W`.
 
     Calling it maps tokens (batch, n_ctx) to the logits after the last position (batch, d_vocab). With a `key`, a scalar
-    int64 tensor, dropout leaves out what that key says (`dropped`); without one, nothing.
+    int64 tensor, dropout leaves out what that key says (`dropout`); without one, nothing.
 
     Raises:
         ValueError: the given weights are not those of such a network.
@@ -159,7 +177,7 @@ class Network(nn.Module):
     def __init__(self, config: RunConfig, weights: Mapping[str, np.ndarray] | None = None,
                  dtype: torch.dtype = torch.float32):
         super().__init__()
-        self.dropout = config.dropout
+        self.config = config
         self.layers = nn.ModuleList(self.layer() for _ in range(config.n_layers))
         for name, w in unflatten(flatten(weights or initial_weights(config), config), config).items():
             layer, _, own = name.rpartition(".")
@@ -172,20 +190,24 @@ class Network(nn.Module):
 class Transformer(Network):
     """Reads every token at its position, through attention, and answers at the last."""
 
-    layer = Attending
+    layer = Block
 
     def forward(self, tokens: Tensor, key: Tensor | None = None) -> Tensor:
         x = self.W_E[tokens] + self.W_pos
+        neurons = own_neurons(tokens[:, 1] == self.config.p, self.config) if self.config.split_mlp else None
         for i, layer in enumerate(self.layers):
             n_read = 1 if i == len(self.layers) - 1 else tokens.shape[1]
-            x = layer(x, n_read) if key is None else layer(x, n_read, partial(dropped, key=key + i, share=self.dropout))
+            if key is None:
+                x = layer(x, n_read, neurons)
+            else:
+                x = layer(x, n_read, neurons, partial(dropout, key=key + i, share=self.config.dropout))
         return x[:, -1] @ self.W_U
 
 
 class LSTM(Network):
     """Reads one token after another and answers after the last. It has no dropout."""
 
-    layer = Remembering
+    layer = LSTMLayer
 
     def forward(self, tokens: Tensor, key: Tensor | None = None) -> Tensor:
         x = self.W_E[tokens]
@@ -197,7 +219,7 @@ class LSTM(Network):
 class MLP(Network):
     """Reads all tokens before `=` at once, side by side. It has no dropout."""
 
-    layer = Rectifying
+    layer = ReLULayer
 
     def forward(self, tokens: Tensor, key: Tensor | None = None) -> Tensor:
         x = self.W_E[tokens[:, :-1]].flatten(1)
@@ -210,19 +232,37 @@ NETWORKS: dict[str, type[Network]] = {"transformer": Transformer, "lstm": LSTM, 
 """Networks by what `RunConfig.architecture` calls them."""
 
 
-def dropped(x: Tensor, key: Tensor, share: float) -> Tensor:
+def own_neurons(adds: Tensor, config: RunConfig) -> Tensor:
+    """With `split_mlp`, which neurons examples may use: the first half where `adds` (batch,), else the other.
+
+    (batch, d_mlp) bool.
+    """
+    return (torch.arange(config.d_mlp, device=adds.device) < config.d_mlp // 2) == adds[:, None]
+
+
+def dropout(x: Tensor, key: Tensor, share: float) -> Tensor:
     """`x` with a `share` of its entries at 0 and the others larger by 1 / (1 − share), which keeps the mean.
 
-    Which entries is a hash of the key and of their place (the mixing of Steele et al. 2014, SplitMix), not a state that
-    moves on: a network drops the same entries alone and in any cohort, on any device.
+    Which entries is a hash of the key and of their place, not a state that moves on: a network drops the same entries
+    alone and in any cohort, on any device.
     """
-    place = torch.arange(x.numel(), device=x.device).view(x.shape)
-    bits = mixed(mixed(key) + place) & (2**53 - 1)
-    return torch.where(bits >= int(share * 2**53), x / (1 - share), 0)
+    return torch.where(_bits(key, x.shape) >= int(share * 2**53), x / (1 - share), 0)
 
 
-def mixed(z: Tensor) -> Tensor:
-    """Every bit of the result depends on every bit of the int64 tensor `z`; a bijection."""
+def gaussian(key: Tensor, n: int) -> Tensor:
+    """n numbers drawn from N(0, 1), float64, that follow from the key alone (Box & Muller 1958)."""
+    near, angle = _bits(key, torch.Size([2, n])).double() / 2**53
+    return (-2 * torch.log1p(-near)).sqrt() * (2 * math.pi * angle).cos()
+
+
+def _bits(key: Tensor, shape: torch.Size) -> Tensor:
+    """53 random bits for each place of an array, int64: a hash of the key and of the place."""
+    place = torch.arange(shape.numel(), device=key.device).view(shape)
+    return splitmix64(splitmix64(key) + place) & (2**53 - 1)
+
+
+def splitmix64(z: Tensor) -> Tensor:
+    """The mixing of Steele et al. 2014: every bit of the result depends on every bit of the int64 `z`; a bijection."""
     z = z + _signed(0x9E3779B97F4A7C15)
     z = (z ^ (z >> 30 & 2**34 - 1)) * _signed(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> 27 & 2**37 - 1)) * _signed(0x94D049BB133111EB)

@@ -57,8 +57,9 @@ class Run:
 
     @property
     def settled(self) -> bool:
-        """Whether the early-stop rule held somewhere along the curves."""
-        accuracies = np.stack([self.curves[name] for name in ACCURACIES], axis=1)
+        """Whether the early-stop rule held somewhere along the curves; only steps of the grid decide, not a pause."""
+        due = np.isin(self.curves["step"], evaluation_steps(self.config.n_steps))
+        accuracies = np.stack([self.curves[name][due] for name in ACCURACIES], axis=1)
         return any(has_settled(accuracies[:n]) for n in range(SETTLED, len(accuracies) + 1))
 
 

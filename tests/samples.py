@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import grokbook
-from grokbook.config import ARCHITECTURES, LOSSES, TASKS, RunConfig
+from grokbook.config import ANCHORS, ARCHITECTURES, INITS, LOSSES, TASKS, RunConfig
 from grokbook.run import ACCURACIES, METRICS, SETTLED, Run, evaluation_steps
 from grokbook.store import Store
 from grokbook.store.shards import COLUMNS, to_run
@@ -35,16 +35,36 @@ def configs(draw) -> RunConfig:
         d_h=n_heads * draw(st.integers(1, 64)),
         n_heads=n_heads,
         n_layers=draw(st.integers(1, 8)),
+        split_mlp=architecture == "transformer" and task == "add+random" and draw(st.booleans()),
         seed=draw(st.integers(0, 2**63 - 1)),
+        init=draw(st.sampled_from(INITS)),
         init_scale=draw(RATES),
         lr=draw(RATES),
+        beta2=draw(st.floats(0, 0.9999)),
         weight_decay=draw(RATES),
+        decay_towards=draw(st.sampled_from(ANCHORS)),
+        gradient_noise=draw(RATES),
+        update_noise=draw(RATES),
+        weight_noise=draw(RATES),
         n_warmup=draw(st.integers(0, 100)),
         loss=draw(st.sampled_from(LOSSES)),
         parent=draw(st.sampled_from(["", "0123456789abcdef@0", "0123456789abcdef@20000"])),
         n_steps=draw(st.integers(0, 10**6)),
         stop_early=draw(st.booleans()),
     )
+
+
+def train_all(configs: Sequence[RunConfig], **options) -> list[Run]:
+    """Train configs of any shapes, cohort by cohort, and return the runs in the order given. Options as for `train`."""
+    from grokbook import training  # which imports PyTorch
+
+    runs: dict[RunConfig, Run] = {}
+    for cohort in training.cohorts(configs):
+        under_way = training.train(cohort, **options)
+        for _ in under_way:
+            pass
+        runs |= {run.config: run for run in under_way.runs()}
+    return [runs[c] for c in configs]
 
 
 def fake_run(config: RunConfig, last_step: int | None = None, *, settled: bool = False, **more) -> Run:
@@ -56,7 +76,7 @@ def fake_run(config: RunConfig, last_step: int | None = None, *, settled: bool =
     phase = int(config.run_id, 16) % 10_007
     curves = {name: np.sin(phase + k + step).astype(np.float32) for k, name in enumerate(METRICS)}
     for name in ACCURACIES if settled else ():
-        curves[name][-SETTLED:] = 1
+        curves[name][-SETTLED - 1 :] = 1  # the last step may lie off the grid of the budget
     return Run(config, {"step": step} | curves, **more)
 
 

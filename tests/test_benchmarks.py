@@ -31,7 +31,8 @@ def rows_of(script: str, *options: str, **environment: str) -> list[dict]:
 
 
 @pytest.mark.parametrize("architecture, engines", [
-    ("transformer", ["usual", "fused", "vmapped"]), ("lstm", ["usual", "vmapped"]), ("mlp", ["usual", "vmapped"])])
+    ("transformer", ["usual", "fused", "autograd", "vmapped"]), ("lstm", ["usual", "autograd", "vmapped"]),
+    ("mlp", ["usual", "autograd", "vmapped"])])
 def test_every_engine_that_can_is_timed_beside_the_usual_loop(architecture, engines):
     machine, *rows = rows_of("training.py", "--architecture", architecture, "--d-h", "8", "--D-train", "40", "--models",
                              "2", "--repeats", "1", "--seconds", "0.001", "--no-compile")

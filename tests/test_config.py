@@ -2,17 +2,20 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import configs, finish, run_python
+from samples import ROOT, configs, finish, run_python
 
-from grokbook.config import BUDGET, FIELDS, IDENTITY, RunConfig
+from grokbook import config
+from grokbook.config import BUDGET, FIELDS, IDENTITY, SHARED, RunConfig
 
 BIG: dict[str, Any] = dict(p=113, task="add+random")
 OTHER: dict[str, Any] = dict(
     architecture="mlp", task="square", p=97, D_train=3000, D_random=5, d_h=32, n_heads=2, n_layers=2, seed=1,
-    init_scale=2.0, lr=3e-3, weight_decay=0.5, n_warmup=0, loss="plain", batch_size=16, dropout=0.1,
+    init_scale=2.0, lr=3e-3, weight_decay=0.5, n_warmup=0, loss="plain", batch_size=16, dropout=0.1, split_mlp=True,
+    init="pytorch", beta2=0.999, decay_towards="init", gradient_noise=0.1, update_noise=1.0, weight_noise=0.01,
     parent="0123456789abcdef@7",
 )
 GOLDEN = {
@@ -20,6 +23,12 @@ GOLDEN = {
     "e01648087c9d53ac": RunConfig(d_h=8, seed=3),
     "dd77b78f8595c1cc": RunConfig(task="add+random", D_random=3000, n_layers=8, d_h=1024),
     "930252565180cb2d": RunConfig(lr=3e-4, weight_decay=0.1, parent="0123456789abcdef@20000"),
+    "6bcfdcd6da7e2af7": RunConfig(architecture="lstm", n_layers=2, d_h=144, D_train=6384),
+    "fe7abeb225ddcfba": RunConfig(architecture="mlp", n_layers=2, d_h=128, loss="plain", init_scale=2.0),
+    "2afa6ead6564f716": RunConfig(task="divide", p=97, D_train=4656, batch_size=512, dropout=0.1, lr=3e-4, n_warmup=0),
+    "6e3342f40f937650": RunConfig(task="random", D_train=12769, d_h=24, seed=2),
+    "e387baaa0263eda9": RunConfig(task="add+random", D_train=3000, D_random=3000, n_layers=2, n_heads=8,
+                                  weight_decay=0.0),
 }
 
 
@@ -39,6 +48,15 @@ GOLDEN = {
     ("d_h", 0, {}),
     ("d_h", 30, {}),
     ("n_heads", 2, {"architecture": "lstm"}),
+    ("split_mlp", True, {"architecture": "mlp", "task": "add+random"}),
+    ("split_mlp", True, {}),
+    ("init", "xavier", {}),
+    ("beta2", 1.0, {}),
+    ("beta2", -0.1, {}),
+    ("decay_towards", "one", {}),
+    ("gradient_noise", -0.1, {}),
+    ("update_noise", float("nan"), {}),
+    ("weight_noise", float("inf"), {}),
     ("dropout", 0.1, {"architecture": "mlp"}),
     ("n_heads", 0, {}),
     ("n_layers", 0, {}),
@@ -130,8 +148,10 @@ def test_the_multitask_models_of_figure_8_span_a_factor_of_1570():
 def test_the_defaults_are_what_stored_ids_took_them_to_be():
     """An id leaves defaults out, so a default that changed would silently rename every stored run."""
     assert RunConfig().asdict() == dict(
-        architecture="transformer", task="add", p=113, D_train=4000, D_random=0, d_h=64, n_heads=4, n_layers=1, seed=0,
-        init_scale=1.0, lr=1e-3, weight_decay=1.0, n_warmup=10, loss="exact", batch_size=0, dropout=0.0,
+        architecture="transformer", task="add", p=113, D_train=4000, D_random=0, d_h=64, n_heads=4, n_layers=1,
+        split_mlp=False, seed=0, init="book", init_scale=1.0, lr=1e-3, beta2=0.98, weight_decay=1.0,
+        decay_towards="zero", n_warmup=10, gradient_noise=0.0, update_noise=0.0, weight_noise=0.0, loss="exact",
+        batch_size=0, dropout=0.0,
         parent="", n_steps=100_000, stop_early=True,
     )
 
@@ -143,6 +163,23 @@ def test_every_field_says_what_it_means():
 
 def test_ids_are_those_under_which_runs_were_stored():
     assert {config.run_id: config for config in GOLDEN.values()} == GOLDEN
+
+
+@pytest.mark.parametrize("study", sorted({path.parent.name for path in (ROOT / "data").glob("*/*.parquet")}))
+def test_every_stored_run_has_the_id_that_its_config_has_now(study):
+    for path in (ROOT / "data" / study).glob("*.parquet"):
+        for row in pq.read_table(path).to_pylist():
+            assert RunConfig(**{name: row[name] for name in FIELDS if name in row}).run_id == row["run_id"]
+
+
+def test_a_field_that_says_nothing_of_it_is_shared_by_a_cohort_and_part_of_the_identity(monkeypatch):
+    later = dataclasses.make_dataclass("Later", [("momentum", float, 0.9)], bases=(RunConfig,), frozen=True,
+                                       kw_only=True)
+    monkeypatch.setattr(config, "RunConfig", later)
+    assert config._named("shared", True) == (*SHARED, "momentum")
+    assert config._named("budget", False) == BUDGET == ("n_steps", "stop_early")
+    assert set(FIELDS) - set(SHARED) == {"D_train", "D_random", "seed", "init", "init_scale", "lr", "beta2",
+                                         "weight_decay", "n_warmup", "parent", *BUDGET}
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])

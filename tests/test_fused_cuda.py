@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from samples import train_all
 from test_engines import flat, relative, shapes, start, usual_loop
 from torch.nn import functional as F
 
-import grokbook as gb
 from grokbook import models, tasks
 from grokbook.config import RunConfig
 from grokbook.training import able, engine_named
@@ -27,7 +27,7 @@ with pytest.MonkeyPatch.context() as patch:
     import triton.experimental.gluon  # noqa: F401  (the one that the first launch would import, unpatched)
 
     from grokbook.training import fused_cuda
-    from grokbook.training.fused_cuda import FusedCuda, Shape, supports
+    from grokbook.training.fused_cuda import FusedCuda, Shape
 
 assert fused_cuda.INTERPRETED == (DEVICE == "cpu"), "Triton was imported before this module could choose"
 
@@ -220,20 +220,20 @@ def test_a_cohort_that_cannot_fit_is_refused_before_it_trains(monkeypatch):
 
 @pytest.mark.parametrize("config", [TINY.replace(n_layers=2), TINY.replace(d_h=132)])
 def test_a_network_that_the_kernels_cannot_hold_is_refused(config):
-    assert supports(TINY) and not supports(config)
-    with pytest.raises(ValueError, match=f"d_h={config.d_h}; valid: one layer, d_h up to 128"):
+    assert not FusedCuda.cannot(TINY, torch.device(DEVICE), "float32")
+    with pytest.raises(ValueError, match="^engine='fused_cuda' cannot train (n_layers=2|d_h=132 in float32.* 128)$"):
         FusedCuda([config], np.zeros((1, config.n_params)), DEVICE)
 
 
 def test_a_network_too_large_in_float64_is_refused():
     config = TINY.replace(d_h=100)
-    with pytest.raises(ValueError, match="d_h=100 in float64; valid: d_h up to 64, or engine='vmapped'"):
+    with pytest.raises(ValueError, match="cannot train d_h=100 in float64, only up to 64"):
         FusedCuda([config], np.zeros((1, config.n_params)), DEVICE, "float64")
 
 
 def test_a_cpu_without_the_interpreter_is_refused(monkeypatch):
     monkeypatch.setattr(fused_cuda, "INTERPRETED", False)
-    with pytest.raises(ValueError, match="device='cpu'; valid: a CUDA device"):
+    with pytest.raises(ValueError, match="cannot train on cpu unless TRITON_INTERPRET=1"):
         FusedCuda([TINY], start([TINY]), "cpu")
 
 
@@ -271,7 +271,7 @@ def test_it_is_the_first_choice_on_cuda_and_the_last_on_an_interpreting_cpu(monk
 def test_a_whole_training_goes_through_it(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     configs = [TINY.replace(n_steps=2), TINY.replace(seed=1, n_steps=3)]
-    ours, reference = (gb.training.train_all(configs, device=DEVICE, engine=name, dtype="float64")
+    ours, reference = (train_all(configs, device=DEVICE, engine=name, dtype="float64")
                        for name in ("fused_cuda", "vmapped"))
     for run, expected in zip(ours, reference, strict=True):
         assert run.provenance["engine"] == "fused_cuda"

@@ -10,6 +10,7 @@ import pytest
 import traitlets
 import xarray as xr
 from IPython.core.interactiveshell import InteractiveShell
+from samples import train_all
 
 import grokbook as gb
 from grokbook import plots, training
@@ -139,7 +140,7 @@ def test_pausing_rests_and_resuming_goes_on_with_the_same_network(make):
     run.panel.stop.click()
     reach(run, *ENDED)
     steps = evaluation_steps(run.runs[0].last_step)[:-1]
-    (alone,) = training.train_all([CONFIG.replace(n_steps=int(steps[-1]))])
+    (alone,) = train_all([CONFIG.replace(n_steps=int(steps[-1]))])
     for name in gb.METRICS:
         np.testing.assert_array_equal(run.result()[name].sel(step=steps).squeeze(), alone.curves[name])
 

@@ -7,7 +7,7 @@ import pytest
 
 import grokbook as gb
 from grokbook.config import RunConfig
-from grokbook.training import _commit
+from grokbook.training.provenance import commit
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -28,11 +28,11 @@ def test_the_commit_is_that_of_the_packages_own_checkout_and_of_no_other_around_
     for package in (own, installed):
         package.mkdir(parents=True)
         (package / "code.py").write_text("")
-    assert _commit(own) == ""
+    assert commit(own) == ""
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-qm", "first")
     head = git(tmp_path, "rev-parse", "--short=12", "HEAD")
-    assert (_commit(own), _commit(installed)) == (head, "")
+    assert (commit(own), commit(installed)) == (head, "")
     (own / "code.py").write_text("changed")
-    assert _commit(own) == head + "+"
+    assert commit(own) == head + "+"

@@ -11,13 +11,13 @@ from threading import Timer
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from samples import run_python, stored
+from samples import run_python, stored, train_all
 
 from grokbook import RunConfig, Store, studies
 from grokbook.models import initial_weights
 from grokbook.run import METRICS, evaluation_steps
 from grokbook.sweep import keep_weights, sweep
-from grokbook.training import train, train_all
+from grokbook.training import train
 
 QUICK = RunConfig(p=7, d_h=8, D_train=20, n_steps=40)
 CONFIGS = tuple(QUICK.replace(d_h=d_h, seed=seed) for d_h in (4, 8) for seed in range(3))

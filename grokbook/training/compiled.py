@@ -13,8 +13,9 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 try:
     import fcntl
@@ -25,16 +26,29 @@ from numba import njit
 from numba.core import config as numba_config
 
 HERE = Path(__file__).parent
-SOURCES = (HERE / "fused_pass.py", HERE / "tiles.py", HERE / "subnormals.py", HERE.parent / "config.py")
+OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
+"""Free of the interpreter's lock; x / 0 is no exception, for which every loop with a division would be scalar; and
+nothing is allocated, so nothing needs its references counted."""
+
+INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""For what only compiled code calls: the way in from Python, which takes long to compile, is left out."""
+
+SOURCES = (*sorted(HERE.glob("*.py")), HERE.parent / "config.py")
 
 
-def compiled(function: Callable) -> Callable:
-    """`function` compiled by Numba on first use, free of the interpreter's lock."""
+def inner(function: Callable) -> Callable:
+    """`function` compiled by Numba where a compiled one first calls it."""
+    return compiled(function, INNER)
+
+
+def compiled(function: Callable, options: Mapping[str, bool] = MappingProxyType({})) -> Callable:
+    """`function` compiled by Numba on first use."""
+    options = {**OPTIONS, **options}
     if FOLDER is None:
-        return njit(nogil=True)(function)
+        return njit(**options)(function)
     before, numba_config.CACHE_DIR = numba_config.CACHE_DIR, str(FOLDER)
     try:
-        made = njit(nogil=True, cache=True)(function)
+        made = njit(cache=True, **options)(function)
     finally:
         numba_config.CACHE_DIR = before
     made._cache.save_overload = _one_at_a_time(made._cache.save_overload, FOLDER / "lock")

@@ -1,155 +1,96 @@
 """The CPU engine: the fused pass of `fused_pass`, one network a thread.
 
-Of a cohort of fewer networks than threads, up to three, each is split by rows over up to `PARTS` threads. A larger one
-is shared out in whole steps, a network at the border between two threads first by one and then by the other, so that
-threads end about together where there are several networks for each.
+Of a cohort of fewer networks than threads, up to three, each is split by rows over up to `PARTS` threads, which take
+their steps together inside compiled code. A larger one is shared out in whole steps, a network at the border between
+two threads first by one and then by the other, so that threads end about together where there are several networks
+for each.
 """
 
 import math
 import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from grokbook import tasks
-from grokbook.config import RunConfig
+from grokbook.config import BETAS, RunConfig
 from grokbook.run import METRICS
-from grokbook.training.fused_pass import PARTS, adamw, advance, collect, differentiate, examine, tabulate
-from grokbook.training.memory import free_bytes
-from grokbook.training.tiles import ROWS, VECTOR_BYTES
-
-CACHE_BYTES = 768 * 1024
-"""Space for a tile's activations: most of a core's second-level cache."""
-
-SPARE = 0.9
-"""Share of the free memory that a cohort may take."""
+from grokbook.training.fused_pass import Moments, Rates, advance, evaluate
+from grokbook.training.layout import (PARTS, Operands, Sizes, Sums, Table, Tile, all_rows_of, entries_of, operands_of,
+                                      rows_of, sizes_of, sums_of, table_of, tile_of, views)
 
 
 class Member:
-    """One network of the cohort: weights, optimiser state, its rows and the space for its gradient."""
+    """One network of the cohort: weights, optimiser state and its rows."""
 
     def __init__(self, config: RunConfig, weights: np.ndarray, dtype: type):
         self.config, self.step, self.plain = config, 0, config.loss == "plain"
         self._turn = threading.Lock()
         table, split = tasks.table(config), tasks.split(config)
-        entries, rows = _entries(table.tokens)
-        train = np.flatnonzero(split.train)
+        names, entries = entries_of(table.tokens, config.d_vocab)
         self.masks = np.stack([split.train, split.val, split.twin_free_val])
-        self.entries = entries
-        self.train_rows, self.train_y = _padded(rows[:, train]), _padded(table.labels[None, train])
-        self.all_rows, self.all_y = _padded(rows), _padded(table.labels[None])
-        self.share = np.zeros(self.train_rows.shape[1], dtype)
-        self.share[: len(train)] = 1 / len(train)
-        blocks = self.train_rows.shape[1] // ROWS
-        edges = [ROWS * (blocks * k // PARTS) for k in range(PARTS + 1)]
-        self.bounds = np.array(list(zip(edges, edges[1:], strict=False)))
-        self.theta = weights.astype(dtype)
-        self.m, self.v = np.zeros_like(self.theta), np.zeros_like(self.theta)
-        self.optimiser = np.array([config.lr, config.weight_decay, max(config.n_warmup, 1)])
-        d, n_heads, n = config.d_h, config.n_heads, entries.shape[1]
-        lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
-        width = d + n_heads + -(d + n_heads) % lanes
-        self.sizes = np.array([config.d_vocab, config.n_ctx, n_heads, d, width])
-        self.shared = tuple(np.zeros(shape, dtype) for shape in ((d, n + -n % ROWS), (n_heads, d), (n, width)))
-        self.partials = tuple(np.zeros((PARTS, *shape), dtype) for shape in (self.theta.shape, (n, width), (1, d)))
+        self.rows = rows_of(names, entries[:, split.train], table.labels[split.train], dtype)
+        self.all_rows = all_rows_of(names, entries, table.labels, dtype)
+        self.moments = Moments(weights.astype(dtype), *(np.zeros(len(weights), dtype) for _ in range(3)))
+        self.weights, self.gradient = views(self.moments.theta, config), views(self.moments.grad, config)
+        self.rates = Rates(config.lr, config.weight_decay, float(max(config.n_warmup, 1)), *BETAS)
 
-    @property
-    def n_bytes(self) -> int:
-        """What the arrays take once they have all been written to."""
-        arrays = [part for value in vars(self).values() for part in (value if isinstance(value, tuple) else [value])]
-        return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
-
-    @property
-    def n_features(self) -> int:
-        """Numbers that the workspace holds for one row."""
-        n_vocab, n_ctx, n_heads, d, width = self.sizes
-        return int((n_ctx - 1) * width + n_ctx * n_heads + 12 * d + n_vocab + 4)
-
-    def advance(self, n_steps: int, work: np.ndarray) -> None:
-        """Steps on the calling thread, once no other thread takes steps of this member."""
+    def advance(self, n_steps: int, room: "Room") -> None:
+        """Steps by this thread, once no other takes steps of this member."""
         with self._turn:
-            advance(self.theta, self.m, self.v, self.sizes, self.entries, self.train_rows, self.train_y, self.share,
-                    self.bounds, self.shared, self.partials, work, _ones(work), self.optimiser, self.step, n_steps,
-                    self.plain)
+            self.advance_with(n_steps, room, 0, (room.tile,))
             self.step += n_steps
 
-    def tabulate(self) -> None:
-        """The first third of a step split over threads: what the rows share."""
-        tabulate(self.theta, self.sizes, self.entries, *self.shared)
+    def advance_with(self, n_steps: int, room: "Room", thread: int, tiles: tuple[Tile, ...]) -> None:
+        """Steps by as many threads as there are tiles; this is one of them."""
+        advance(n_steps, self.step, thread, len(tiles), room.counter, room.sizes, self.weights, self.gradient,
+                self.moments, self.rates, room.operands, room.table, self.rows, tiles[thread], room.parts, room.total,
+                self.plain)
 
-    def part(self, k: int, work: np.ndarray) -> None:
-        """The second: the gradient of one part of the rows."""
-        x, _, table = self.shared
-        grads, d_tables, dx_lasts = self.partials
-        differentiate(self.theta, self.sizes, self.train_rows, self.train_y, self.share, self.bounds[k],
-                      self.entries.shape[1] - 1, x, table, work, _ones(work), grads[k], d_tables[k], dx_lasts[k],
-                      self.plain)
+    def differentiate(self, room: "Room") -> np.ndarray:
+        """The gradient of the training loss at the present weights, (n_params,)."""
+        self.advance(0, room)
+        return self.moments.grad.copy()
 
-    def gradient(self) -> np.ndarray:
-        """The last: the parts together, (n_params,)."""
-        x, u, _ = self.shared
-        collect(self.theta, self.sizes, self.entries, x, u, *self.partials)
-        return self.partials[0][0]
-
-    def descend(self) -> None:
-        """AdamW with the collected gradient."""
-        adamw(self.theta, self.m, self.v, self.gradient(), self.step + 1, *self.optimiser)
-        self.step += 1
-
-    def evaluate(self, work: np.ndarray) -> list[float]:
+    def evaluate(self, room: "Room") -> list[float]:
         """The six metrics, in the order of METRICS."""
-        loss, right = np.zeros(self.all_rows.shape[1], self.theta.dtype), np.zeros(self.all_rows.shape[1], np.bool_)
-        examine(self.theta, self.sizes, self.entries, self.all_rows, self.all_y, self.shared, work, loss, right)
+        n_rows = self.all_rows.entries.shape[1]
+        loss, right = np.zeros(n_rows, self.moments.theta.dtype), np.zeros(n_rows, np.bool_)
+        evaluate(room.sizes, self.weights, room.operands, room.table, self.all_rows, room.tile, loss, right)
         n = self.masks.sum(1)
         with np.errstate(invalid="ignore"):
             losses = self.masks @ loss[: self.masks.shape[1]].astype(np.float64) / n
             accuracies = self.masks @ right[: self.masks.shape[1]].astype(np.float64) / n
-        norm = float(np.linalg.norm(self.theta.astype(np.float64)))
+        norm = float(np.linalg.norm(self.moments.theta.astype(np.float64)))
         return [losses[0], accuracies[0], losses[1], accuracies[1], accuracies[2], norm]
 
 
-def _members(configs: Sequence[RunConfig], weights: np.ndarray, dtype: str) -> list[Member]:
-    """All networks, unless they would run out of memory while they train, for arrays take room when written to."""
-    free = room = SPARE * free_bytes(torch.device("cpu"))
-    members: list[Member] = []
-    for config, theta in zip(configs, weights, strict=True):
-        member = Member(config, theta, np.dtype(dtype).type)
-        room -= member.n_bytes
-        if room < 0:
-            raise MemoryError(f"of {len(configs)} models of d_h={config.d_h}, {len(members)} fit into the "
-                              f"{free / 1e9:.1f} GB that there are to spare; train no more at a time")
-        members.append(member)
-    return members
+class Room(NamedTuple):
+    """Where one network after another is trained, by a thread or by several."""
+
+    sizes: Sizes
+    operands: Operands
+    table: Table
+    parts: Sums
+    total: Sums
+    tile: Tile
+    counter: np.ndarray
 
 
-def _entries(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct (token, position) pairs, (2, entry) int64 with the one read last, and each row's, (n_ctx, row)."""
-    columns = [np.unique(column, return_inverse=True) for column in tokens.T]
-    starts = np.cumsum([0] + [len(values) for values, _ in columns])
-    entries = np.concatenate([[values, np.full(len(values), i)] for i, (values, _) in enumerate(columns)], axis=1)
-    rows = np.stack([start + inverse for start, (_, inverse) in zip(starts, columns, strict=False)])
-    return entries.astype(np.int64), rows
+def _room(config: RunConfig, n_entries: int, n_slots: int, dtype: type) -> Room:
+    sizes = sizes_of(config)
+    return Room(sizes, operands_of(sizes, dtype), table_of(sizes, n_entries, dtype),
+                sums_of(sizes, n_entries, n_slots, dtype), sums_of(sizes, n_entries, 1, dtype), tile_of(sizes, dtype),
+                np.zeros(1, np.int64))
 
 
 def _cores() -> int:
     """Cores that this process may use, as far as the system says."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _ones(work: np.ndarray) -> np.ndarray:
-    """A row of ones, which turns a product into a sum."""
-    return np.ones((1, work.shape[1]), work.dtype)
-
-
-def _padded(columns: np.ndarray) -> np.ndarray:
-    """int32 columns repeated at the end until their number is a multiple of ROWS."""
-    extra = -columns.shape[1] % ROWS
-    return np.concatenate([columns, np.repeat(columns[:, :1], extra, axis=1)], axis=1).astype(np.int32)
 
 
 def shares(costs: Sequence[float], n_steps: int, n_threads: int) -> list[list[tuple[int, int]]]:
@@ -174,43 +115,41 @@ def shares(costs: Sequence[float], n_steps: int, n_threads: int) -> list[list[tu
 
 
 class Fused:
-    """A cohort on the CPU, shared out to the threads.
-
-    Raises:
-        MemoryError: it would not fit into the memory that is free.
-    """
+    """A cohort on the CPU, shared out to the threads."""
 
     name = "fused"
 
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: Any = "cpu",
                  dtype: str = "float32", n_threads: int | None = None):
+        kind = np.dtype(dtype).type
         self.n_threads = n_threads or _cores()
-        self.members = _members(configs, weights, dtype)
-        n_features = self.members[0].n_features
-        tile = ROWS * max(1, min(CACHE_BYTES // (n_features * np.dtype(dtype).itemsize), 1024) // ROWS)
-        self._spaces: SimpleQueue[np.ndarray] = SimpleQueue()
-        for _ in range(self.n_threads):
-            self._spaces.put(np.zeros((n_features, tile), dtype))
+        self.members = [Member(config, theta, kind) for config, theta in zip(configs, weights, strict=True)]
+        n_entries = self.members[0].rows.names.shape[1]
+        rooms = [_room(self.members[0].config, n_entries, 1 if k else PARTS, kind) for k in range(self.n_threads)]
+        self._first, self._tiles = rooms[0], tuple(room.tile for room in rooms[:PARTS])
+        self._rooms: SimpleQueue[Room] = SimpleQueue()
+        for room in rooms:
+            self._rooms.put(room)
         self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="grokbook")
 
     def advance(self, n_steps: int) -> None:
         """Take that many steps of AdamW."""
         if len(self.members) < min(PARTS, self.n_threads):  # one after the other, each on all threads
             for member in self.members:
-                for _ in range(n_steps):
-                    self._split_step(member)
+                self._take_together(member, n_steps)
             return
-        costs = [member.train_rows.shape[1] for member in self.members]
-        self._together([(self._take, share) for share in shares(costs, n_steps, self.n_threads)])
+        costs = [member.rows.entries.shape[1] for member in self.members]
+        self._finish([self._pool.submit(self._in_room, self._take, share)
+                      for share in shares(costs, n_steps, self.n_threads)])
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """The six metrics now, each (member,) float64."""
-        values = self._together([(member.evaluate,) for member in self.members])
+        values = self._finish([self._pool.submit(self._in_room, member.evaluate) for member in self.members])
         return dict(zip(METRICS, np.array(values, np.float64).T, strict=True))
 
     def weights(self, member: int) -> np.ndarray:
         """The flat weights of one member, (n_params,)."""
-        return self.members[member].theta.copy()
+        return self.members[member].moments.theta.copy()
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only, in this order."""
@@ -218,31 +157,31 @@ class Fused:
 
     def gradient(self) -> np.ndarray:
         """The gradient of the training loss at the present weights, (member, n_params)."""
-        for member in self.members:
-            member.tabulate()
-            self._together([(member.part, k) for k in range(PARTS)])
-        return np.array([member.gradient() for member in self.members])
+        return np.array(self._finish([self._pool.submit(self._in_room, member.differentiate)
+                                      for member in self.members]))
 
-    def _take(self, share: Sequence[tuple[int, int]], work: np.ndarray) -> None:
+    def _take(self, share: Sequence[tuple[int, int]], room: Room) -> None:
         for member, n_steps in share:
-            self.members[member].advance(n_steps, work)
+            self.members[member].advance(n_steps, room)
 
-    def _split_step(self, member: Member) -> None:
-        member.tabulate()
-        self._together([(member.part, k) for k in range(PARTS)])
-        member.descend()
+    def _take_together(self, member: Member, n_steps: int) -> None:
+        """All threads in step, each with a tile of its own; one hand-over for all the steps."""
+        self._first.counter[0] = 0
+        self._finish([self._pool.submit(member.advance_with, n_steps, self._first, thread, self._tiles)
+                      for thread in range(len(self._tiles))])
+        member.step += n_steps
 
-    def _together(self, calls: list[tuple]) -> list[Any]:
-        """Run the calls on the pool, each with a workspace of its own; on ^C, wait for them, so no state is torn."""
-        futures = [self._pool.submit(self._with_space, *call) for call in calls]
+    def _in_room(self, function, *arguments):
+        room = self._rooms.get()
+        try:
+            return function(*arguments, room)
+        finally:
+            self._rooms.put(room)
+
+    @staticmethod
+    def _finish(futures: list[Future]) -> list[Any]:
+        """Their results; on ^C, wait for them, so no state is torn."""
         try:
             return [future.result() for future in futures]
         finally:
             wait(futures)
-
-    def _with_space(self, function, *arguments):
-        space = self._spaces.get()
-        try:
-            return function(*arguments, space)
-        finally:
-            self._spaces.put(space)

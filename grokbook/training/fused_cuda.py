@@ -14,10 +14,10 @@ import torch
 import triton
 from torch import Tensor
 
-from grokbook import tasks
 from grokbook.config import BETAS, RunConfig
-from grokbook.run import METRICS
 from grokbook.training.capture import captured
+from grokbook.training.cohort import Cohort, padded
+from grokbook.training.engines import unknown_options
 from grokbook.training.kernels import Shape, examine, norms, query, tabulate
 from grokbook.training.kernels_back import adamw, collect, differentiate, embed, locate, reduce, scatter
 from grokbook.training.memory import free_bytes
@@ -37,12 +37,6 @@ SPARE = 0.9
 BATCH = 16
 """A cohort is cut at multiples of this, which keep every view of its state aligned to 16 bytes. Code compiled for
 another alignment might sum in another order, and a member's result would depend on its place in the cohort."""
-
-
-def supports(config: RunConfig, dtype: str = "float32") -> bool:
-    """Whether this engine can train the network: a transformer of one layer, d_h up to `LARGEST`, less in float64."""
-    largest = LARGEST_DOUBLE if dtype == "float64" else LARGEST
-    return config.architecture == "transformer" and config.n_layers == 1 and config.d_h <= largest
 
 
 def launch_options(shape: Shape, kernel: triton.KernelInterface) -> dict[str, int]:
@@ -67,15 +61,26 @@ class FusedCuda:
 
     name = "fused_cuda"
 
+    @classmethod
+    def cannot(cls, config: RunConfig, device: torch.device, dtype: str) -> str:
+        """Why it cannot train this config there: it is for one layer, d_h up to `LARGEST`, less in float64."""
+        largest = LARGEST_DOUBLE if dtype == "float64" else LARGEST
+        if config.d_h > largest:
+            return f"d_h={config.d_h} in {dtype}, only up to {largest}"
+        if device.type != "cuda" and not INTERPRETED:
+            return f"on {device.type} unless TRITON_INTERPRET=1 is in the environment before Python starts"
+        return unknown_options(config)
+
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: torch.device | str = "cuda",
                  dtype: str = "float32"):
         self.shape, self.device = Shape.of(configs[0]), torch.device(device)
         _check(configs[0], self.device, dtype)
         largest = max(configs, key=_n_rows)
         self._batch_size = _batch_size(largest, len(configs), dtype, self.device)
-        state, self._counts = _state(configs, weights, dtype)
+        self._cohort = Cohort(configs)
+        state = _state(self._cohort, weights, dtype)
         self._state = {name: torch.as_tensor(value, device=self.device) for name, value in state.items()}
-        self._tokens = torch.as_tensor(_entries(configs[0]), device=self.device)
+        self._tokens = torch.as_tensor(_entries(self._cohort), device=self.device)
         self._workspace = {name: torch.empty((self._batch_size, *shape), dtype=self._state["theta"].dtype,
                                              device=self.device)
                            for name, shape in _workspace_shapes(largest).items()}
@@ -93,10 +98,7 @@ class FusedCuda:
         """The six metrics now, each (member,) float64."""
         with self._on_device():
             sums, squares = (np.concatenate(part) for part in zip(*(b.examine() for b in self._batches), strict=True))
-        with np.errstate(invalid="ignore"):
-            losses, accs = sums[:, 0, :3] / self._counts, sums[:, 1, :3] / self._counts
-        values = (losses[:, 0], accs[:, 0], losses[:, 1], accs[:, 1], accs[:, 2], np.sqrt(squares))
-        return dict(zip(METRICS, values, strict=True))
+        return self._cohort.means(sums[:, 0, :3], sums[:, 1, :3], np.sqrt(squares))
 
     def weights(self, member: int) -> np.ndarray:
         """The flat weights of one member, (n_params,)."""
@@ -108,7 +110,7 @@ class FusedCuda:
         self._batches = []  # they hold on to the memory that the next lines give back, array by array
         for name in self._state:
             self._state[name] = self._state[name][rows]
-        self._counts = self._counts[list(members)]
+        self._cohort.keep(members)
         self._split(clock)
 
     def gradient(self) -> np.ndarray:
@@ -120,7 +122,7 @@ class FusedCuda:
         """Cut the members into batches, each with a clock of its own that goes on from this one."""
         size = self._batch_size
         self._batches = [_Batch(self.shape, {k: v[at : at + size] for k, v in self._state.items()}, self._tokens,
-                                self._workspace, clock.clone()) for at in range(0, len(self._counts), size)]
+                                self._workspace, clock.clone()) for at in range(0, len(self._cohort), size)]
 
     def _on_device(self) -> AbstractContextManager:
         return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
@@ -191,15 +193,8 @@ class _Batch:
 
 
 def _check(config: RunConfig, device: torch.device, dtype: str) -> None:
-    if not supports(config):
-        raise ValueError(f"engine='fused_cuda' cannot train {config.architecture} with n_layers={config.n_layers} and "
-                         f"d_h={config.d_h}; valid: one layer, d_h up to {LARGEST}")
-    if dtype == "float64" and config.d_h > LARGEST_DOUBLE:
-        raise ValueError(f"engine='fused_cuda' cannot train d_h={config.d_h} in float64; valid: d_h up to "
-                         f"{LARGEST_DOUBLE}, or engine='vmapped'")
-    if device.type != "cuda" and not INTERPRETED:
-        raise ValueError(f"engine='fused_cuda' cannot run on device={device.type!r}; valid: a CUDA device, or any with "
-                         "TRITON_INTERPRET=1 in the environment before Python starts, for tests")
+    if why_not := FusedCuda.cannot(config, device, dtype):
+        raise ValueError(f"engine='fused_cuda' cannot train {why_not}")
 
 
 def _batch_size(config: RunConfig, n_models: int, dtype: str, device: torch.device) -> int:
@@ -245,33 +240,25 @@ def _state_bytes(config: RunConfig, dtype: str) -> int:
     return 4 * np.dtype(dtype).itemsize * S.n_params + 5 * n_table + 4 * (S.n_ctx * _n_rows(config) + S.n_entries + 7)
 
 
-def _entries(config: RunConfig) -> np.ndarray:
+def _entries(cohort: Cohort) -> np.ndarray:
     """The entry that each row of the table holds at each position but the last, (n_ctx − 1, row) int32."""
-    tokens = tasks.table(config).tokens[:, :-1].T
-    return (1 + np.arange(len(tokens))[:, None] * config.d_vocab + tokens).astype(np.int32, order="C")
+    tokens = cohort.tokens[:, :-1].T
+    return (1 + np.arange(len(tokens))[:, None] * cohort.config.d_vocab + tokens).astype(np.int32, order="C")
 
 
-def _state(configs: Sequence[RunConfig], weights: np.ndarray, dtype: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """What the device keeps of each member, by name, and how many rows each mask has, (member, 3)."""
-    entries, n_entries = _entries(configs[0]), Shape.of(configs[0]).n_entries
-    splits = [tasks.split(c) for c in configs]
-    masks = np.stack([[s.train, s.val, s.twin_free_val] for s in splits])
-    rows = [np.flatnonzero(s.train) for s in splits]
+def _state(cohort: Cohort, weights: np.ndarray, dtype: str) -> dict[str, np.ndarray]:
+    """What the device keeps of each member, by name."""
+    entries, n_entries = _entries(cohort), Shape.of(cohort.config).n_entries
+    rows = cohort.train_rows
     held = [entries[:, r].ravel() for r in rows]
     order = [np.argsort(h, kind="stable") % len(r) for h, r in zip(held, rows, strict=True)]
     starts = [np.searchsorted(np.sort(h), np.arange(1, n_entries + 1)) for h in held]
     theta = weights.astype(dtype)
     return {
         "theta": theta, "m": np.zeros_like(theta), "v": np.zeros_like(theta),
-        "optimiser": np.array([[c.lr, c.weight_decay, max(c.n_warmup, 1)] for c in configs]),
-        "labels": np.stack([tasks.table(c).labels for c in configs]).astype(np.int32),
-        "masks": (masks * np.array([1, 2, 4])[:, None]).sum(1).astype(np.uint8),
-        "rows": _padded(rows), "n_rows": np.array([len(r) for r in rows], np.int32),
-        "order": _padded(order), "starts": np.stack(starts).astype(np.int32),
-    }, masks.sum(2)
-
-
-def _padded(columns: list[np.ndarray]) -> np.ndarray:
-    """Rows of one length, (member, longest) int32, filled up with 0."""
-    longest = max(len(c) for c in columns)
-    return np.stack([np.pad(c, (0, longest - len(c))) for c in columns]).astype(np.int32)
+        "optimiser": cohort.rates[:, :3].copy(),
+        "labels": cohort.labels.astype(np.int32),
+        "masks": (cohort.masks * np.array([1, 2, 4])[:, None]).sum(1).astype(np.uint8),
+        "rows": padded(rows).astype(np.int32), "n_rows": np.array([len(r) for r in rows], np.int32),
+        "order": padded(order).astype(np.int32), "starts": np.stack(starts).astype(np.int32),
+    }

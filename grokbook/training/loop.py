@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from grokbook import models
 from grokbook.config import RunConfig
@@ -19,14 +20,19 @@ CHUNK_SECONDS = 0.2
 
 
 class Engine(Protocol):
-    """Trains a cohort in place. Members are numbered in the order given, and renumbered by `keep`."""
+    """Trains a cohort in place. Members are numbered in the order given, and renumbered by `keep`.
+
+    Made from the configs, their starting weights (member, n_params), a torch device and a dtype's name.
+    """
 
     name: str
 
+    @classmethod
+    def cannot(cls, config: RunConfig, device: torch.device, dtype: str) -> str: ...  # why not, in words; "" if it can
     def advance(self, n_steps: int) -> None: ...  # returns once the steps are taken, for the loop times it
-    def evaluate(self) -> dict[str, np.ndarray]: ...
-    def weights(self, member: int) -> np.ndarray: ...
-    def keep(self, members: Sequence[int]) -> None: ...
+    def evaluate(self) -> dict[str, np.ndarray]: ...  # the six metrics now, each (member,) float64
+    def weights(self, member: int) -> np.ndarray: ...  # flat, (n_params,)
+    def keep(self, members: Sequence[int]) -> None: ...  # goes on with these only, in this order
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,44 @@ class Evaluation:
     finished: tuple[Run, ...] = ()
 
 
+@dataclass
+class _Track:
+    """One run as far as it was followed: `rows` are [step, *the six metrics] of its evaluations."""
+
+    number: int  # in the order of the configs
+    config: RunConfig
+    rows: list[list[float]] = field(default_factory=list)
+    seconds: float = 0.0
+    finished: Run | None = None
+
+    def __post_init__(self):
+        self.due = set(evaluation_steps(self.config.n_steps).tolist())
+
+    def record(self, step: int, values: Sequence[float]) -> None:
+        """Note where the run stands. What was noted of a step that is not due, at a pause say, lasts until the next."""
+        if self.rows and (self.rows[-1][0] == step or self.rows[-1][0] not in self.due):
+            self.rows.pop()
+        self.rows.append([step, *map(float, values)])
+
+    def next_due(self, step: int) -> int:
+        """The step at which it is looked at next, counted from `step`."""
+        return min(due for due in self.due if due > step or not self.rows)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the run may stop early. Only steps that are due decide, whatever pauses there were."""
+        columns, rows = [1 + METRICS.index(name) for name in ACCURACIES], np.array(self.rows)
+        return self.config.stop_early and int(rows[-1, 0]) in self.due and has_settled(rows[:, columns])
+
+    def run(self, weights: np.ndarray, provenance: dict[str, Any]) -> Run:
+        """The run as far as it was followed, with its flat weights now."""
+        columns = np.array(self.rows).T
+        curves = {"step": columns[0].astype(np.int64)}
+        curves |= {name: column.astype(np.float32) for name, column in zip(METRICS, columns[1:], strict=True)}
+        named = models.unflatten(weights.astype(np.float32), self.config)
+        return Run(self.config, curves, {**provenance, "seconds": self.seconds}, named)
+
+
 class Training:
     """A cohort in training; iterate over it to train.
 
@@ -53,29 +97,55 @@ class Training:
     def __init__(self, configs: Sequence[RunConfig], engine: Engine, provenance: dict[str, Any]):
         self.configs, self.provenance = list(configs), provenance
         self.step, self.seconds = 0, 0.0
-        self._shares = [0.0 for _ in self.configs]
         self._engine = engine
-        self._due = [set(evaluation_steps(c.n_steps).tolist()) for c in self.configs]
-        self._members = list(range(len(self.configs)))
-        self._curves: list[list[list[float]]] = [[] for _ in self.configs]
-        self._finished: dict[int, Run] = {}
+        self._tracks = [_Track(number, config) for number, config in enumerate(self.configs)]
+        self._alive = list(self._tracks)  # in the engine's order
         self._stopping = False
         self._pace = 0.0
 
     def __iter__(self) -> Iterator[Evaluation]:
-        return self
+        while self._alive and not self._stopping:
+            with _interrupts_kept() as interrupted:
 
-    def __next__(self) -> Evaluation:
-        if not self._members or self._stopping:
-            self._stopping = False
-            raise StopIteration
-        upcoming = [step for i in self._members for step in self._due[i] if step > self.step or not self._curves[i]]
-        with _interrupts_kept() as interrupted:
-            self._advance(min(upcoming), interrupted)
-            evaluation = self._evaluate() if self.step == min(upcoming) or self._stopping else None
-        if evaluation is None or interrupted:
-            raise KeyboardInterrupt
-        return evaluation
+                # -------------------------------------------------------------------------------------------------
+                # take steps until a run is due, a chunk at a time, so that ^C and stop act promptly
+                due = min(track.next_due(self.step) for track in self._alive)
+                while self.step < due and not self._stopping and not interrupted:
+                    chunk = min(due - self.step, max(1, int(CHUNK_SECONDS * self.steps_per_second)))
+                    before = self.seconds
+                    with self._timed():
+                        self._engine.advance(chunk)
+                    self.step, self._pace = self.step + chunk, (self.seconds - before) / chunk
+                if self.step < due and not self._stopping:
+                    raise KeyboardInterrupt
+
+                # -------------------------------------------------------------------------------------------------
+                # look at every run that is due, and at a stop at all of them
+                stopping = self._stopping
+                with self._timed():
+                    measured = self._engine.evaluate()
+                metrics = {name: np.full(len(self.configs), np.nan) for name in METRICS}
+                for member, track in enumerate(self._alive):
+                    if self.step in track.due or stopping:
+                        for name in METRICS:
+                            metrics[name][track.number] = measured[name][member]
+                        track.record(self.step, [measured[name][member] for name in METRICS])
+
+                # -------------------------------------------------------------------------------------------------
+                # who has ended, by budget or settled at 1? The engine goes on with the others
+                ended = [track for track in self._alive if self.step >= track.config.n_steps or track.settled]
+                for track in ended:
+                    track.finished = self._run(track)
+                if ended:
+                    staying = [member for member, track in enumerate(self._alive) if not track.finished]
+                    self._alive = [self._alive[member] for member in staying]
+                    if staying:
+                        self._engine.keep(staying)
+
+            if interrupted:
+                raise KeyboardInterrupt
+            yield Evaluation(self.step, metrics, tuple(track.finished for track in ended if track.finished))
+        self._stopping = False
 
     def stop(self) -> None:
         """End the training soon, from any thread: one last evaluation where it stands, then the iteration ends."""
@@ -83,76 +153,31 @@ class Training:
 
     def runs(self) -> list[Run]:
         """Every run as far as it was followed, in the order of `configs`; runs without an evaluation are left out."""
-        behind = [i for i in self._members if self._curves[i] and self._curves[i][-1][0] < self.step]
+        behind = {member: track for member, track in enumerate(self._alive)
+                  if track.rows and track.rows[-1][0] < self.step}
         if behind:  # curves and weights are of one step
-            self._record(self._engine.evaluate(), behind)
-        return [self._finished.get(i) or self._run(i) for i in range(len(self.configs)) if self._curves[i]]
+            measured = self._engine.evaluate()
+            for member, track in behind.items():
+                track.record(self.step, [measured[name][member] for name in METRICS])
+        return [track.finished or self._run(track) for track in self._tracks if track.rows]
 
     @property
     def steps_per_second(self) -> float:
         """Steps of the whole cohort a second, of late; 0 before the first."""
         return 1 / self._pace if self._pace else 0.0
 
-    def _advance(self, target: int, interrupted: list) -> None:
-        while self.step < target and not self._stopping and not interrupted:
-            chunk = min(target - self.step, max(1, int(CHUNK_SECONDS / self._pace)) if self._pace else 1)
-            start = time.perf_counter()
-            self._engine.advance(chunk)
-            elapsed = time.perf_counter() - start
-            self.step, self._pace = self.step + chunk, elapsed / chunk
-            self._spend(elapsed)
+    def _run(self, track: _Track) -> Run:
+        return track.run(self._engine.weights(self._alive.index(track)), self.provenance)
 
-    def _evaluate(self) -> Evaluation:
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Count the seconds of the block as those of the runs in training, in equal shares."""
         start = time.perf_counter()
-        measured = self._engine.evaluate()
-        self._spend(time.perf_counter() - start)
-        metrics = {name: np.full(len(self.configs), np.nan) for name in METRICS}
-        seen = [i for i in self._members if self.step in self._due[i] or self._stopping]
-        for i in seen:
-            for name in METRICS:
-                metrics[name][i] = measured[name][self._members.index(i)]
-        self._record(measured, seen)
-        return Evaluation(self.step, metrics, self._drop_ended())
-
-    def _spend(self, elapsed: float) -> None:
+        yield
+        elapsed = time.perf_counter() - start
         self.seconds += elapsed
-        for i in self._members:
-            self._shares[i] += elapsed / len(self._members)
-
-    def _record(self, measured: dict[str, np.ndarray], seen: Sequence[int]) -> None:
-        """Note where runs stand. What was noted of a step that is not due, at a pause say, lasts until the next."""
-        for i in seen:
-            member, curve = self._members.index(i), self._curves[i]
-            if curve and (curve[-1][0] == self.step or curve[-1][0] not in self._due[i]):
-                curve.pop()
-            curve.append([self.step, *(float(measured[name][member]) for name in METRICS)])
-
-    def _drop_ended(self) -> tuple[Run, ...]:
-        ended = [i for i in self._members if self.step >= self.configs[i].n_steps or self._settled(i)]
-        for i in ended:
-            self._finished[i] = self._run(i)
-        if ended:
-            staying = [member for member, i in enumerate(self._members) if i not in ended]
-            self._members = [self._members[member] for member in staying]
-            if staying:
-                self._engine.keep(staying)
-        return tuple(self._finished[i] for i in ended)
-
-    def _settled(self, i: int) -> bool:
-        """Whether the run may stop early. Only steps that are due decide, whatever pauses there were."""
-        columns, due = [1 + METRICS.index(name) for name in ACCURACIES], self.step in self._due[i]
-        return due and self.configs[i].stop_early and has_settled(np.array(self._curves[i])[:, columns])
-
-    def _run(self, i: int) -> Run:
-        columns = np.array(self._curves[i]).T
-        curves = {"step": columns[0].astype(np.int64)}
-        curves |= {name: columns[k + 1].astype(np.float32) for k, name in enumerate(METRICS)}
-        provenance = {**self.provenance, "seconds": self._shares[i]}
-        weights = {}
-        if i in self._members:
-            flat = self._engine.weights(self._members.index(i)).astype(np.float32)
-            weights = models.unflatten(flat, self.configs[i])
-        return Run(self.configs[i], curves, provenance, weights)
+        for track in self._alive:
+            track.seconds += elapsed / len(self._alive)
 
 
 @contextmanager

@@ -29,3 +29,23 @@ def plain_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 CROSS_ENTROPY = {"exact": exact_cross_entropy, "plain": plain_cross_entropy}
+
+
+@torch.no_grad()
+def loss_gradient(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
+    """The gradient of the sum of the losses, (row, d_vocab), of either kind, by the formula above.
+
+    Autograd arrives at it by thrice as many walks through memory.
+    """
+    e, y = (logits - logits.amax(1, keepdim=True)).exp_(), labels[:, None]
+    own = e.gather(1, y)  # (row, 1)
+    rest = e.scatter_(1, y, 0).sum(1, keepdim=True)
+    z = rest + own
+    return e.div_(z).scatter_(1, y, -rest / z if kind == "exact" else own / z - 1)
+
+
+def judge(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss of each row, by the exact form whatever trains, and whether its label's logit is above all others."""
+    own = logits.gather(-1, labels[..., None])
+    is_label = torch.arange(logits.shape[-1], device=logits.device) == labels[..., None]
+    return exact_cross_entropy(logits, labels), (is_label | (logits < own)).all(-1)

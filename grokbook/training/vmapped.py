@@ -1,30 +1,33 @@
-"""The plain network, lifted to a cohort by `torch.func`: any architecture and batch, CPU or CUDA. The reference engine.
+"""A cohort as one stack, lifted by `torch.func`: any architecture and option, for CUDA; on a CPU for tests.
+
+Members go forward and back together, over distinct prefixes (`prefixes`), with dropout as the plain network does.
 
 All weights of a member are one vector, so the cohort is one matrix (member, n_params) and AdamW is a few operations on
-it, with learning rate and weight decay as values a member:
-
-    θ ← θ (1 − lr λ);   m ← β₁ m + (1 − β₁) g;   v ← β₂ v + (1 − β₂) g²;   θ ← θ − lr m̂ / (√v̂ + ε)
+it, with learning rate, weight decay and β₂ as values a member (`adamw`).
 
 On CUDA one step is captured as a graph and replayed, since launching its hundred small kernels takes longer than
 running them; the step number lives on the device for that. TF32 stays off unless PyTorch is told otherwise. A cohort
 whose activations would not fit into memory goes through in groups of members.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from grokbook import models, tasks
-from grokbook.config import BETAS, EPS, RunConfig
-from grokbook.run import METRICS
+from grokbook import models
+from grokbook.config import RunConfig
+from grokbook.training.adamw import AdamW, noise, step_keys
 from grokbook.training.batches import Batches
 from grokbook.training.capture import captured
-from grokbook.training.loss import CROSS_ENTROPY, exact_cross_entropy
+from grokbook.training.cohort import Cohort, padded
+from grokbook.training.loss import CROSS_ENTROPY, judge
 from grokbook.training.memory import free_bytes
+from grokbook.training.prefixes import PASSES, named
+from grokbook.training.threads import flushed_threads
 
 ROWS = 4096
 """Table rows evaluated at a time, to bound memory."""
@@ -44,30 +47,35 @@ class Vmapped:
 
     name = "vmapped"
 
+    @classmethod
+    def cannot(cls, config: RunConfig, device: torch.device, dtype: str) -> str:
+        """It can train every config."""
+        return ""
+
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: torch.device | str = "cpu",
                  dtype: str = "float32"):
-        self.config = configs[0]
+        self._cohort, self.config = Cohort(configs), configs[0]
         self.device, self.dtype = torch.device(device), getattr(torch, dtype)
         self._network = models.build(self.config, dtype=self.dtype).to(self.device)
         self.theta = self._tensor(weights).clone()
-        self.m, self.v, self._gradients = (torch.zeros_like(self.theta) for _ in range(3))
+        self._gradients = torch.zeros_like(self.theta)
+        self._optimiser = AdamW(self._cohort, self.theta)
         self._step_number = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.lr = self._tensor([[c.lr] for c in configs])
-        self.weight_decay = self._tensor([[c.weight_decay] for c in configs])
-        self.n_warmup = self._tensor([[max(c.n_warmup, 1)] for c in configs])
         self._seeds = torch.as_tensor([c.seed for c in configs], device=self.device)
         self._batches = [Batches(c) for c in configs] if self.config.batch_size else []
-        tables, splits = [tasks.table(c) for c in configs], [tasks.split(c) for c in configs]
-        self._tokens = torch.as_tensor(tables[0].tokens, device=self.device)
-        self._labels = torch.as_tensor(np.stack([t.labels for t in tables]), device=self.device)
-        self._masks = torch.as_tensor(np.stack([[s.train, s.val, s.twin_free_val] for s in splits]),
-                                      device=self.device)
+        self._tokens = torch.as_tensor(self._cohort.tokens, device=self.device)
+        self._labels = torch.as_tensor(self._cohort.labels, device=self.device)
+        self._passes = PASSES[self.config.architecture](self.config, self._cohort.tokens, self.device)
         self._gradient = vmap(grad(self._loss))
         self._examine = vmap(self._judge, in_dims=(0, None, 0))
+        self._pool = flushed_threads(1, torch.get_num_threads()) if self.device.type == "cpu" else None
         self._prepare()
 
     def advance(self, n_steps: int) -> None:
         """Take that many steps of AdamW; returns when the device has taken them."""
+        self._run(self._advance, n_steps)
+
+    def _advance(self, n_steps: int) -> None:
         step = self._step
         if self.device.type == "cuda":
             self._graph = self._graph or self._captured()
@@ -80,13 +88,10 @@ class Vmapped:
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """The six metrics now, each (member,) float64."""
-        with torch.no_grad():
-            loss, right = (torch.cat(parts) for parts in zip(*map(self._judgements, self._groups), strict=True))
-            n = self._masks.sum(2)
-            losses = (self._masks * loss[:, None]).sum(2, dtype=torch.float64) / n
-            accs = (self._masks & right[:, None]).sum(2) / n.double()
-            values = (losses[:, 0], accs[:, 0], losses[:, 1], accs[:, 1], accs[:, 2], self.theta.norm(dim=1))
-        return {name: value.double().cpu().numpy() for name, value in zip(METRICS, values, strict=True)}
+        judged = self._run(lambda: [self._judgements(group) for group in self._groups])
+        loss, right = (torch.cat(parts) for parts in zip(*judged, strict=True))
+        norm = self.theta.double().norm(dim=1)
+        return self._cohort.metrics(loss.cpu().numpy(), right.cpu().numpy(), norm.cpu().numpy())
 
     def weights(self, member: int) -> np.ndarray:
         """The flat weights of one member, (n_params,)."""
@@ -95,15 +100,21 @@ class Vmapped:
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members only, in this order."""
         rows = torch.as_tensor(members, device=self.device)
-        for name in ("theta", "m", "v", "_gradients", "lr", "weight_decay", "n_warmup", "_seeds", "_labels", "_masks"):
+        for name in ("theta", "_gradients", "_seeds", "_labels"):
             setattr(self, name, getattr(self, name)[rows])
+        self._optimiser.keep(rows)
+        self._cohort.keep(members)
         self._batches = [self._batches[member] for member in members] if self._batches else []
         self._prepare()
 
     def gradient(self) -> np.ndarray:
         """The gradient of the loss on the training rows, or on the last batch, at these weights, (member, n_params)."""
-        self._differentiate()
+        self._run(self._differentiate)
         return self._gradients.cpu().numpy()
+
+    def _run(self, function: Callable, *arguments) -> Any:
+        """The function's result; on a CPU from a thread that flushes subnormal numbers."""
+        return self._pool.submit(function, *arguments).result() if self._pool else function(*arguments)
 
     def _prepare(self) -> None:
         """What follows from the members that are left."""
@@ -130,11 +141,12 @@ class Vmapped:
     def _step(self) -> None:
         self._step_number += 1
         self._differentiate()
-        self._adamw()
+        added = noise("update_noise", self.config, step_keys(self._seeds, self._step_number), self.theta)
+        self._optimiser.step(self.theta, self._gradients, self._step_number, noise=added)
 
     def _captured(self) -> torch.cuda.CUDAGraph:
         """One step as a CUDA graph. The warm-up that a capture needs takes steps, so the state is put back after."""
-        state = (self.theta, self.m, self.v, self._step_number)
+        state = (self.theta, self._optimiser.m, self._optimiser.v, self._step_number)
         before = [tensor.clone() for tensor in state]
         stream = torch.cuda.Stream(self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))
@@ -148,17 +160,21 @@ class Vmapped:
         return graph
 
     def _differentiate(self) -> None:
-        keys = self._seeds  # which nothing reads without dropout
-        if self.config.dropout:
-            keys = models.mixed(keys) + models.mixed(self._step_number.long())
+        keys = step_keys(self._seeds, self._step_number)
+        added = noise("weight_noise", self.config, keys, self.theta)
+        theta = self.theta if added is None else self.theta + added
         for group in self._groups:
             labels = self._labels[group].gather(1, self._rows[group])
-            self._gradients[group] = self._gradient(self.theta[group], self._tokens[self._rows[group]], labels,
-                                                    self._share[group], keys[group])
+            self._gradients[group] = self._gradient(theta[group], self._rows[group], labels, self._share[group],
+                                                    keys[group])
+        added = noise("gradient_noise", self.config, keys, self.theta)
+        if added is not None:
+            self._gradients += added
 
+    @torch.no_grad()
     def _judgements(self, group: slice) -> tuple[Tensor, Tensor]:
-        parts = [self._examine(self.theta[group], self._tokens[i : i + ROWS], self._labels[group, i : i + ROWS])
-                 for i in range(0, len(self._tokens), ROWS)]
+        parts = [self._examine(self.theta[group], rows, self._labels[group][:, rows])
+                 for rows in torch.arange(len(self._tokens), device=self.device).split(ROWS)]
         return torch.cat([loss for loss, _ in parts], 1), torch.cat([right for _, right in parts], 1)
 
     def _tensor(self, values) -> Tensor:
@@ -170,34 +186,20 @@ class Vmapped:
             shape = (len(self.theta), self.config.batch_size)
             return (torch.zeros(shape, dtype=torch.int64, device=self.device),
                     torch.full(shape, 1 / shape[1], dtype=self.dtype, device=self.device))
-        train = self._masks[:, 0]
-        n = train.sum(1)
-        rows = torch.argsort(~train, dim=1, stable=True)[:, : int(n.max())]
-        share = torch.arange(rows.shape[1], device=self.device) < n[:, None]
-        return rows, share.to(self.dtype) / n[:, None]
+        rows = self._cohort.train_rows
+        n = torch.as_tensor([len(r) for r in rows], device=self.device)
+        padded_rows = torch.as_tensor(padded(rows), device=self.device)
+        inside = torch.arange(padded_rows.shape[1], device=self.device) < n[:, None]
+        return padded_rows, inside.to(self.dtype) / n[:, None]
 
-    def _logits(self, theta: Tensor, tokens: Tensor, key: Tensor | None = None) -> Tensor:
-        shapes = models.weight_shapes(self.config)
-        parts = theta.split([math.prod(shape) for shape in shapes.values()])
-        named = {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
-        return functional_call(self._network, named, (tokens, key))
-
-    def _loss(self, theta: Tensor, tokens: Tensor, labels: Tensor, share: Tensor, key: Tensor) -> Tensor:
-        logits = self._logits(theta, tokens, key if self.config.dropout else None)
+    def _loss(self, theta: Tensor, rows: Tensor, labels: Tensor, share: Tensor, key: Tensor) -> Tensor:
+        w = named(theta, self.config)
+        if self.config.dropout:  # which drops other entries of every example: nothing is shared
+            logits = functional_call(self._network, w, (self._tokens[rows], key))
+        else:
+            logits = self._passes.logits(w, self._passes.tables(w), self._passes.rows.at(rows))
         return (share * CROSS_ENTROPY[self.config.loss](logits, labels)).sum()
 
-    def _judge(self, theta: Tensor, tokens: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss of each row, by the exact form whatever trains, and whether its label's logit is above all others."""
-        logits = self._logits(theta, tokens)
-        own = logits.gather(-1, labels[..., None])
-        is_label = torch.arange(logits.shape[-1], device=self.device) == labels[..., None]
-        return exact_cross_entropy(logits, labels), (is_label | (logits < own)).all(-1)
-
-    def _adamw(self) -> None:
-        (beta1, beta2), t, g = BETAS, self._step_number, self._gradients
-        lr = self.lr * torch.clamp(t / self.n_warmup, max=1)
-        self.theta *= (1 - lr * self.weight_decay).to(self.dtype)
-        self.m.lerp_(g, 1 - beta1)
-        self.v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-        root = torch.sqrt(1 - beta2**t).to(self.dtype)
-        self.theta -= (lr / (1 - beta1**t)).to(self.dtype) * self.m / (self.v.sqrt() / root + EPS)
+    def _judge(self, theta: Tensor, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        w = named(theta, self.config)
+        return judge(self._passes.logits(w, self._passes.tables(w), self._passes.rows.at(rows)), labels)
