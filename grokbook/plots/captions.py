@@ -52,7 +52,7 @@ def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: 
 
 
 def _count(runs: xr.Dataset) -> str:
-    there = runs["last_step"] >= 0
+    there = runs["trained"]
     n = there.sum("seed").values.ravel()
     n, total = n[n > 0], int(there.sum())
     if not total:
@@ -65,7 +65,7 @@ def _count(runs: xr.Dataset) -> str:
 
 
 def _reach(runs: xr.Dataset) -> str:
-    there = runs["last_step"].values >= 0
+    there = runs["trained"].values
     if not there.any():
         return ""
     end = runs["last_step"].values[there]

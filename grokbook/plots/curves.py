@@ -87,7 +87,7 @@ def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, spread: 
             _say_missing(fig, cell, column)
     _lay_out(fig, cells, rows)
     every = xr.concat(cells, "cell", join="outer", combine_attrs="override",
-                      fill_value={"last_step": -1, "settled": False})
+                      fill_value={"last_step": -1, "settled": False, "trained": False})
     return frame(fig, title=title, caption=caption(every, *_notes(shown, thick, seed)),
                  plot_height=HEIGHT[len(rows)], above=20 if len(cells) > 1 else 0)
 

@@ -109,7 +109,7 @@ def zero_counts(runs: xr.Dataset, *, title: str = "Right answers to test pairs")
         fig.add_trace(go.Scatter(x=x, y=stats["mean"].values.astype(np.float32), mode="lines", name=words,
                                  line={"color": color, "width": 2.5}, meta=meta | {"role": "mean"},
                                  hovertemplate=f"{words}, step %{{x:,.0f}}: %{{y:.0f}}<extra></extra>"))
-    chance = float((counts["n_others"] / cell.attrs["p"]).mean())
+    chance = float((counts["n_others"] / cell["p"].item()).mean())
     for y, color, dash in ((float(counts["n_zero"].mean()), ZERO_COLOR, "dash"), (chance, OTHERS_COLOR, "dot")):
         fig.add_hline(y, line={"color": color, "dash": dash, "width": 1.5})  # pyright: ignore
     fig.update_xaxes(step_axis(int(cell["step"].values[-1])), title_text="step")
@@ -147,7 +147,7 @@ def _step_edges(steps: np.ndarray) -> np.ndarray:
 
 def _fit_line(runs: xr.Dataset) -> go.Scatter:
     steps = fit_step(runs)
-    every = (steps.notnull() | (runs["last_step"] < 0)).all("seed") & (runs["last_step"] >= 0).any("seed")
+    every = (steps.notnull() | ~runs["trained"]).all("seed") & runs["trained"].any("seed")
     middle = steps.median("seed").where(every)
     return go.Scatter(x=np.arange(runs.sizes["d_h"]), y=middle.values, mode="lines+markers", name="fit",
                       line={"color": "white", "dash": "dot", "width": 2.5}, meta={"role": "fit"},

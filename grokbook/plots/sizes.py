@@ -52,7 +52,8 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
     fig.update_yaxes(title_text="final accuracy", row=1, col=1)
     fig.update_annotations(font_size=13)
     every = xr.concat([data.drop_vars("D_train", errors="ignore") for data in columns.values()], "column",
-                      join="outer", combine_attrs="drop_conflicts", fill_value={"last_step": -1, "settled": False})
+                      join="outer", combine_attrs="drop_conflicts",
+                      fill_value={"last_step": -1, "settled": False, "trained": False})
     return frame(fig, title=title, plot_height=300, above=20,
                  caption=caption(every, "Line: mean over seeds; band: its 95 % interval; dots: every run.",
                                  *_gaps(columns, sizes)))
@@ -60,7 +61,7 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
 
 def _gaps(columns: Mapping[str, xr.Dataset], sizes: list[int]) -> Iterator[str]:
     """Sentences that name the sizes without a run: of those on the axis column by column, then those of the studies."""
-    absent = {name: sorted(set(sizes) - set(data["d_h"].values[(data["last_step"] >= 0).any("seed").values]))
+    absent = {name: sorted(set(sizes) - set(data["d_h"].values[data["trained"].any("seed").values]))
               for name, data in columns.items()}
     named = [f"d_h {', '.join(map(str, here))} at {name}" for name, here in absent.items() if here]
     yield f"Not trained: {'; '.join(named)}." if named else ""
