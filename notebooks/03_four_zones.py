@@ -64,7 +64,7 @@ else:
 # %%
 cells = {"progression": (8, 3000), "ungrokking": (32, 2600), "grokking": (64, 3000), "semi-grokking": (32, 3000)}
 four = gb.studies.four_dynamics().load()
-gb.plots.show(gb.plots.grokking_panels(four, cells=list(cells.values()), rows=("accuracy", "norm")))
+gb.plots.grokking_panels(four, cells=list(cells.values()), rows=("accuracy", "norm"))
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("four-dynamics")
@@ -84,7 +84,7 @@ gb.claims.judge("four-dynamics")
 # than any in the paper:
 
 # %%
-gb.plots.show(gb.plots.seed_panels(four, d_h=8, D_train=3000))
+gb.plots.seed_panels(four, d_h=8, D_train=3000)
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("progression-varies")
@@ -99,7 +99,7 @@ gb.claims.judge("progression-varies")
 
 # %%
 maps = gb.studies.zone_map().at(budget).load()
-gb.plots.show(gb.plots.grokking_panels(maps, cells=[(8, 3000), (64, 4000)], rows=("accuracy", "norm")))
+gb.plots.grokking_panels(maps, cells=[(8, 3000), (64, 4000)], rows=("accuracy", "norm"))
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("norm-falls-or-rises")
@@ -125,7 +125,7 @@ ratio.to_series().dropna().groupby("d_h").agg(["mean", "min", "max", "size"]).ro
 
 # %%
 critical = gb.studies.critical_size().at(budget).load()
-gb.plots.show(gb.plots.final_accuracy(critical))
+gb.plots.final_accuracy(critical)
 
 # %% tags=["nbval-check-output"]
 gb.analysis.critical_size(critical).round(0)
@@ -143,10 +143,10 @@ gb.claims.judge("semi-grokking")
 
 # %%
 random = gb.studies.capacity().at(budget // 2).load()
-gb.plots.show(gb.plots.zone_map(maps, random))
+gb.plots.zone_map(maps, random)
 
 # %%
-gb.plots.show(gb.plots.zone_map(maps, random, show="twin_free_val_acc"))
+gb.plots.zone_map(maps, random, show="twin_free_val_acc")
 
 # %% [markdown]
 # Look into the cells: click, or move the sliders, and read below the curves why a run counts as what it is.
@@ -198,7 +198,7 @@ ways.groupby(["d_h", ways]).size().unstack()
 # stopped moving are borders between zones, and the others are borders between fast and slow.
 
 # %%
-gb.plots.show(gb.plots.atlas(maps, budgets=[budget // 8, budget // 4, budget // 2, budget]))
+gb.plots.atlas(maps, budgets=[budget // 8, budget // 4, budget // 2, budget])
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("time-axis")
@@ -212,7 +212,7 @@ gb.claims.judge("time-axis")
 
 # %%
 others = gb.studies.recipe().at(budget).load()
-gb.plots.show(gb.plots.recipe_check(others, gb.studies.four_dynamics().at(budget).load()))
+gb.plots.recipe_check(others, gb.studies.four_dynamics().at(budget).load())
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("recipe-robust")
@@ -226,7 +226,7 @@ gb.claims.judge("recipe-robust")
 
 # %%
 larger = gb.studies.recipe().where(init_scale=2.0).at(budget).load()
-gb.plots.show(gb.plots.grokking_panels(larger, cells=[(32, 3000), (64, 3000)], rows=("accuracy", "norm")))
+gb.plots.grokking_panels(larger, cells=[(32, 3000), (64, 3000)], rows=("accuracy", "norm"))
 
 # %% tags=["nbval-check-output"]
 gb.analysis.events(larger.sel(d_h=64, D_train=3000))[["t_mem", "t_gen"]].to_dataframe()[["t_mem", "t_gen"]]
