@@ -109,10 +109,10 @@ def status(store: Path | None) -> None:
     from grokbook import studies
     from grokbook.store import Store
 
-    here = Store(store)
+    runs = Store(store)
     click.echo(f"{'study':<20} {'size':<7} {'wanted':>6} {'there':>6} {'missing':>7}")
     for name, study in ((name, studies.named(name, size)) for name in studies.STUDIES for size in studies.SIZES):
-        missing = len(study.missing(here))
+        missing = len(study.missing(runs))
         click.echo(f"{name:<20} {study.size:<7} {len(study):>6} {len(study) - missing:>6} {missing:>7}")
 
 
@@ -126,13 +126,13 @@ def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
     from grokbook.store import Store
     from grokbook.sweep import keep_weights
 
-    here = Store(store)
+    kept = Store(store)
     unknown = [name for name in networks if name not in studies.NETWORKS]
     if unknown:
         raise click.ClickException(f"network={unknown[0]!r} is unknown; valid: {', '.join(studies.NETWORKS)}")
     try:
         for name in networks or studies.NETWORKS:
-            keep_weights(name, here, device=device, say=click.echo)
+            keep_weights(name, kept, device=device, say=click.echo)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
