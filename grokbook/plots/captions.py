@@ -13,7 +13,7 @@ CHOSEN = {"lr": "learning rate", "weight_decay": "weight decay", "n_warmup": "wa
 STATED = {"divide": {"lr": 1e-3, "weight_decay": 1e-5, "n_warmup": 0}}
 """What the source of a task does state or its code has (Davies et al. 2022): ours only where it differs."""
 
-ARCHITECTURES = {"lstm": "LSTM", "mlp": "feed-forward (MLP)"}
+NETWORK_NAMES = {"lstm": "LSTM", "mlp": "feed-forward (MLP)"}
 """Networks besides the transformer, as a reader knows them."""
 
 TITLE, LEGEND_LINE, AXIS = 40, 22, 60
@@ -69,7 +69,7 @@ def _reach(runs: xr.Dataset) -> str:
 
 def _network(runs: xr.Dataset) -> str:
     fixed = shared_settings(runs)
-    kind = ARCHITECTURES.get(str(fixed.get("architecture")), "")
+    kind = NETWORK_NAMES.get(str(fixed.get("architecture")), "")
     return f"Networks: {kind}, layers {fixed.get('n_layers', 'varied')}." if kind else ""
 
 
