@@ -12,13 +12,14 @@ from grokbook.run import METRICS, Run
 if TYPE_CHECKING:
     from grokbook import analysis, claims, exercises, models, plots, studies, tasks, training, widgets
     from grokbook.store import Store
+    from grokbook.studies import load
     from grokbook.training import train
 
 __version__ = "0.1.0"
-__all__ = ["METRICS", "Run", "RunConfig", "Store", "analysis", "claims", "exercises", "models", "plots",
-           "studies", "tasks", "train", "training", "widgets"]
+__all__ = ["METRICS", "Run", "RunConfig", "Store", "analysis", "claims", "exercises", "load", "models",
+           "plots", "studies", "tasks", "train", "training", "widgets"]
 
-_FROM = {"train": "grokbook.training", "Store": "grokbook.store"}
+_FROM = {"train": "grokbook.training", "Store": "grokbook.store", "load": "grokbook.studies"}
 
 
 def __getattr__(name: str) -> Any:

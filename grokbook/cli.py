@@ -1,10 +1,12 @@
 """The command line. Commands import what they need when they run, so help is quick and training needs no Jupyter."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import click
@@ -89,12 +91,13 @@ def sweep(study: str, size: str, device: str, budget: str | None, dask: str | No
     from grokbook.store import Store
 
     with _plainly():
-        wanted, seconds = studies.named(study, size), None if budget is None else _seconds(budget)
+        wanted, seconds = studies.named(study), None if budget is None else _seconds(budget)
+        wanted.runs(size)  # refuses a size that there is not
     from grokbook.sweep import sweep as train_missing
 
     try:
         with _cluster(dask) as executor, _plainly():
-            report = train_missing(wanted, Store(store), executor, device=device, budget=seconds)
+            report = train_missing(wanted, Store(store), executor, size=size, device=device, budget=seconds)
     except OSError as error:
         raise click.ClickException(f"{error}; what had finished before is stored") from None
     click.echo(report)
@@ -111,9 +114,9 @@ def status(store: Path | None) -> None:
 
     runs = Store(store)
     click.echo(f"{'study':<20} {'size':<7} {'wanted':>6} {'there':>6} {'missing':>7}")
-    for name, study in ((name, studies.named(name, size)) for name in studies.STUDIES for size in studies.SIZES):
-        missing = len(study.missing(runs))
-        click.echo(f"{name:<20} {study.size:<7} {len(study):>6} {len(study) - missing:>6} {missing:>7}")
+    for study, size in itertools.product(studies.STUDIES.values(), studies.SIZES):
+        wanted, missing = len(study.runs(size)), len(study.missing(size, runs))
+        click.echo(f"{study.name:<20} {size:<7} {wanted:>6} {wanted - missing:>6} {missing:>7}")
 
 
 @main.command()
@@ -147,9 +150,8 @@ def check(claims: tuple[str, ...], store: Path | None) -> None:
 
     with _plainly():
         for claim in claims or CLAIMS:
-            verdict = judge(claim, Store(store))
-            click.echo(f"{claim:<22} {verdict.measured.verdict:<17} n = {verdict.measured.n}\n    "
-                       f"{verdict.measured.sentence}")
+            measured = judge(claim, Store(store)).measured
+            click.echo(f"{claim:<22} {measured.verdict:<17} n = {measured.n}\n{indent(str(measured), '    ')}")
 
 
 @main.command()

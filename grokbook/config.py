@@ -5,7 +5,7 @@ command line. Values that follow from others (`d_head`, `n_params`, …) are pro
 
 A run's curves are a function of its config alone. The *budget* fields (`n_steps`, `stop_early`) say how far the curve
 is followed, not which curve it is, so they are left out of `run_id`: 20,000 steps of a run are the first 20,000 steps
-of the same run at 100,000, and the store answers both wishes with the longer one.
+of the same run at 100,000, and the store answers both requests with the longer one.
 """
 
 import dataclasses

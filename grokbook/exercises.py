@@ -13,7 +13,6 @@ import xarray as xr
 from grokbook import analysis, studies, tasks
 from grokbook.analysis.descent import depth
 from grokbook.config import RunConfig
-from grokbook.store import Store
 
 
 @dataclass(frozen=True)
@@ -35,17 +34,17 @@ def _labels() -> float:
 
 
 def _generalised() -> float:
-    runs = Store().load("grokking").sel(d_h=64, D_train=5000)
+    runs = studies.load("grokking").sel(d_h=64, D_train=5000)
     return float(analysis.events(runs)["t_gen"].max())
 
 
 def _progression() -> float:
-    runs = studies.four_dynamics().load()
+    runs = studies.load("four_dynamics")
     return float(analysis.final(runs, "twin_free_val_acc").sel(d_h=8, D_train=3000).mean())
 
 
 def _threshold() -> float:
-    runs = studies.four_dynamics().load()
+    runs = studies.load("four_dynamics")
     return float((analysis.zones(runs, negligible=0.003) == "UNGROKKING").sum())
 
 
@@ -74,7 +73,7 @@ def _least_heuristic() -> float:
 
 
 def _shortcut() -> float:
-    config = studies.division()[0]
+    config = studies.division.paper[0]
     val = tasks.split(config).val
     zero = np.sum(val & (tasks.table(config).tokens[:, 0] == 0))
     return float(zero + (val.sum() - zero) / config.p)

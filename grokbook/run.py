@@ -40,14 +40,13 @@ class Run:
     """One trained run.
 
     `curves` maps `step` (int64) and each of `METRICS` (float32; NaN where a metric has no pairs to be measured on) to
-    arrays of one length. `settled` says that it was stopped by the early-stop rule rather than by its budget.
-    `provenance` says what trained it: engine, device, versions, and `seconds`, this run's share of the cohort's time:
-    each moment is divided evenly among the runs then in training. `weights` are the final ones by name.
+    arrays of one length. `provenance` says what trained it: engine, device, versions, and `seconds`, this run's share
+    of the cohort's time: each moment is divided evenly among the runs then in training. `weights` are the final ones
+    by name.
     """
 
     config: RunConfig
     curves: dict[str, np.ndarray]
-    settled: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
     weights: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
@@ -56,14 +55,17 @@ class Run:
         """The step to which the curves reach."""
         return int(self.curves["step"][-1])
 
-    def answers(self, wish: RunConfig) -> bool:
-        """Whether these curves are what `wish` asks for: the same run, followed at least as far."""
-        return self.config.run_id == wish.run_id and reaches(wish, self.last_step, self.settled)
+    @property
+    def settled(self) -> bool:
+        """Whether the early-stop rule held somewhere along the curves; only steps of the grid decide, not a pause."""
+        due = np.isin(self.curves["step"], evaluation_steps(self.config.n_steps))
+        accuracies = np.stack([self.curves[name][due] for name in ACCURACIES], axis=1)
+        return any(has_settled(accuracies[:n]) for n in range(SETTLED, len(accuracies) + 1))
 
 
-def reaches(wish: RunConfig, last_step: int, settled: bool) -> bool:
-    """Whether a run followed to `last_step` is followed as far as `wish` asks."""
-    return last_step >= wish.n_steps or (settled and wish.stop_early)
+def covers(last_step: int, settled: bool, request: RunConfig) -> bool:
+    """Whether a run followed to `last_step` is followed as far as `request` asks."""
+    return last_step >= request.n_steps or (settled and request.stop_early)
 
 
 def has_settled(accuracies: np.ndarray) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 
 from grokbook.config import RunConfig
-from grokbook.run import Run
+from grokbook.run import Run, covers
 from grokbook.store import Store
 from grokbook.studies import NETWORKS, Study
 from grokbook.training import cohorts, train
@@ -67,14 +67,15 @@ class Report:
         return text + "".join(f"\nfailed: runs {', '.join(ids)}: {error}" for ids, error in self.errors.items())
 
 
-def sweep(study: Study, store: Store | None = None, executor: Executor | None = None, *, device: str = "auto",
-          engine: str = "auto", cohort: int | None = None, budget: float | None = None,
+def sweep(study: Study, store: Store | None = None, executor: Executor | None = None, *, size: str = "paper",
+          device: str = "auto", engine: str = "auto", cohort: int | None = None, budget: float | None = None,
           say: Callable[[str], None] | None = None) -> Report:
     """Train the study's missing runs into the store, and report.
 
     Args:
         study: what is wanted. store: where it is kept; the shipped one if none is given.
         executor: where cohorts train; None for here.
+        size: `paper`, or `laptop` for the part of it that two CPU cores can train.
         device, engine: as for `train`; `auto` is what this machine has, so name `cuda` for a cluster of GPUs.
         cohort: most runs that train together; without it `COHORT` on a CPU and all of a shape on a CUDA device.
         budget: seconds after which the sweep ends cleanly: what is under way, here or in an executor's tasks, ends at
@@ -82,25 +83,26 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
         say: is told a line of progress now and then; standard error if none is given.
 
     Raises:
-        ValueError: a cohort of less than one.
+        ValueError: a cohort of less than one, or no such size.
         OSError: the store cannot be written, which is tried first; what was trained before is in it.
     """
     if cohort is not None and cohort < 1:
         raise ValueError(f"cohort={cohort} is too small; valid: 1 or more")
     store, start = store or Store(), time.monotonic()
-    wanted = study.missing(store)
+    wanted, total = study.missing(size, store), len(study.runs(size))
     if wanted:
         store.try_writing()
     most = cohort or (len(wanted) if _on_cuda(device) else COHORT)
     groups = [group[i : i + most] for group in cohorts(wanted) for i in range(0, len(group), most)]
-    progress = _Progress(study, store, wanted, start, say or (lambda line: print(line, file=sys.stderr, flush=True)))
+    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    progress = _Progress(study.name, store, wanted, total, start, say)
     deadline = None if budget is None else time.time() + budget
     if executor is None:
         _train_here(groups, {"device": device, "engine": engine}, progress, deadline)
     else:
         _train_there(groups, executor, {"device": device, "engine": engine}, progress, deadline)
     progress.report.seconds = time.monotonic() - start
-    progress.report.left = len(study.missing(store))
+    progress.report.left = len(study.missing(size, store))
     return progress.report
 
 
@@ -132,16 +134,16 @@ def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
 class _Progress:
     """Stores runs and keeps count."""
 
-    def __init__(self, study: Study, store: Store, wanted: Sequence[RunConfig], start: float, say):
+    def __init__(self, study: str, store: Store, wanted: Sequence[RunConfig], total: int, start: float, say):
         self.study, self.store, self.start, self.say = study, store, start, say
-        self.total, self.report = len(wanted), Report(present=len(study) - len(wanted))
+        self.total, self.report = len(wanted), Report(present=total - len(wanted))
         self._said = start
 
     def add(self, runs: Sequence[Run]) -> None:
         """Store runs, finished or cut."""
         if runs:
-            self.store.write(runs, self.study.name)
-            done = sum(run.answers(run.config) for run in runs)
+            self.store.write(runs, self.study)
+            done = sum(covers(run.last_step, run.settled, run.config) for run in runs)
             self.report.trained += done
             self.report.cut += len(runs) - done
             self.report.model_steps += sum(run.last_step for run in runs)
@@ -159,7 +161,7 @@ class _Progress:
             return
         self._said, done, elapsed = now, self.report.trained, now - self.start
         rest = f", about {elapsed / done * (self.total - done) / 60:.0f} min left" if done else ""
-        self.say(f"{self.study.name}: {done} of {self.total} runs, {elapsed / 60:.1f} min{rest}{under_way}")
+        self.say(f"{self.study}: {done} of {self.total} runs, {elapsed / 60:.1f} min{rest}{under_way}")
 
 
 def _on_cuda(device: str) -> bool:
@@ -182,7 +184,7 @@ def _train_here(groups, options: dict[str, Any], progress: _Progress, deadline: 
             except (OSError, ValueError):
                 raise  # a store that cannot be written, or a device or engine that will refuse every cohort
             except Exception as error:  # whatever an engine, a compiler or a driver can say
-                progress.say(f"{progress.study.name}: a cohort failed ({error}), try {attempt} of {TRIES}")
+                progress.say(f"{progress.study}: a cohort failed ({error}), try {attempt} of {TRIES}")
                 group = progress.store.missing(group)
                 if attempt == TRIES:
                     progress.report.errors[tuple(c.run_id for c in group)] = repr(error)
@@ -220,7 +222,7 @@ def _train_there(groups, executor: Executor, options: dict[str, Any], progress: 
                 runs = task.result()
             except Exception as error:  # whatever a cluster can say: it is kept, and the cohort is tried again
                 runs = []
-                progress.say(f"{progress.study.name}: a cohort failed ({error}), try {attempt} of {TRIES}")
+                progress.say(f"{progress.study}: a cohort failed ({error}), try {attempt} of {TRIES}")
                 if attempt < TRIES:
                     waiting.append((group, attempt + 1))
                 else:
@@ -249,5 +251,5 @@ def train_group(group: list[RunConfig], options: dict[str, Any], deadline: float
     for _ in training:
         if _late(deadline):
             break
-    return [Run(run.config, run.curves, run.settled, run.provenance) for run in training.runs()
+    return [Run(run.config, run.curves, run.provenance) for run in training.runs()
             if run.last_step or not run.config.n_steps]

@@ -62,7 +62,7 @@ live.show()
 # each cell here. A seed sets the initial weights and which pairs are shown.
 
 # %%
-runs = gb.Store().load("grokking")
+runs = gb.load("grokking")
 gb.plots.grokking_panels(runs, cells=[(64, 5000), (64, 4000), (64, 3000), (64, 2000)])
 
 # %% [markdown]

@@ -49,7 +49,7 @@ live.show()
 # does not.
 
 # %%
-random = gb.studies.commutative_memory().at(budget).load()
+random = gb.load("commutative_memory", budget)
 gb.plots.memory(random)
 
 # %% tags=["nbval-check-output"]

@@ -49,8 +49,8 @@ live.show()
 
 # %%
 if live.runs:
-    trained = gb.analysis.facts(live.result()).squeeze(("d_h", "D_train"))
-    print(gb.analysis.story(trained, int(trained["seed"][0])))
+    outcome = gb.analysis.outcomes(live.result()).squeeze(("d_h", "D_train"))
+    print(gb.analysis.describe(outcome, int(outcome["seed"][0])))
 else:
     print("Nothing has been trained yet: press Start above, and run this cell again.")
 
@@ -62,9 +62,8 @@ else:
 # steps, longer than any other here.
 
 # %%
-cells = {"progression": (8, 3000), "ungrokking": (32, 2600), "grokking": (64, 3000), "semi-grokking": (32, 3000)}
-four = gb.studies.four_dynamics().load()
-gb.plots.grokking_panels(four, cells=list(cells.values()), rows=("accuracy", "norm"))
+four = gb.load("four_dynamics")
+gb.plots.grokking_panels(four, cells=list(gb.studies.EXAMPLES.values()), rows=("accuracy", "norm"))
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("four-dynamics")
@@ -98,7 +97,7 @@ gb.claims.judge("progression-varies")
 # shows the fall at 3,000 pairs, where two of our seeds have it above; from 4,000 on all have, so that is shown.
 
 # %%
-maps = gb.studies.zone_map().at(budget).load()
+maps = gb.load("zone_map", budget)
 gb.plots.grokking_panels(maps, cells=[(8, 3000), (64, 4000)], rows=("accuracy", "norm"))
 
 # %% tags=["nbval-check-output"]
@@ -124,7 +123,7 @@ ratio.to_series().dropna().groupby("d_h").agg(["mean", "min", "max", "size"]).ro
 # table takes every run there is; the card of chapter 01 leaves out cells of fewer than three seeds.
 
 # %%
-critical = gb.studies.critical_size().at(budget).load()
+critical = gb.load("critical_size", budget)
 gb.plots.final_accuracy(critical)
 
 # %% tags=["nbval-check-output"]
@@ -142,7 +141,7 @@ gb.claims.judge("semi-grokking")
 # meet.
 
 # %%
-random = gb.studies.capacity().at(budget // 2).load()
+random = gb.load("capacity")
 gb.plots.zone_map(maps, random)
 
 # %%
@@ -211,8 +210,8 @@ gb.claims.judge("time-axis")
 # it moves.
 
 # %%
-others = gb.studies.recipe().at(budget).load()
-gb.plots.recipe_check(others, gb.studies.four_dynamics().at(budget).load())
+others = gb.load("recipe", budget)
+gb.plots.recipe_check(others, gb.load("four_dynamics", budget))
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("recipe-robust")
@@ -225,7 +224,7 @@ gb.claims.judge("recipe-robust")
 # pairs. And *initial weights twice as large* let all three do so that were trained:
 
 # %%
-larger = gb.studies.recipe().where(init_scale=2.0).at(budget).load()
+larger = gb.load("recipe", budget, init_scale=2.0)
 gb.plots.grokking_panels(larger, cells=[(32, 3000), (64, 3000)], rows=("accuracy", "norm"))
 
 # %% tags=["nbval-check-output"]

@@ -43,7 +43,7 @@ live.show()
 # Final accuracies against the hidden size, for four sizes of the training set:
 
 # %%
-runs = gb.studies.double_descent().at(budget).load()
+runs = gb.load("double_descent", budget)
 gb.plots.accuracy_by_size(runs)
 
 # %% [markdown]
@@ -51,7 +51,7 @@ gb.plots.accuracy_by_size(runs)
 # a curve that only rises would look as deep, with the spread that the seeds really have (column `p`).
 
 # %% tags=["nbval-check-output"]
-sampled = ((runs["last_step"] >= 0).sum("seed") >= 2).all("D_train").values  # an interval takes two seeds
+sampled = (runs["trained"].sum("seed") >= 2).all("D_train").values  # an interval takes two seeds
 gb.analysis.double_descent(runs.sel(d_h=sampled)).round(3)
 
 # %% tags=["nbval-check-output"]
@@ -69,7 +69,7 @@ gb.claims.judge("double-descent")
 # the large networks and below that of the middling ones. Such a row may turn from light to dark and back to light.
 
 # %%
-maps = gb.studies.zone_map().at(budget).load()
+maps = gb.load("zone_map", budget)
 gb.plots.zone_map(maps, show="val_acc")
 
 # %%
@@ -121,7 +121,7 @@ gb.claims.judge("model-wise-grokking")
 # $(a + b)^2 \bmod 113$, with the same pairs and the same symmetry.
 
 # %%
-square = gb.studies.harder_task().at(budget).load().sel(D_train=3000)
+square = gb.load("harder_task", budget).sel(D_train=3000)
 pair = {"a + b": runs.sel(D_train=3000), "(a + b)²": square}
 gb.plots.compare_by_size(pair, title="3,000 pairs of an easier and a harder rule")
 

@@ -133,7 +133,7 @@ pd.DataFrame(shares, index=kinds.KINDS).T.rename_axis(["least dip", "near chance
 # only to show early steps and late ones together.
 
 # %%
-runs = gb.Store().load("grokking")
+runs = gb.load("grokking")
 run = runs.sel(d_h=d_h, D_train=D_train, seed=seed)
 fit = gb.analysis.fit_patterns(run, n_patterns=n_patterns, clock=clock)
 gb.plots.pattern_fit(run, fit)
@@ -170,9 +170,8 @@ pd.Series(two_fits).rename_axis(["fitted to", "seed"]).unstack().round(3)
 # too.
 
 # %% tags=["nbval-check-output"]
-budgets = {"grokking": 60_000, "double_descent": 40_000, "harder_task": 40_000, "zone_map": 40_000, "division": 1_500,
-           "model_wise": 10_000}
-studies = {name: gb.studies.named(name).at(n_steps).load() for name, n_steps in budgets.items()}
+names = ("grokking", "double_descent", "harder_task", "zone_map", "division", "model_wise")
+studies = {name: gb.load(name) for name in names}
 dips = pd.concat({name: kinds.dips(runs) for name, runs in studies.items()}, names=["study"])
 dips.groupby("study", sort=False).agg({"dip": ["size", "max"], "with_train": "max"}).round(3)
 

@@ -30,7 +30,7 @@ n_steps: int = 400  # steps of the live training
 # %%
 import grokbook as gb
 
-like_theirs = gb.studies.division()[0]
+like_theirs = gb.studies.division.paper[0]
 config = like_theirs.replace(d_h=d_h, D_train=D_train, seed=seed, weight_decay=weight_decay, n_steps=n_steps,
                              batch_size=min(512, (D_train + 1) // 2))
 
@@ -54,7 +54,7 @@ live.show()
 # understands.
 
 # %%
-runs = gb.studies.model_wise().where(weight_decay=0.5).at(10_000).load().squeeze("D_train")
+runs = gb.load("model_wise", weight_decay=0.5).squeeze("D_train")
 gb.plots.three_views(runs.isel(d_h=-1))
 
 # %% tags=["nbval-check-output"]
@@ -77,7 +77,7 @@ gb.claims.judge("three-views")
 # say so), then with ours.
 
 # %%
-early = gb.studies.division().at(1_500).load().squeeze(("d_h", "D_train"))
+early = gb.load("division").squeeze(("d_h", "D_train"))
 theirs = early.sel(weight_decay=1e-5, dropout=0.1)
 gb.plots.zero_counts(theirs, title="Right answers, weight decay 1e-5, dropout 0.1")
 

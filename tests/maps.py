@@ -3,15 +3,17 @@
 import numpy as np
 import xarray as xr
 
+from grokbook.config import IDENTITY, RunConfig
 from grokbook.run import METRICS
 
 STEPS = np.unique(np.r_[0, np.geomspace(1, 40_000, 120).round()]).astype(int)
 
 
-def cube(d_h, D_train, n_seeds: int, curves, **attrs) -> xr.Dataset:
+def cube(d_h, D_train, n_seeds: int, curves, **fields) -> xr.Dataset:
     """`curves(d_h, D_train, seed)` gives a dict of METRICS (numbers or arrays over STEPS), or None for no run.
 
-    What it leaves out is 0; twin-free accuracy is validation accuracy if it is left out.
+    What it leaves out is 0; twin-free accuracy is validation accuracy if it is left out. `fields` of a run that are not
+    the default's are scalar coordinates like all others.
     """
     shape = (len(d_h), len(D_train), n_seeds, len(STEPS))
     data = {name: np.full(shape, np.nan, np.float32) for name in METRICS}
@@ -25,9 +27,15 @@ def cube(d_h, D_train, n_seeds: int, curves, **attrs) -> xr.Dataset:
             last_step[index] = STEPS[-1]
     dims = ("d_h", "D_train", "seed")
     return xr.Dataset({name: ((*dims, "step"), values) for name, values in data.items()}
-                      | {"last_step": (dims, last_step), "settled": (dims, np.zeros(shape[:-1], bool))},
-                      coords={"d_h": list(d_h), "D_train": list(D_train), "seed": range(n_seeds), "step": STEPS},
-                      attrs={"p": 113, "task": "add"} | attrs)
+                      | {"last_step": (dims, last_step), "trained": (dims, last_step >= 0),
+                         "settled": (dims, np.zeros(shape[:-1], bool))},
+                      coords={name: getattr(RunConfig(), name) for name in IDENTITY} | fields
+                      | {"d_h": list(d_h), "D_train": list(D_train), "seed": range(n_seeds), "step": STEPS})
+
+
+def said(measured) -> str:
+    """What a claim measured as one line: the remark, then label, value, interval and n of every number."""
+    return " ".join(str(measured).split())
 
 
 def rise(at: float, to: float = 1.0) -> np.ndarray:

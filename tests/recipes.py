@@ -3,7 +3,7 @@
 from maps import cube, typical
 
 from grokbook.claims.zones import ZONE_OF
-from grokbook.studies.zones import CHANGES, EXAMPLES
+from grokbook.studies import CHANGES, EXAMPLES
 
 NAMED = {cell: ZONE_OF[name].value for name, cell in EXAMPLES.items()}
 
@@ -19,16 +19,16 @@ def four(zone_of, n_seeds=5):
 
 
 def recipes(zone_of, trained=lambda change, cell, seed: True):
-    """Example cells under other settings, as a store loads them: fields that vary are dimensions, others attributes."""
+    """Example cells under other settings, as a store loads them: fields that vary are dimensions."""
     changes = [change for change in CHANGES if any(trained(change, cell, s) for cell in EXAMPLES.values()
                                                    for s in range(2))]
     axes = {field: sorted({(RECIPE | change)[field] for change in changes}) for field in RECIPE}
     varying = [field for field in RECIPE if len(axes[field]) > 1]
-    none = four(lambda cell, seed: None, n_seeds=2)
+    none = four(lambda cell, seed: None, n_seeds=2).drop_vars(list(RECIPE))
     whole = none.expand_dims({field: axes[field] for field in varying}).copy(deep=True)
     for change in changes:
         made = four(lambda cell, seed, c=change: zone_of(c, cell, seed) if trained(c, cell, seed) else None, n_seeds=2)
         at = {field: (RECIPE | change)[field] for field in varying}
         for name in whole.data_vars:
             whole[name].loc[at] = made[name]
-    return whole.assign_attrs({field: axes[field][0] for field in RECIPE if field not in varying})
+    return whole.assign_coords({field: axes[field][0] for field in RECIPE if field not in varying})

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 import grokbook
 from grokbook.config import ANCHORS, ARCHITECTURES, INITS, LOSSES, TASKS, RunConfig
-from grokbook.run import METRICS, Run, evaluation_steps
+from grokbook.run import ACCURACIES, METRICS, SETTLED, Run, evaluation_steps
+from grokbook.store import Store
+from grokbook.store.shards import COLUMNS, to_run
 
 ROOT = Path(grokbook.__file__).parents[1]
 SHORT = RunConfig(n_steps=100)
@@ -65,12 +67,26 @@ def train_all(configs: Sequence[RunConfig], **options) -> list[Run]:
     return [runs[c] for c in configs]
 
 
-def fake_run(config: RunConfig, last_step: int | None = None, **more) -> Run:
-    """A run whose curves follow from config and step alone, so that a longer one continues a shorter one."""
+def fake_run(config: RunConfig, last_step: int | None = None, *, settled: bool = False, **more) -> Run:
+    """A run whose curves follow from config and step alone, so that a longer one continues a shorter one.
+
+    One that has settled has its last accuracies at 1.
+    """
     step = evaluation_steps(config.n_steps if last_step is None else last_step)
     phase = int(config.run_id, 16) % 10_007
     curves = {name: np.sin(phase + k + step).astype(np.float32) for k, name in enumerate(METRICS)}
+    for name in ACCURACIES if settled else ():
+        curves[name][-SETTLED - 1 :] = 1  # the last step may lie off the grid of the budget
     return Run(config, {"step": step} | curves, **more)
+
+
+def stored(store: Store, requests: Sequence[RunConfig]) -> list[Run]:
+    """The stored runs that were requested, in that order, as they were trained: perhaps longer than requested."""
+    longest, missing = store._longest(), store.missing(requests)
+    ids = [request.run_id for request in requests if request not in missing]
+    table = store._take([longest[run_id] for run_id in ids], COLUMNS.names)
+    runs = {run.config.run_id: run for run in (to_run(table, row) for row in range(len(table)))}
+    return [runs[run_id] for run_id in ids]
 
 
 def assert_same_run(one: Run, other: Run):

@@ -26,13 +26,20 @@ def dataset(train_acc, val_acc, steps=STEPS, **more) -> xr.Dataset:
                                                 "twin_free_val_acc": val_acc} | more
     data = {name: (("seed", "step"), np.asarray(values, np.float32)) for name, values in data.items()}
     last_step = [max(steps[~np.isnan(curve)], default=-1) for curve in train_acc]
-    runs = xr.Dataset(data, coords={"seed": np.arange(len(train_acc)), "step": steps}, attrs={"p": 113})
-    return runs.assign(last_step=("seed", last_step), settled=("seed", np.zeros(len(train_acc), bool)))
+    runs = xr.Dataset(data, coords={"seed": np.arange(len(train_acc)), "step": steps, "p": 113})
+    return runs.assign(last_step=("seed", last_step), trained=("seed", np.array(last_step) >= 0),
+                       settled=("seed", np.zeros(len(train_acc), bool)))
 
 
 def rising(at: int, steps=STEPS) -> np.ndarray:
     """0 before the step `at`, 1 from there on."""
     return np.where(steps >= at, 1.0, 0.0)
+
+
+def crossing(step, values, level: float, **options) -> np.ndarray:
+    """`analysis.crossing` of plain arrays."""
+    curve = xr.DataArray(values, coords={"step": step}, dims=[*"abc"[: np.ndim(values) - 1], "step"])
+    return analysis.crossing(curve, level, **options).values
 
 
 def crossing_by_hand(step, values, level: float, sustained: int) -> float:
@@ -51,50 +58,50 @@ def crossing_by_hand(step, values, level: float, sustained: int) -> float:
 
 
 def test_a_crossing_is_the_first_step_of_its_row():
-    assert analysis.crossing(STEPS, rising(10), 0.99) == 10
+    assert crossing(STEPS, rising(10), 0.99) == 10
 
 
 def test_a_single_high_evaluation_is_no_crossing():
     lucky = np.where(STEPS == 5, 1.0, 0.0)
-    assert np.isnan(analysis.crossing(STEPS, lucky, 0.99))
+    assert np.isnan(crossing(STEPS, lucky, 0.99))
 
 
 def test_a_curve_that_crosses_falls_back_and_crosses_again_counts_the_time_it_stayed():
     values = [0, 1, 1, 0.2, 0.2, 1, 1, 1, 1, 1]
-    assert analysis.crossing(STEPS, values, 0.99) == 20
+    assert crossing(STEPS, values, 0.99) == 20
 
 
 def test_a_fall_after_the_row_does_not_postpone_the_event():
     values = [0, 1, 1, 1, 1, 1, 0, 0, 1, 0]
-    assert analysis.crossing(STEPS, values, 0.99) == 1
+    assert crossing(STEPS, values, 0.99) == 1
 
 
 def test_a_row_cut_short_by_the_end_is_no_crossing_yet():
-    assert np.isnan(analysis.crossing(STEPS, rising(50), 0.99))
-    assert analysis.crossing(STEPS, rising(50), 0.99, sustained=4) == 50
+    assert np.isnan(crossing(STEPS, rising(50), 0.99))
+    assert crossing(STEPS, rising(50), 0.99, sustained=4) == 50
 
 
 def test_noise_under_the_level_does_not_hide_an_event_and_noise_across_it_does():
     steps = evaluation_steps(10_000)
     ripple = np.where(np.arange(len(steps)) % 2, 1.0, -1.0)
     smooth = expit((np.log10(np.maximum(steps, 1)) - 3) * 20) * 0.995
-    t = analysis.crossing(steps, smooth + 0.002 * ripple, 0.99)
+    t = crossing(steps, smooth + 0.002 * ripple, 0.99)
     assert 1_000 < t < 2_500
-    assert np.isnan(analysis.crossing(steps, smooth + 0.01 * ripple, 0.99))
+    assert np.isnan(crossing(steps, smooth + 0.01 * ripple, 0.99))
 
 
 @given(curves, st.integers(1, 8))
 def test_a_crossing_is_what_its_definition_says(values: list[float], sustained: int):
     step = np.arange(len(values)) ** 2
-    found = analysis.crossing(step, np.array(values), 0.99, sustained=sustained)
+    found = crossing(step, np.array(values), 0.99, sustained=sustained)
     np.testing.assert_equal(float(found), float(crossing_by_hand(step, values, 0.99, sustained)))
 
 
 @given(curves, st.integers(1, 20))
 def test_a_curve_that_comes_later_has_its_event_later(values: list[float], delay: int):
     step = np.arange(len(values) + delay)
-    early = analysis.crossing(step, np.array(values + [0.0] * delay), 0.99)
-    late = analysis.crossing(step, np.array([0.0] * delay + values), 0.99)
+    early = crossing(step, np.array(values + [0.0] * delay), 0.99)
+    late = crossing(step, np.array([0.0] * delay + values), 0.99)
     np.testing.assert_equal(float(late), float(early + delay))
 
 
@@ -103,22 +110,22 @@ def test_steps_at_which_only_other_runs_were_evaluated_change_nothing(values: li
     step, full = np.arange(1.0, len(values) + 1), np.array(values)
     at = np.array(data.draw(st.lists(st.integers(0, len(values)), unique=True).map(sorted)), dtype=int)
     more, holes = np.insert(step, at, at + 0.5), np.insert(full, at, NAN)
-    np.testing.assert_equal(analysis.crossing(more, holes, 0.99), analysis.crossing(step, full, 0.99))
+    np.testing.assert_equal(crossing(more, holes, 0.99), crossing(step, full, 0.99))
 
 
 @given(curves)
 def test_a_higher_level_is_never_reached_earlier(values: list[float]):
     step = np.arange(len(values))
-    low, high = (np.nan_to_num(analysis.crossing(step, np.array(values), level), nan=np.inf) for level in (0.5, 0.99))
+    low, high = (np.nan_to_num(crossing(step, np.array(values), level), nan=np.inf) for level in (0.5, 0.99))
     assert low <= high
 
 
 def test_many_curves_at_once_are_each_what_they_are_alone():
     values = np.random.default_rng(0).choice([0.9, 1.0, NAN], p=[0.1, 0.8, 0.1], size=(4, 3, len(STEPS)))
-    together = analysis.crossing(STEPS, values, 0.99)
+    together = crossing(STEPS, values, 0.99)
     assert together.shape == (4, 3) and 0 < np.isnan(together).sum() < 12
     for i in np.ndindex(4, 3):
-        np.testing.assert_equal(together[i], analysis.crossing(STEPS, values[i], 0.99))
+        np.testing.assert_equal(together[i], crossing(STEPS, values[i], 0.99))
 
 
 # Events
@@ -160,7 +167,7 @@ def test_the_thresholds_move_the_events_and_are_written_beside_them():
     assert np.isnan(analysis.events(runs).t_mem)
     found = analysis.events(runs, memorised=0.5, generalised=0.3)
     assert (found.t_mem, found.t_gen) == (20, 5)
-    assert (found.attrs["memorised"], found.attrs["generalised"], found.attrs["p"]) == (0.5, 0.3, 113)
+    assert (found.attrs["memorised"], found.attrs["generalised"], found["p"]) == (0.5, 0.3, 113)
 
 
 @given(st.integers(0, 150), st.integers(0, 150))

@@ -55,7 +55,7 @@ class Bare(PathFinder):
 sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Bare]
 from grokbook import RunConfig, cli, studies
 configs = tuple(RunConfig(p=7, d_h=8, D_train=20, n_steps=20, seed=seed) for seed in range(2))
-studies.STUDIES["tiny"] = lambda size: studies.Study("tiny", size, "ours", configs)
+studies.STUDIES["tiny"] = studies.Study("tiny", "ours", "", 20, configs, configs)
 cli.main(["sweep", "tiny", "--store", {str(tmp_path)!r}])
 """)
     assert run.returncode == 0 and run.stdout.startswith("2 runs trained"), run.stderr

@@ -37,7 +37,7 @@ def test_a_network_that_knows_nothing_holds_nothing():
 def test_bits_are_spread_over_the_weights_of_the_network_that_was_trained():
     networks: list[dict[str, Any]] = [{"architecture": "lstm"}, {"architecture": "mlp", "n_layers": 2}, {"n_layers": 2}]
     for network in networks:
-        runs = remembers(1.0).assign_attrs(network)
+        runs = remembers(1.0).assign_coords(network)
         assert analysis.capacity(runs)["n_params"].tolist() == [
             RunConfig(d_h=d_h, task="random", D_train=ALL, **network).n_params for d_h in (8, 16)]
 

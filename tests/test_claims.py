@@ -1,5 +1,7 @@
 """Verdicts on curves that were made to deserve them."""
 
+from html.parser import HTMLParser
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def made_up(d_h=64, D_train=3000, seed=0, t_mem=100.0, t_gen=5000.0, twins=0.0, 
     return Run(config, {"step": step} | curves)
 
 
-def judge(claim: str, runs: list[Run], folder) -> claims.Verdict:
+def judge(claim: str, runs: list[Run], folder) -> claims.Card:
     store = Store(folder)
     store.write(runs, "grokking")
     return claims.judge(claim, store)
@@ -46,7 +48,7 @@ def test_a_critical_size_that_rises_is_not(tmp_path):
 def test_a_fall_within_the_spread_of_the_seeds_is_not_yet_measured(tmp_path):
     border = {32: (2600, 4000, 4000), 64: (2500, 3000, 4000)}
     verdict = judge("critical-size", cells(lambda d_h, D, seed: D >= border[d_h][seed]), tmp_path)
-    assert verdict.measured.verdict == "not yet measured" and "the intervals overlap" in verdict.measured.sentence
+    assert verdict.measured.verdict == "not yet measured" and "the intervals overlap" in str(verdict.measured)
 
 
 @pytest.mark.parametrize("runs", [
@@ -70,7 +72,7 @@ def test_symmetric_memorisers_flatter_the_split_and_plain_ones_do_not(tmp_path):
     symmetric = judge("twin-free", [made_up(seed=s, twins=0.5 + 0.1 * s) for s in range(3)], tmp_path / "a")
     plain = judge("twin-free", [made_up(seed=s, twins=0.0) for s in range(3)], tmp_path / "b")
     assert symmetric.measured.verdict == "reproduced" and plain.measured.verdict == "not reproduced"
-    assert "0.50 to 0.70" in symmetric.measured.sentence
+    assert "0.50 to 0.70" in str(symmetric.measured)
 
 
 @pytest.mark.parametrize("claim", [claim.id for claim in claims.CLAIMS.values() if claim.needs])
@@ -82,7 +84,8 @@ def test_an_empty_store_gives_no_verdict(claim, tmp_path):
 def test_a_claim_about_a_model_rests_on_no_runs(claim, tmp_path):
     verdict = claims.judge(claim, Store(tmp_path))
     assert verdict.measured.verdict == "reproduced" and verdict.measured.n == 0
-    assert "n = 0" not in str(verdict) + verdict._repr_html_() and "none: computed" in verdict._repr_markdown_()
+    for text in (str(verdict), verdict._repr_html_()):
+        assert "n = 0" not in text and "computed from no runs" in text
 
 
 def test_a_model_without_heuristics_does_not_descend_twice(monkeypatch):
@@ -110,11 +113,44 @@ def test_a_card_says_both_sides_and_escapes_them(tmp_path):
     verdict = judge("delay", [made_up(seed=s) for s in range(3)], tmp_path)
     html, text = verdict._repr_html_(), str(verdict)
     assert verdict.claim.says in html and "3 of 3 runs" in html and "n = 3" in text and "reproduced" in text
-    odd = claims.Verdict(verdict.claim, claims.Measured("partly", "1 < 2 & so on", 1))
-    assert "1 &lt; 2 &amp; so on" in odd._repr_html_()
+    numbers = (claims.Number("a < b", "1 & 2", "[<]", 3),)
+    odd = claims.Card(verdict.claim, claims.Measured(claims.Verdict.PARTLY, numbers, 1, "1 < 2"))
+    assert all(words in odd._repr_html_() for words in ("a &lt; b", "1 &amp; 2", "[&lt;]", ">3<", "1 &lt; 2"))
+
+
+class Reader(HTMLParser):
+    """Collects what a screen reader announces of a table: its caption, and the scope of every header."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.open, self.scopes, self.rows = [], [], 0
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        self.scopes += [value for name, value in attrs if name == "scope"]
+        self.rows += tag == "tr"
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_a_card_is_sound_html_whose_table_has_headers(tmp_path):
+    card = judge("delay", [made_up(seed=s) for s in range(3)], tmp_path)
+    reader, numbers = Reader(card._repr_html_()), card.measured.numbers
+    assert not reader.open and reader.rows == 1 + len(numbers)
+    assert reader.scopes == ["col"] * 4 + ["row"] * len(numbers)
+    assert "<table" not in claims.judge("delay", Store(tmp_path / "empty"))._repr_html_()
+
+
+def test_numbers_stand_in_columns():
+    numbers = (claims.Number("short", "1"), claims.Number("a longer one", "22", "[1, 3]", 4))
+    lines = str(claims.Measured(claims.Verdict.PARTLY, numbers, 4, "A remark.")).splitlines()
+    assert lines == ["A remark.", "short         1", "a longer one  22  [1, 3]  n = 4"]
 
 
 def test_every_claim_states_its_source_its_rule_and_what_is_ours():
     for claim in claims.CLAIMS.values():
         assert all((claim.source, claim.says, claim.rule, claim.ours)) and len(claim.says) < 300
-        assert claim.needs or claim in patterns.CLAIMS
+        assert claim.needs or claim in vars(patterns).values()

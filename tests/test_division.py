@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from maps import STEPS, cube, rise
+from maps import STEPS, cube, rise, said
 
 from grokbook import claims, plots
 from grokbook.claims import division
@@ -33,7 +33,7 @@ def flat(d_h, seed):
             "val_loss": 4.0 * (STEPS + 1.0) ** -0.3}
 
 
-@pytest.mark.parametrize("judge", [division.judge_three_views, division.judge_map])
+@pytest.mark.parametrize("judge", [division.three_views, division.model_wise_map])
 def test_a_hill_makes_the_verdict(judge):
     assert judge(runs(dual)).verdict == "reproduced"
     assert judge(runs(flat)).verdict == "not reproduced"
@@ -45,38 +45,38 @@ def test_the_cut_needs_a_hill_along_the_width():
         known = {8: 0.3, 16: 0.95, 32: 1.0, 64: 1.0}[d_h]
         return {"train_acc": known, "val_acc": {8: 0.1, 16: 0.02, 32: 0.3, 64: 0.99}[d_h],
                 "val_loss": {8: 4.0, 16: 4.0 * top, 32: 4.0 * top, 64: 0.1}[d_h] * (1 + 0.1 * seed), "train_loss": 0.1}
-    assert division.judge_cut(runs(cut)).verdict == "reproduced"
-    assert "at d_h 16 " in division.judge_cut(runs(cut)).sentence
-    assert division.judge_cut(runs(lambda d_h, seed: cut(d_h, seed, 1.0))).verdict == "partly"
-    assert division.judge_cut(runs(flat)).verdict == "not reproduced"
+    assert division.model_wise_cut(runs(cut)).verdict == "reproduced"
+    assert "where that hill stands d_h 16, step" in said(division.model_wise_cut(runs(cut)))
+    assert division.model_wise_cut(runs(lambda d_h, seed: cut(d_h, seed, 1.0))).verdict == "partly"
+    assert division.model_wise_cut(runs(flat)).verdict == "not reproduced"
 
 
 def test_a_dip_of_a_network_that_has_understood_is_not_one_on_the_way():
     def spiked(d_h, seed):
         curves = dual(d_h, seed)
         return curves | {"val_acc": np.where(STEPS == STEPS[-3], 0.6, curves["val_acc"])}
-    assert "dips by at most 0.000 on" in division.judge_three_views(runs(spiked)).sentence
+    assert "largest dip of test accuracy on the way 0.000" in said(division.three_views(runs(spiked)))
 
 
 def test_test_accuracy_that_is_good_nowhere_is_not_good_at_larger_widths():
     def memorised(d_h, seed):
         return {"train_acc": 1.0, "val_acc": 0.01, "train_loss": 0.1, "val_loss": 4.0 + 0.1 * seed}
-    found = division.judge_cut(runs(memorised))
-    assert found.verdict == "not reproduced" and "mean test accuracy at no width measured" in found.sentence
-    assert "train accuracy is 0.9 or more at no width" in division.judge_cut(
-        runs(lambda d_h, seed: memorised(d_h, seed) | {"train_acc": 0.5})).sentence
+    found = division.model_wise_cut(runs(memorised))
+    assert found.verdict == "not reproduced" and "mean test accuracy is 0.9 or more at no width measured" in said(found)
+    assert "train accuracy is 0.9 or more at no width" in said(division.model_wise_cut(
+        runs(lambda d_h, seed: memorised(d_h, seed) | {"train_acc": 0.5})))
 
 
 def test_the_duality_is_judged_by_seeds_that_every_width_has():
     holes = runs(lambda d_h, seed: None if seed == 3 and d_h == 8 else dual(d_h, seed), n_seeds=4)
-    assert division.judge_duality(holes).n == 12
+    assert division.size_time_duality(holes).n == 12
     with pytest.raises(TooLittle, match="Fewer than 3 seeds have every width"):
-        division.judge_duality(runs(lambda d_h, seed: None if d_h == 8 * 2**seed else dual(d_h, seed), n_seeds=4))
+        division.size_time_duality(runs(lambda d_h, seed: None if d_h == 8 * 2**seed else dual(d_h, seed), n_seeds=4))
 
 
 def test_one_variable_is_judged_by_what_it_tells():
-    assert division.judge_duality(runs(dual)).verdict == "reproduced"
-    assert division.judge_duality(runs(flat)).verdict == "not reproduced"  # the width changes nothing
+    assert division.size_time_duality(runs(dual)).verdict == "reproduced"
+    assert division.size_time_duality(runs(flat)).verdict == "not reproduced"  # the width changes nothing
 
 
 def shortcut(zero, others, later):
@@ -93,19 +93,19 @@ def shortcut(zero, others, later):
 
 def test_the_shortcut_is_judged_by_0_over_b_and_by_chance_on_the_others():
     def of(*shares):
-        return division.judge_zero_over_b(xr.concat([shortcut(*shares)] * 4, xr.Variable("seed", range(4)),
+        return division.zero_over_b(xr.concat([shortcut(*shares)] * 4, xr.Variable("seed", range(4)),
                                                     combine_attrs="override"))
     assert of(1, 1, 0.4).verdict == "reproduced"
     assert of(1, 1, 1.2).verdict == of(0.3, 1, 0.4).verdict == "partly"
     assert of(0.3, 1, 1.2).verdict == "not reproduced"
-    assert "At the early peak 98" in of(1, 1, 0.4).sentence
+    assert "right test examples 98" in said(of(1, 1, 0.4))
     with pytest.raises(TooLittle):
-        division.judge_zero_over_b(xr.concat([shortcut(1, 1, 0.4)] * 4, xr.Variable("lr", [1e-4, 2e-4, 5e-4, 1e-3]),
+        division.zero_over_b(xr.concat([shortcut(1, 1, 0.4)] * 4, xr.Variable("lr", [1e-4, 2e-4, 5e-4, 1e-3]),
                                              combine_attrs="override"))  # one seed, whatever was tried on it
 
 
 def test_few_widths_or_seeds_are_not_judged():
-    for judge in (division.judge_three_views, division.judge_map, division.judge_cut, division.judge_duality):
+    for judge in (division.three_views, division.model_wise_map, division.model_wise_cut, division.size_time_duality):
         with pytest.raises(TooLittle):
             judge(runs(dual, n_seeds=2))
     assert {"three-views", "model-wise-map", "model-wise-cut", "size-time-duality", "zero-over-b"} <= set(claims.CLAIMS)

@@ -24,7 +24,8 @@ def made(curve, *, seeds=3, noise=0.0, **metrics) -> xr.Dataset:
         return (("d_h", "seed", "step"), plain * np.exp(noise * rng.standard_normal((len(SIZES), seeds, 1))))
     data = {name: values(f) for name, f in {"val_loss": curve, **metrics}.items()}
     there = np.full((len(SIZES), seeds), STEPS[-1])
-    return xr.Dataset(data | {"last_step": (("d_h", "seed"), there), "settled": (("d_h", "seed"), there < 0)}, axes)
+    return xr.Dataset(data | {"last_step": (("d_h", "seed"), there), "settled": (("d_h", "seed"), there < 0),
+                              "trained": (("d_h", "seed"), there > 0)}, axes)
 
 
 @given(st.floats(0.1, 3), st.floats(0.1, 3), st.floats(0.1, 3))
@@ -133,9 +134,10 @@ def division_run(known) -> tuple[xr.Dataset, RunConfig]:
     curves = {name: (("seed", "step"), [(right & mask).sum(1) / mask.sum()])
               for name, mask in (("val_acc", chosen.val), ("twin_free_val_acc", chosen.twin_free_val))}
     train = np.array([[0.0] * 6 + [0.2] * 3 + [0.9] * 3])
-    curves |= {"train_acc": (("seed", "step"), train), "last_step": (("seed",), [n]), "settled": (("seed",), [False])}
+    curves |= {"train_acc": (("seed", "step"), train), "last_step": (("seed",), [n]), "settled": (("seed",), [False]),
+               "trained": (("seed",), [True])}
     shared = {name: value for name, value in config.asdict().items() if name not in ("seed", "n_steps", "stop_early")}
-    return xr.Dataset(curves, {"seed": [0], "step": np.arange(n)}, shared), config
+    return xr.Dataset(curves, shared | {"seed": [0], "step": np.arange(n)}), config
 
 
 def test_right_answers_are_counted_apart_and_the_early_peak_is_found():
@@ -156,4 +158,4 @@ def test_right_answers_are_counted_apart_and_the_early_peak_is_found():
 def test_other_tasks_have_no_such_shortcut():
     runs, _ = division_run(lambda t, a, b: True)
     with pytest.raises(ValueError, match="task='add' has no 0/b"):
-        shortcut.correct_counts(runs.assign_attrs(task="add"))
+        shortcut.correct_counts(runs.assign_coords(task="add"))

@@ -32,8 +32,8 @@ def test_the_chapters_solutions_are_right(capsys):
     """What stands behind `answer = ` in the solutions of the chapters, run as the reader would run it."""
     chapters = sorted((ROOT / "notebooks").glob("*.py"))
     text = "".join(chapter.read_text() for chapter in chapters).replace("\n# ", " ")
-    scope = {"gb": grokbook, "runs": grokbook.Store().load("grokking"),
-             "four": grokbook.studies.four_dynamics().load(),
+    scope = {"gb": grokbook, "runs": grokbook.load("grokking"),
+             "four": grokbook.load("four_dynamics"),
              "split": grokbook.tasks.split(grokbook.RunConfig(D_train=3000))}
     solutions = re.findall(r"`answer = ([^`]+)`", text)
     assert len(solutions) == len(exercises.EXERCISES)

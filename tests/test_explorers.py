@@ -17,7 +17,7 @@ from traitlets import TraitError
 
 import grokbook as gb
 from grokbook import analysis, plots, training
-from grokbook.analysis import Zone, cut, facts, story, valley
+from grokbook.analysis import Zone, describe, describe_valley, outcomes, runs_until
 from grokbook.plots.explored import METRICS
 from grokbook.plots.lookup import Lookup
 from grokbook.widgets import DescentExplorer, ZoneExplorer, descent, zones
@@ -74,7 +74,7 @@ def assert_shows_the_selection(explorer: ZoneExplorer):
     for metric in METRICS:
         line = curve(explorer, metric)
         np.testing.assert_array_equal(line[:-1], cell[metric].sel(seed=explorer.seed).dropna("step"))
-    assert explorer.sentence.startswith(story(facts(cut(explorer.lookup.runs, explorer.budget)).sel(
+    assert explorer.sentence.startswith(describe(outcomes(runs_until(explorer.lookup.runs, explorer.budget)).sel(
         d_h=explorer.d_h, D_train=explorer.D_train), explorer.seed))
     assert {name: explorer.sliders[name].value for name in explorer.sliders} == {
         name: getattr(explorer, name) for name in explorer.sliders}
@@ -200,7 +200,7 @@ def test_the_sentence_counts_what_the_other_seeds_did(explorer: ZoneExplorer):
 
 def test_a_run_that_understood_on_the_way_is_told_so():
     runs = cube((8,), (3000,), 1, lambda *_: {"train_acc": rise(200), "val_acc": rise(100)})
-    said = story(facts(runs).sel(d_h=8, D_train=3000), 0)
+    said = describe(outcomes(runs).sel(d_h=8, D_train=3000), 0)
     assert "Progression: seed 0 knew" in said and "1.000, so it had understood on the way" in said
     assert said.endswith("No other seed was trained here.")
 
@@ -297,12 +297,12 @@ def test_the_selection_is_what_the_store_gives_for_that_budget(tmp_path):
     wishes = [gb.RunConfig(d_h=d_h, D_train=D, seed=seed, n_steps=n_steps) for d_h in (8, 12) for D in (2000, 3000)
               for seed, n_steps in ((0, 1000), (1, 3000))]
     store.write([fake_run(config, settled=config.seed == 0) for config in wishes], "zones")
-    explorer = ZoneExplorer(store.load(), d_h=12, D_train=2000)
+    explorer = ZoneExplorer(store.load(store.followed()), d_h=12, D_train=2000)
     for budget in (500, 2_000):
         explorer.budget = budget
         wished = [config.replace(n_steps=min(budget, config.n_steps)) for config in wishes
                   if (config.d_h, config.D_train) == (12, 2000)]
-        expected = store.load(wishes=wished).isel(d_h=0, D_train=0)
+        expected = store.load(wished).isel(d_h=0, D_train=0)
         xr.testing.assert_equal(explorer.selection, expected)
 
 
@@ -314,7 +314,7 @@ def test_a_row_of_the_map_is_drawn_with_its_valley(walk: DescentExplorer, runs):
         np.testing.assert_allclose(line.y, mean, rtol=1e-6)
         assert framed(walk.map) == (-0.5, 2.5, *frame)
         table = analysis.double_descent(runs).set_index("D_train", drop=False)
-        assert walk.sentence == valley(table.to_dict("index")[D_train])
+        assert walk.sentence == describe_valley(table.to_dict("index")[D_train])
 
 
 def test_a_click_chooses_a_row_and_a_budget_judges_earlier(walk: DescentExplorer, runs):
@@ -329,12 +329,12 @@ def test_the_sentence_on_a_valley_gives_depth_place_and_p():
     means = {4: 0.6, 16: 0.1, 32: 0.9}
     runs = cube(SIZES, (2600,), 3, lambda d_h, D, seed: {"val_acc": rise(10, means[d_h] + 0.01 * seed)})
     row = analysis.double_descent(runs).to_dict("records")[0]
-    said = valley(row)
+    said = describe_valley(row)
     assert f"by {row['depth']:.3f}" in said and "0.110, is at d_h 16" in said and f"p = {row['p']:.3g} " in said
     assert "(n = 9 runs of 3 sizes)" in said and f"{row['lo']:.3f} to {row['hi']:.3f}" in said
-    assert "has no valley" in valley(row | {"depth": 0.0})
-    assert "a single seed leaves open" in valley(row | {"p": np.nan})
-    assert "too few" in valley(row | {"depth": np.nan, "sizes": 2})
+    assert "has no valley" in describe_valley(row | {"depth": 0.0})
+    assert "a single seed leaves open" in describe_valley(row | {"p": np.nan})
+    assert "too few" in describe_valley(row | {"depth": np.nan, "sizes": 2})
 
 
 def test_where_nobody_watches_pictures_are_left(explorer: ZoneExplorer, walk, monkeypatch, capsys):
@@ -353,7 +353,7 @@ def test_where_nobody_watches_pictures_are_left(explorer: ZoneExplorer, walk, mo
 
 def test_the_stored_map_needs_only_a_part_of_itself(tmp_path):
     store = gb.Store(tmp_path)
-    with pytest.raises(LookupError, match="none of the wished runs"):
+    with pytest.raises(LookupError, match="none of the requested runs"):
         Lookup.stored(store, n_steps=600)
     store.write([fake_run(gb.RunConfig(d_h=8, D_train=3000, n_steps=600))], "zone_map")
     lookup = Lookup.stored(store, n_steps=600)

@@ -319,8 +319,8 @@ def test_runs_are_kept_in_a_store_of_the_reader(make):
     run.start()
     reach(run, *ENDED)
     run.panel.keep.click()
-    assert run.note.startswith("2 runs added. Read them with gb.Store('") and run.panel.keep.disabled
-    xr.testing.assert_identical(run.store.load("live"), run.result())
+    assert run.note.startswith("2 runs added. Read them with gb.load('live', store=") and run.panel.keep.disabled
+    xr.testing.assert_identical(gb.load("live", store=run.store), run.result())
 
 
 def test_the_readers_store_is_not_the_shipped_one(monkeypatch, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from grokbook import Store, analysis, plots
+from grokbook import analysis, load, plots
 from grokbook.analysis import kinds, patterns
 from grokbook.plots.patterns import KIND_COLORS, PATTERN_COLORS, SPLITS
 
@@ -76,7 +76,7 @@ def test_kinds_and_patterns_have_colours_of_their_own():
 
 @pytest.fixture(scope="module")
 def run() -> xr.Dataset:
-    return Store().load("grokking").sel(d_h=64, D_train=4000, seed=1)
+    return load("grokking").sel(d_h=64, D_train=4000, seed=1)
 
 
 def test_a_fit_is_drawn_beside_what_was_measured_with_the_rest(run: xr.Dataset):

@@ -27,7 +27,7 @@ def grokking(d_h: int, D_train: int, t_gen: float, seed: int = 0, n_steps: int =
     """A run that memorises near step 300 and generalises near `t_gen`, with smooth curves and a jagged norm."""
     step = evaluation_steps(n_steps)
     age = np.log10(np.maximum(step, 1))
-    train, val = expit((age - 2.3) * 30), expit((age - np.log10(t_gen) + 0.2) * 30)
+    train, val = 0.999 * expit((age - 2.3) * 30), 0.999 * expit((age - np.log10(t_gen) + 0.2) * 30)
     norm = 30 + 20 * train - 10 * val + np.random.default_rng(seed).normal(size=len(step)) / 10
     curves = dict(zip(METRICS, (np.exp(-6 * train), train, np.exp(2 - 6 * val), val, val**2, norm), strict=True))
     curves = {name: curve.astype(np.float32) for name, curve in curves.items()}
@@ -365,13 +365,13 @@ def test_a_caption_counts_runs_and_seeds_and_says_which_settings_are_ours(runs: 
 
 def test_a_caption_names_a_network_that_is_no_transformer(runs: xr.Dataset):
     assert "Networks" not in caption(runs)
-    assert "Networks: LSTM, layers 2." in caption(runs.assign_attrs(architecture="lstm", n_layers=2))
-    assert "Networks: feed-forward (MLP), layers 3." in caption(runs.assign_attrs(architecture="mlp", n_layers=3))
+    assert "Networks: LSTM, layers 2." in caption(runs.assign_coords(architecture="lstm", n_layers=2))
+    assert "Networks: feed-forward (MLP), layers 3." in caption(runs.assign_coords(architecture="mlp", n_layers=3))
 
 
 def test_a_caption_tells_unequal_counts_and_early_stops(runs: xr.Dataset):
     some = runs.copy(deep=True)
-    some.last_step.loc[{"d_h": 64, "D_train": 4000, "seed": [0, 1]}] = -1
+    some.trained.loc[{"d_h": 64, "D_train": 4000, "seed": [0, 1]}] = False
     some.settled.loc[{"d_h": 32, "D_train": 4000, "seed": 0}] = True
     some.last_step.loc[{"d_h": 32, "D_train": 4000, "seed": 0}] = 2_000
     said = caption(some, "A note.")

@@ -8,7 +8,7 @@ from recipes import NAMED, RECIPE, four, recipes
 
 from grokbook import plots
 from grokbook.analysis import Zone
-from grokbook.studies.zones import CHANGES, EXAMPLES
+from grokbook.studies import CHANGES, EXAMPLES
 
 
 def drawn(zone_of, trained=lambda change, cell, seed: True):

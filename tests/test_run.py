@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from samples import fake_run
 
 from grokbook.config import RunConfig
-from grokbook.run import PER_DECADE, SETTLED, evaluation_steps, has_settled, reaches
+from grokbook.run import ACCURACIES, PER_DECADE, SETTLED, covers, evaluation_steps, has_settled
 
 BUDGETS = st.integers(0, 200_000)
 NAN = float("nan")
@@ -66,10 +66,14 @@ def test_a_run_has_settled_once_every_accuracy_that_exists_stayed_at_one(accurac
     (999, True, False, False),
     (1000, True, False, True),
 ])
-def test_a_run_answers_a_wish_that_asks_no_further(last_step, settled, stop_early, reached):
-    wish = RunConfig(n_steps=1000, stop_early=stop_early)
-    assert reaches(wish, last_step, settled) is reached
-    run = fake_run(wish.replace(n_steps=50_000), last_step, settled=settled)
-    assert run.last_step == last_step
-    assert run.answers(wish) is reached
-    assert not run.answers(wish.replace(seed=1))
+def test_a_run_covers_a_request_that_asks_no_further(last_step, settled, stop_early, reached):
+    assert covers(last_step, settled, RunConfig(n_steps=1000, stop_early=stop_early)) is reached
+
+
+def test_a_run_settled_if_it_did_anywhere_along_its_curves():
+    run = fake_run(RunConfig(n_steps=1000), settled=True)
+    assert run.settled and not fake_run(RunConfig(n_steps=1000)).settled
+    trained_on = fake_run(RunConfig(n_steps=3000))
+    for name in ACCURACIES:
+        trained_on.curves[name][40 : 40 + SETTLED] = 1
+    assert trained_on.settled

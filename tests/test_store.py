@@ -1,6 +1,7 @@
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,12 +9,13 @@ import pytest
 import safetensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import ROOT, SHORT, assert_same_run, configs, fake_run, finish, run_python, truncate
+from samples import ROOT, SHORT, assert_same_run, configs, fake_run, finish, run_python, stored, truncate
 
-from grokbook import store as stores
-from grokbook.config import FIELDS, SCHEMA, RunConfig
+from grokbook.config import FIELDS, IDENTITY, SCHEMA, RunConfig
 from grokbook.run import METRICS, Run
-from grokbook.store import Store
+from grokbook.store import Store, config_of
+from grokbook.store import store as stores
+from grokbook.studies import load
 
 
 @pytest.fixture
@@ -42,9 +44,9 @@ def test_what_is_written_is_read_back(runs):
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         assert store.write(runs, "study").parent == Path(folder, "study")
-        wishes = [run.config.replace(n_steps=run.last_step) for run in runs]
-        for run, stored in zip(runs, store.runs(wishes), strict=True):
-            assert_same_run(run, stored)
+        requests = [run.config.replace(n_steps=run.last_step) for run in runs]
+        for run, copy in zip(runs, stored(store, requests), strict=True):
+            assert_same_run(run, copy)
         frame = store.frame().set_index("run_id")
         for run in runs:
             row = frame.loc[run.config.run_id]
@@ -57,18 +59,18 @@ def test_provenance_is_kept_and_what_is_not_known_stays_open(store):
     known = {"engine": "vmapped", "device": "cpu (x86_64)", "torch": "2.13.0", "commit": "0123abc", "seconds": 1.5,
              "trained_at": "2026-11-22T10:00:00+00:00"}
     store.write([fake_run(SHORT, provenance=known), fake_run(SHORT.replace(seed=1), provenance={"torch": None})], "a")
-    full, bare = store.runs([SHORT, SHORT.replace(seed=1)])
+    full, bare = stored(store, [SHORT, SHORT.replace(seed=1)])
     assert full.provenance == known
     assert (bare.provenance["torch"], bare.provenance["engine"]) == ("", "")
     assert np.isnan(bare.provenance["seconds"])
     assert bare.provenance["trained_at"].startswith("20")
 
 
-def test_runs_come_in_the_order_of_the_wishes_that_are_there(store):
-    wishes = [SHORT.replace(seed=seed) for seed in (3, 1, 4, 0, 2)]
-    store.write([fake_run(wishes[4]), fake_run(wishes[1])], "a")
-    store.write([fake_run(wishes[3]), fake_run(wishes[2])], "a")
-    assert [run.config for run in store.runs(wishes)] == wishes[1:]
+def test_what_is_not_stored_is_not_among_the_runs(store):
+    requests = [SHORT.replace(seed=seed) for seed in (3, 1, 4, 0, 2)]
+    store.write([fake_run(requests[4]), fake_run(requests[1])], "a")
+    store.write([fake_run(requests[3]), fake_run(requests[2])], "a")
+    assert [run.config for run in stored(store, requests)] == requests[1:]
 
 
 def test_a_run_counts_in_whatever_study_it_lies(store):
@@ -76,9 +78,8 @@ def test_a_run_counts_in_whatever_study_it_lies(store):
     store.write([fake_run(SHORT)], "one")
     store.write([fake_run(other)], "two")
     assert store.missing([SHORT, other]) == []
-    assert store.load(wishes=[SHORT, other]).sizes["seed"] == 2
-    assert store.load("two").seed.values.tolist() == [1]
-    assert store.load("two", wishes=[SHORT, other]).seed.values.tolist() == [1]
+    assert store.load([SHORT, other]).sizes["seed"] == 2
+    assert load("two", store=store).seed.values.tolist() == [1]
     assert store.frame("one").run_id.tolist() == [SHORT.run_id]
     assert len(store.frame()) == 2
 
@@ -106,7 +107,8 @@ UNSAFE = ["", ".", "..", "../up", "a/b", ".hidden", "-x", "a b", "ä", "weights"
 
 @pytest.mark.parametrize("study", UNSAFE)
 def test_a_name_that_is_no_safe_folder_is_refused(store, study):
-    for act in (lambda: store.write([fake_run(SHORT)], study), lambda: store.load(study), lambda: store.pack(study)):
+    for act in (lambda: store.write([fake_run(SHORT)], study), lambda: load(study, store=store),
+                lambda: store.pack(study)):
         with pytest.raises(ValueError, match="valid: up to 64 letters") as refusal:
             act()
         assert f"study={study!r}" in str(refusal.value)
@@ -115,7 +117,7 @@ def test_a_name_that_is_no_safe_folder_is_refused(store, study):
 # Which copy is read
 
 
-@pytest.mark.parametrize(("stored", "wish", "answered"), [
+@pytest.mark.parametrize(("copies", "request_", "covered"), [
     ([(100, False)], (100, True), True),
     ([(100, False)], (60, False), True),
     ([(100, False)], (101, True), False),
@@ -123,41 +125,41 @@ def test_a_name_that_is_no_safe_folder_is_refused(store, study):
     ([(100, True)], (10_000, False), False),
     ([(100, True)], (100, False), True),
     ([(50, False), (200, False)], (150, True), True),
-    ([(100, True), (500, False)], (500, False), True),
-    ([(100, True), (500, False)], (10_000, True), True),
-    ([(100, True), (500, False)], (501, False), False),
+    ([(100, True), (500, True)], (500, False), True),
+    ([(100, True), (500, True)], (10_000, True), True),
+    ([(100, True), (500, True)], (501, False), False),
     ([], (0, True), False),
 ])
-def test_a_wish_is_missing_unless_a_copy_was_followed_that_far(store, stored, wish, answered):
-    wish = SHORT.replace(n_steps=wish[0], stop_early=wish[1])
-    for last_step, settled in stored:
+def test_a_request_is_missing_unless_a_copy_was_followed_that_far(store, copies, request_, covered):
+    request = SHORT.replace(n_steps=request_[0], stop_early=request_[1])
+    for last_step, settled in copies:
         store.write([fake_run(SHORT.replace(n_steps=100_000), last_step, settled=settled)], "a")
     for _ in range(2):
-        assert store.missing([wish]) == ([] if answered else [wish])
-        assert len(store.runs([wish])) == answered
-        if stored:
+        assert store.missing([request]) == ([] if covered else [request])
+        assert len(stored(store, [request])) == covered
+        if copies:
             store.pack("a")
 
 
-def test_several_wishes_for_one_run_become_one_that_answers_all(store):
+def test_several_requests_for_one_run_become_one_that_covers_all(store):
     store.write([fake_run(SHORT)], "a")
     other = SHORT.replace(seed=1)
-    wishes = [SHORT, other, SHORT.replace(n_steps=900), SHORT.replace(n_steps=500, stop_early=False), other]
-    assert store.missing(wishes) == [other, SHORT.replace(n_steps=900, stop_early=False)]
+    requests = [SHORT, other, SHORT.replace(n_steps=900), SHORT.replace(n_steps=500, stop_early=False), other]
+    assert store.missing(requests) == [other, SHORT.replace(n_steps=900, stop_early=False)]
 
 
-def test_the_copy_that_reaches_furthest_is_read_and_among_equals_the_first_trained(store):
+def test_the_longest_copy_is_read_and_among_equals_the_first_trained(store):
     def copy(last_step, engine, trained_at):
         provenance = {"engine": engine, "trained_at": trained_at}
         return fake_run(SHORT.replace(n_steps=1000), last_step, provenance=provenance)
     store.write([copy(300, "short", "2026-01-01")], "a")
     store.write([copy(500, "late", "2026-01-03"), copy(500, "early", "2026-01-02")], "a")
     store.write([copy(100, "shorter", "2026-01-04")], "a")
-    wish = SHORT.replace(n_steps=80)
+    request = SHORT.replace(n_steps=80)
     for _ in range(2):
-        assert [run.provenance["engine"] for run in store.runs([wish])] == ["early"]
+        assert [run.provenance["engine"] for run in stored(store, [request])] == ["early"]
         assert store.frame().engine.tolist() == ["early"]
-        assert int(store.load("a").last_step.max()) == 500
+        assert int(load("a", store=store).last_step.max()) == 500
         store.pack("a")
     assert pq.read_table(store.path / "a").num_rows == 1
 
@@ -170,12 +172,12 @@ def test_every_cell_of_the_cube_is_the_run_that_was_trained_there_or_nan(store):
             for d_h, D, seed, lr, last in [(48, 3000, 0, 1e-3, 40), (8, 3000, 0, 1e-3, 100), (8, 3200, 7, 0.1, 60)]]
     store.write(runs[:1], "a")
     store.write(runs[1:], "a")
-    cube = store.load("a")
+    cube = load("a", store=store)
     assert cube.val_acc.dims == ("d_h", "D_train", "seed", "lr", "step")
     assert cube.step.values.tolist() == runs[1].curves["step"].tolist()
     for name, values in dict(d_h=[8, 48], D_train=[3000, 3200], seed=[0, 7], lr=[1e-3, 0.1]).items():
         assert cube[name].values.tolist() == values
-    assert int((cube.last_step >= 0).sum()) == int((cube.run_id != "").sum()) == 3
+    assert int(cube.trained.sum()) == int((cube.run_id != "").sum()) == 3
     for run in runs:
         cell = cube.sel({name: getattr(run.config, name) for name in ("d_h", "D_train", "seed", "lr")})
         assert (cell.run_id, cell.last_step, cell.settled) == (run.config.run_id, run.last_step, run.settled)
@@ -186,58 +188,64 @@ def test_every_cell_of_the_cube_is_the_run_that_was_trained_there_or_nan(store):
             assert cell[name].sel(step=cube.step > run.last_step).isnull().all()
     for name in METRICS:
         assert int(cube[name].notnull().sum()) == sum(len(run.curves["step"]) for run in runs)
-    assert not cube.settled.where(cube.last_step < 0, 0).any()
+    assert not cube.settled.where(~cube.trained, 0).any() and (cube.last_step.where(~cube.trained, -1) == -1).all()
 
 
-def test_fields_that_do_not_vary_are_attributes_and_those_that_do_are_dimensions(store):
+def test_every_field_of_a_run_is_a_coordinate_and_those_that_vary_are_dimensions(store):
     store.write([fake_run(SHORT)], "one")
-    cube = store.load("one")
+    cube = load("one", store=store)
     assert dict(cube.sizes) == dict(d_h=1, D_train=1, seed=1, step=len(fake_run(SHORT).curves["step"]))
-    assert cube.attrs["weight_decay"] == 1.0 and cube.attrs["task"] == "add"
-    assert set(cube.attrs) | {"d_h", "D_train", "seed", "n_steps", "stop_early"} == set(FIELDS)
-    changed = dict(weight_decay=0.5, task="square", parent="0123456789abcdef@5")
+    assert cube["weight_decay"] == 1.0 and cube["task"] == "add" and not cube.attrs
+    assert set(cube.coords) == {*IDENTITY, "step"}
+    assert config_of(cube.isel(d_h=0, D_train=0, seed=0)).run_id == SHORT.run_id
+    changed: dict[str, Any] = dict(weight_decay=0.5, task="square", parent="0123456789abcdef@5")
     store.write([fake_run(SHORT.replace(**changed)), fake_run(SHORT)], "two")
-    cube = store.load("two")
+    cube = load("two", store=store)
     assert cube.train_acc.dims == ("d_h", "D_train", "seed", "task", "weight_decay", "parent", "step")
-    assert not set(cube.attrs) & set(cube.dims)
+    assert set(cube.coords) == {*IDENTITY, "step"}
+    cell = cube.isel(d_h=0, D_train=0).sel(**changed)
+    assert config_of(cell, seed=3) == SHORT.replace(**changed, seed=3, n_steps=RunConfig().n_steps)
+    assert config_of(cell["val_acc"].mean("step").isel(seed=0)).run_id == cell.run_id.item()
+    with pytest.raises(ValueError, match="^weight_decay varies over these runs"):
+        config_of(cube.isel(d_h=0, D_train=0, seed=0, task=0))
     assert cube.sel(**changed).run_id.item() == SHORT.replace(**changed).run_id
-    assert cube.sel(**changed | {"task": "add"}).last_step.item() == -1
+    assert not cube.sel(changed | {"task": "add"}).trained.item()
 
 
 def test_a_slider_finds_the_nearest_cell(store):
     store.write([fake_run(SHORT.replace(d_h=d_h, D_train=D)) for d_h in (32, 48, 64) for D in (3000, 3500)], "a")
-    cell = store.load("a").sel(d_h=44, D_train=3100, method="nearest").isel(seed=0)
+    cell = load("a", store=store).sel(d_h=44, D_train=3100, method="nearest").isel(seed=0)
     assert cell.run_id == SHORT.replace(d_h=48, D_train=3000).run_id
 
 
-def test_by_wishes_curves_end_where_the_wish_does(store):
+def test_curves_end_where_their_request_does(store):
     long, other = RunConfig(n_steps=20_000), RunConfig(n_steps=20_000, seed=1)
     store.write([fake_run(long), fake_run(other, 400, settled=True)], "a")
-    wishes = [long.replace(n_steps=50), long.replace(n_steps=102), other, other.replace(n_steps=30)]
-    cube = store.load(wishes=wishes)
+    requests = [long.replace(n_steps=50), long.replace(n_steps=102), other, other.replace(n_steps=30)]
+    cube = store.load(requests)
     assert cube.last_step.values.ravel().tolist() == [100, 400]
     assert cube.settled.values.ravel().tolist() == [False, True]
     np.testing.assert_array_equal(cube.val_loss.isel(seed=0).dropna("step").squeeze(),
                                   fake_run(long, 100).curves["val_loss"])
-    cut = store.load(wishes=[other.replace(n_steps=30)])
+    cut = store.load([other.replace(n_steps=30)])
     assert (cut.last_step.item(), cut.settled.item(), cut.step.max().item()) == (30, False, 30)
-    assert [run.last_step for run in store.runs(wishes[:1])] == [20_000]
+    assert [run.last_step for run in stored(store, requests[:1])] == [20_000]
 
 
-def test_a_run_that_was_not_followed_as_far_as_wished_is_left_out(store):
+def test_a_run_that_was_not_followed_as_far_as_requested_is_left_out(store):
     store.write([fake_run(SHORT), fake_run(SHORT.replace(seed=1, n_steps=500))], "a")
-    cube = store.load(wishes=[SHORT.replace(n_steps=500, seed=seed) for seed in (0, 1)])
+    cube = store.load([SHORT.replace(n_steps=500, seed=seed) for seed in (0, 1)])
     assert cube.seed.values.tolist() == [1]
 
 
 def test_nothing_to_load_is_said_with_what_there_is(store):
     with pytest.raises(LookupError, match=f"no runs in {store.path}.*none"):
-        store.load()
+        store.followed()
     store.write([fake_run(SHORT)], "zones")
     with pytest.raises(LookupError, match="no runs in .*zoo.*zones"):
-        store.load("zoo")
-    with pytest.raises(LookupError, match="none of the wished runs"):
-        store.load(wishes=[SHORT.replace(seed=1)])
+        load("zoo", store=store)
+    with pytest.raises(LookupError, match="none of the requested runs"):
+        store.load([SHORT.replace(seed=1)])
     with pytest.raises(LookupError, match="zoo"):
         store.pack("zoo")
     assert len(store.frame("zoo")) == 0 and set(FIELDS) <= set(store.frame("zoo").columns)
@@ -247,8 +255,8 @@ def test_a_cube_too_large_for_memory_is_refused_with_the_fields_that_vary(store)
     apart = [fake_run(RunConfig(d_h=4 * i, D_train=i, seed=i, n_steps=1)) for i in range(1, 300)]
     store.write(apart, "a")
     with pytest.raises(ValueError, match=r"d_h \(299 values\), D_train \(299 values\), seed \(299 values\), step \(2"):
-        store.load("a")
-    assert store.load("a", wishes=[run.config for run in apart[:9]]).sizes["seed"] == 9
+        load("a", store=store)
+    assert store.load([run.config for run in apart[:9]]).sizes["seed"] == 9
 
 
 # Weights
@@ -311,7 +319,7 @@ def test_the_folder_is_the_one_given_or_that_of_the_environment_or_beside_the_pa
         unset()
         beside = ROOT / "data"
         assert Store().path == (beside if beside.is_dir() else Path("data"))
-    monkeypatch.setattr(stores, "__file__", str(tmp_path / "site" / "grokbook" / "store" / "__init__.py"))
+    monkeypatch.setattr(stores, "__file__", str(tmp_path / "site" / "grokbook" / "store" / "store.py"))
     assert Store().path == Path("data")
     (tmp_path / "site" / "data").mkdir(parents=True)
     assert Store().path == tmp_path / "site" / "data"
@@ -325,8 +333,8 @@ import sys
 from grokbook import RunConfig
 from grokbook.store import Store
 store = Store(sys.argv[1])
-store.load()
-store.write(store.runs([RunConfig(n_steps=100)]), "a")
+store.load(store.followed())
+store.missing([RunConfig(n_steps=100)])
 store.pack("a")
 print("safetensors" in sys.modules)
 store.weights(RunConfig().run_id)

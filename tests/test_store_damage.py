@@ -5,10 +5,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import SHORT, assert_same_run, fake_run, truncate
+from samples import SHORT, assert_same_run, fake_run, stored, truncate
 
 from grokbook.config import SCHEMA
 from grokbook.store import DamagedShard, Store
+from grokbook.studies import load
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_the_rest_loads_beside_a_shard_that_cannot_be_used(store, damage, advice
         assert store.missing([SHORT, other]) == [other]
     assert {str(bad) in str(warning.message) for warning in told} == {True}
     with pytest.warns(DamagedShard):
-        assert store.load("a").seed.values.tolist() == [0]
+        assert load("a", store=store).seed.values.tolist() == [0]
     with pytest.warns(DamagedShard):
         assert store.frame().seed.tolist() == [0]
     complaints = store.check()
@@ -99,7 +100,7 @@ def test_an_altered_curve_is_noticed_and_never_packed_away(store):
     store.write([fake_run(SHORT.replace(seed=1))], "a")
     damage_curve(bad)
     with pytest.warns(DamagedShard, match=bad.name):
-        assert store.load("a", wishes=[SHORT, SHORT.replace(seed=1)]).seed.values.tolist() == [1]
+        assert store.load([SHORT, SHORT.replace(seed=1)]).seed.values.tolist() == [1]
     with pytest.warns(DamagedShard, match=bad.name):
         store.pack("a")
     assert bad.exists() and len(store.check()) == 1
@@ -111,11 +112,11 @@ def test_no_altered_byte_changes_what_is_read_without_a_warning(where, flip):
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         path = store.write([fake_run(SHORT)], "a")
-        before, content = store.load("a"), bytearray(path.read_bytes())
+        before, content = load("a", store=store), bytearray(path.read_bytes())
         content[int(where * len(content))] ^= flip
         path.write_bytes(content)
         try:
-            assert store.load("a").identical(before)
+            assert load("a", store=store).identical(before)
         except DamagedShard as damage:  # pytest turns warnings into errors
             assert str(path) in str(damage)
 
@@ -125,8 +126,8 @@ def test_a_field_younger_than_the_shard_has_its_default(store):
     path = store.write([run], "a")
     pq.write_table(pq.read_table(path).drop_columns(["parent", "loss", "commit"]), path)
     assert store.missing([SHORT]) == []
-    assert_same_run(store.runs([SHORT])[0], run)
-    assert store.load("a").attrs["loss"] == "exact"
+    assert_same_run(stored(store, [SHORT])[0], run)
+    assert load("a", store=store)["loss"] == "exact"
     assert store.check() == []
     store.pack("a")
     assert store.frame().loss.tolist() == ["exact"]

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from samples import SHORT, assert_same_run, fake_run, finish, run_python
+from samples import SHORT, assert_same_run, fake_run, finish, run_python, stored
 
-from grokbook import store as stores
 from grokbook.config import RunConfig
 from grokbook.store import Store
+from grokbook.store import store as stores
+from grokbook.studies import load
 
 
 @pytest.fixture
@@ -25,11 +26,11 @@ def test_packing_leaves_one_file_that_says_the_same(store):
     for run in runs:
         store.write([run, runs[0]], "a")
     store.write(runs, "b")
-    elsewhere, before, frame = list((store.path / "b").iterdir()), store.load("a"), store.frame("a")
+    elsewhere, before, frame = list((store.path / "b").iterdir()), load("a", store=store), store.frame("a")
     packed = store.pack("a")
     assert list((store.path / "a").iterdir()) == [packed]
     assert pq.read_metadata(packed).num_rows == 5
-    assert store.load("a").identical(before)
+    assert load("a", store=store).identical(before)
     assert store.frame("a").equals(frame)
     assert list((store.path / "b").iterdir()) == elsewhere
 
@@ -37,7 +38,7 @@ def test_packing_leaves_one_file_that_says_the_same(store):
 def test_a_pack_that_dies_before_it_has_tidied_up_loses_nothing(store, monkeypatch):
     for seed in range(3):
         store.write([fake_run(SHORT.replace(seed=seed))], "a")
-    before, unlink, gone = store.load("a"), Path.unlink, []
+    before, unlink, gone = load("a", store=store), Path.unlink, []
 
     def die_at_the_second(path, missing_ok=False):
         gone.extend([path] if path.suffix == ".parquet" else [])
@@ -49,10 +50,10 @@ def test_a_pack_that_dies_before_it_has_tidied_up_loses_nothing(store, monkeypat
         with pytest.raises(KeyboardInterrupt):
             store.pack("a")
     assert len(list((store.path / "a").glob("*.parquet"))) == 3
-    assert store.load("a").identical(before)
+    assert load("a", store=store).identical(before)
     store.pack("a")
     assert len(list((store.path / "a").glob("*.parquet"))) == 1
-    assert store.load("a").identical(before)
+    assert load("a", store=store).identical(before)
 
 
 def test_a_run_written_while_its_study_is_packed_stays(store, monkeypatch):
@@ -73,12 +74,11 @@ THREE = [SHORT.replace(seed=seed) for seed in range(3)]
 
 
 @pytest.mark.parametrize(("read", "n_files_read_before"), [
-    (lambda store: store.load("a").sizes["seed"], 1),
-    (lambda store: store.load("a").sizes["seed"], 4),
-    (lambda store: store.load(wishes=THREE).sizes["seed"], 4),
+    (lambda store: load("a", store=store).sizes["seed"], 1),
+    (lambda store: load("a", store=store).sizes["seed"], 4),
+    (lambda store: store.load(THREE).sizes["seed"], 4),
     (lambda store: len(store.frame()), 1),
     (lambda store: len(store.frame()), 4),
-    (lambda store: len(store.runs(THREE)), 4),
     (lambda store: 3 - len(store.missing(THREE)), 1),
     (lambda store: pq.read_metadata(store.pack("a")).num_rows, 1),
     (lambda store: 3 - len(store.check()), 1),
@@ -123,12 +123,12 @@ def test_processes_that_write_pack_and_read_at_once_lose_and_double_nothing(stor
         assert len(store.frame()) >= n_before
     for writer in writers:
         finish(writer)
-    wishes = [RunConfig(seed=seed, n_steps=300) for seed in range(6)]
-    assert store.missing(wishes) == []
+    requests = [RunConfig(seed=seed, n_steps=300) for seed in range(6)]
+    assert store.missing(requests) == []
     assert store.frame().run_id.is_unique
-    for wish, stored in zip(wishes, store.runs(wishes), strict=True):
-        assert_same_run(stored, fake_run(wish))
-    assert store.load("study").sizes["seed"] == 6
+    for request, run in zip(requests, stored(store, requests), strict=True):
+        assert_same_run(run, fake_run(request))
+    assert load("study", store=store).sizes["seed"] == 6
     assert store.check() == []
 
 
@@ -153,9 +153,9 @@ def test_a_writer_killed_while_it_writes_loses_only_what_it_had_not_finished(sto
     assert writer.returncode == -signal.SIGKILL
     left = list((store.path / "study").glob(".*.tmp"))
     assert len(left) == 1 and left[0].stat().st_size > 0
-    wishes = [RunConfig(seed=seed, n_steps=100) for seed in range(6)]
-    assert store.missing(wishes) == wishes[5:]
-    assert store.load("study").sizes["seed"] == 5
+    requests = [RunConfig(seed=seed, n_steps=100) for seed in range(6)]
+    assert store.missing(requests) == requests[5:]
+    assert load("study", store=store).sizes["seed"] == 5
     assert [str(left[0]) in complaint for complaint in store.check()] == [True]
 
 

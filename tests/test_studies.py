@@ -1,66 +1,113 @@
-"""Studies are the papers' grids, and their laptop sizes are parts of them."""
+"""Studies are the papers' grids, their laptop sizes are parts of them, and one door opens what was trained of them."""
+
+import hashlib
 
 import pytest
 from samples import fake_run
 
-from grokbook import Run, RunConfig, Store, studies
+import grokbook as gb
+from grokbook import RunConfig, Store, studies
 
 IDENTITY_OF_PAPER = {"critical_size": (7 * 11 * 11), "double_descent": 15 * 4 * 11, "harder_task": 15 * 11,
-                     "capacity": 14 * 3, "commutative_memory": 2 * 14 * 3, "zone_map": 15 * 26 * 3}
+                     "capacity": 14 * 3, "commutative_memory": 2 * 14 * 3, "zone_map": 15 * 26 * 3,
+                     "larger_weights": (15 * 3 + 2 * 11 - 2 * 3) * 11}
+
+WANTED = {
+    "grokking/paper": "52ceca1c42a9a742",
+    "grokking/laptop": "52ceca1c42a9a742",
+    "critical_size/paper": "bc705e5b20c40776",
+    "critical_size/laptop": "8c724cd298dea43e",
+    "double_descent/paper": "638261b0f46b361b",
+    "double_descent/laptop": "938e33818a26eb79",
+    "harder_task/paper": "69c10edf4b222935",
+    "harder_task/laptop": "5e714aac6ec452d0",
+    "capacity/paper": "106fc0f24bd746b3",
+    "capacity/laptop": "db64d96171545e9e",
+    "commutative_memory/paper": "04271ab082954938",
+    "commutative_memory/laptop": "05b8f0da06e5f31d",
+    "zone_map/paper": "baf6462d64327be2",
+    "zone_map/laptop": "1ce2ed24278c9d28",
+    "four_dynamics/paper": "7ca3248fab9ea3e7",
+    "four_dynamics/laptop": "1898714d43b5bf69",
+    "recipe/paper": "b6cf4ae49236334b",
+    "recipe/laptop": "8491a75d9f721453",
+    "division/paper": "8d24fcf402296c07",
+    "division/laptop": "8472c898f649d775",
+    "model_wise/paper": "fe201742971dbcdc",
+    "model_wise/laptop": "565976085e4f5838",
+}
+"""Digests of every run's run_id and budget: what is stored belongs to these."""
 
 
 @pytest.mark.parametrize("name, n", IDENTITY_OF_PAPER.items())
 def test_the_papers_grids_have_their_number_of_runs(name, n):
-    assert len(studies.named(name)) == n
+    assert len(studies.named(name).paper) == n
 
 
-@pytest.mark.parametrize("name", studies.STUDIES)
-def test_no_study_wants_a_run_twice_and_the_laptop_wants_only_what_the_paper_wants(name):
-    paper, laptop = (studies.named(name, size) for size in studies.SIZES)
-    ids = [{run.run_id for run in study} for study in (paper, laptop)]
-    assert len(ids[0]) == len(paper) and len(ids[1]) == len(laptop)
-    if name != "recipe":  # whose laptop size shows the four example cells, two of them off its coarse grid
-        assert ids[1] <= ids[0]
+@pytest.mark.parametrize("name", WANTED)
+def test_the_runs_of_a_study_are_those_that_were_trained_for_it(name):
+    study, _, size = name.partition("/")
+    lines = "\n".join(f"{run.run_id} {run.n_steps} {run.stop_early}" for run in studies.named(study).runs(size))
+    assert hashlib.sha256(lines.encode()).hexdigest()[:16] == WANTED[name]
+
+
+@pytest.mark.parametrize("study", studies.STUDIES.values(), ids=studies.STUDIES)
+def test_no_study_wants_a_run_twice_and_the_laptop_wants_only_what_the_paper_wants(study):
+    paper, laptop = ({run.run_id for run in study.runs(size)} for size in studies.SIZES)
+    assert len(paper) == len(study.paper) and len(laptop) == len(study.laptop)
+    if study is not studies.recipe:  # whose laptop size shows the four example cells, two of them off its coarse grid
+        assert laptop <= paper
+    assert all(study.shown <= run.n_steps for run in study.paper)
+    assert studies.STUDIES[study.name] is study is getattr(studies, study.name)
 
 
 def test_studies_share_runs():
-    shared = {run.run_id for run in studies.critical_size()} & {run.run_id for run in studies.zone_map()}
+    shared = {run.run_id for run in studies.critical_size.paper} & {run.run_id for run in studies.zone_map.paper}
     assert len(shared) == 7 * 11 * 3
 
 
 def test_a_name_may_be_written_with_hyphens():
-    assert studies.named("zone-map", "laptop") == studies.zone_map("laptop")
+    assert studies.named("zone-map") is studies.zone_map
 
 
-@pytest.mark.parametrize("name, size, sentence", [
-    ("zones", "paper", "study='zones' is unknown; valid: grokking, "), ("capacity", "huge", "size='huge' is unknown"),
-])
-def test_what_there_is_not_is_refused(name, size, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        studies.named(name, size)
+def test_what_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="study='zones' is unknown; valid: grokking, "):
+        studies.named("zones")
+    with pytest.raises(ValueError, match="size='huge' is unknown; valid: paper, laptop"):
+        studies.capacity.runs("huge")
+    with pytest.raises(ValueError, match="dh=8 names no field of a run; valid: architecture, "):
+        gb.load("critical_size", dh=8)
 
 
-def test_a_study_knows_what_is_missing_and_loads_what_is_there(tmp_path):
-    configs = tuple(RunConfig(p=7, D_train=20, seed=seed, n_steps=30) for seed in range(3))
-    study, store = studies.Study("small", "laptop", "ours", configs), Store(tmp_path)
-    assert study.missing(store) == list(configs)
-    longer: Run = fake_run(configs[1].replace(n_steps=50))
-    store.write([longer], "another")
-    assert study.missing(store) == [configs[0], configs[2]]
-    assert study.load(store)["seed"].values.tolist() == [1] and study.load(store)["step"].max() == 30
-    assert study.load(store).attrs["never_trained"] == {"d_h": [], "D_train": []}
+@pytest.fixture
+def small(monkeypatch) -> studies.Study:
+    """A study of six runs, shown at 30 of their 60 steps."""
+    runs = tuple(RunConfig(p=7, D_train=D, d_h=d_h, n_steps=60) for d_h in (4, 8, 12) for D in (20, 25))
+    study = studies.Study("small", "ours", "", 30, runs, runs[:3])
+    monkeypatch.setitem(studies.STUDIES, "small", study)
+    return study
 
 
-def test_sizes_without_any_run_are_told_apart_from_those_of_no_study(tmp_path):
-    configs = tuple(RunConfig(p=7, D_train=D, d_h=d_h, n_steps=30) for d_h in (4, 8, 12) for D in (20, 25))
-    study, store = studies.Study("small", "laptop", "ours", configs), Store(tmp_path)
-    store.write([fake_run(configs[0]), fake_run(configs[3])], "another")
-    assert study.load(store).attrs["never_trained"] == {"d_h": [12], "D_train": []}
+def test_a_study_knows_what_is_missing(small, tmp_path):
+    store = Store(tmp_path)
+    assert small.missing("laptop", store) == list(small.laptop)
+    store.write([fake_run(small.paper[1].replace(n_steps=90))], "another")
+    assert small.missing("laptop", store) == [small.paper[0], small.paper[2]]
 
 
-def test_part_of_a_study_is_chosen_by_values():
-    study = studies.critical_size()
-    assert {(run.d_h, run.seed) for run in study.where(d_h=64, seed=0)} == {(64, 0)}
-    assert len(study.where(d_h=64, seed=0)) == 11 and len(study.where(d_h=5)) == 0
-    with pytest.raises(AttributeError, match="dh"):
-        study.where(dh=64)
+def test_every_door_opens_on_the_same_runs_at_the_same_step(small, tmp_path):
+    """Whether the runs were followed as far as the book shows, or further, in whatever folder they lie."""
+    store = Store(tmp_path)
+    store.write([fake_run(small.paper[0].replace(n_steps=30)), fake_run(small.paper[3])], "small")
+    store.write([fake_run(small.paper[4].replace(n_steps=29))], "another")
+    runs = gb.load("small", store=store)
+    assert runs.identical(gb.load("small", 30, store=tmp_path)) and runs.identical(small.load(store=store))
+    assert runs["step"].max() == 30 and runs["trained"].sum() == 2
+    assert runs.attrs["never_trained"] == {"d_h": [12], "D_train": []}
+    assert gb.load("small", 60, store=store)["d_h"].values.tolist() == [8]
+    assert gb.load("small", d_h=4, store=store)["D_train"].values.tolist() == [20]
+    assert gb.load("another", store=store)["last_step"].max() == 29
+    with pytest.raises(LookupError, match="none of the requested runs is in"):
+        gb.load("small", d_h=12, store=store)
+    with pytest.raises(LookupError, match="there are no runs in .*smal, train them first; studies in .*another, small"):
+        gb.load("smal", store=store)

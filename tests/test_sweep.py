@@ -11,7 +11,7 @@ from threading import Timer
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from samples import run_python, train_all
+from samples import run_python, stored, train_all
 
 from grokbook import RunConfig, Store, studies
 from grokbook.models import initial_weights
@@ -21,7 +21,14 @@ from grokbook.training import train
 
 QUICK = RunConfig(p=7, d_h=8, D_train=20, n_steps=40)
 CONFIGS = tuple(QUICK.replace(d_h=d_h, seed=seed) for d_h in (4, 8) for seed in range(3))
-STUDY = studies.Study("small", "laptop", "ours", CONFIGS)
+
+
+def study_of(name: str, configs: tuple[RunConfig, ...]) -> studies.Study:
+    """A study of one size."""
+    return studies.Study(name, "ours", "", 40, configs, configs)
+
+
+STUDY = study_of("small", CONFIGS)
 
 
 def quiet(line: str) -> None:
@@ -29,7 +36,7 @@ def quiet(line: str) -> None:
 
 
 def curves(store: Store) -> dict[str, np.ndarray]:
-    return {run.config.run_id: np.stack([run.curves[name] for name in METRICS]) for run in store.runs(CONFIGS)}
+    return {run.config.run_id: np.stack([run.curves[name] for name in METRICS]) for run in stored(store, CONFIGS)}
 
 
 def assert_as_trained_here(store: Store) -> None:
@@ -97,7 +104,7 @@ def compiled() -> None:
 
 
 def test_a_budget_ends_a_sweep_cleanly_and_keeps_what_was_followed(compiled, tmp_path):
-    long = studies.Study("long", "laptop", "ours", (QUICK.replace(n_steps=10**7, stop_early=False),))
+    long = study_of("long", (QUICK.replace(n_steps=10**7, stop_early=False),))
     start = time.monotonic()
     report = sweep(long, Store(tmp_path), budget=2, say=quiet)
     assert time.monotonic() - start < 60 and report.cut == 1 and report.left == 1
@@ -113,14 +120,13 @@ def test_a_store_that_cannot_be_written_is_known_before_anything_trains(tmp_path
             work(Store(tmp_path / "file"))
 
 
-KILLED = studies.Study("killed", "laptop", "ours",
-                       tuple(QUICK.replace(seed=seed, n_steps=4000) for seed in range(48)))
+KILLED = study_of("killed", tuple(QUICK.replace(seed=seed, n_steps=4000) for seed in range(48)))
 
 
 def test_five_kills_lose_no_finished_run_and_leave_no_duplicate(tmp_path):
     """Each comes at a random moment after the process has stored something, so while it trains what follows."""
     code = ("from grokbook import RunConfig, Store, studies, sweep\n"
-            f"study = studies.Study('killed', 'laptop', 'ours', {KILLED.configs!r})\n"
+            f"configs = {KILLED.paper!r}\nstudy = studies.Study('killed', 'ours', '', 40, configs, configs)\n"
             f"sweep.sweep(study, Store({str(tmp_path)!r}), cohort=2)")
     finished: set[str] = set()
     for attempt in range(5):
@@ -132,12 +138,12 @@ def test_five_kills_lose_no_finished_run_and_leave_no_duplicate(tmp_path):
         _, said = process.communicate()
         assert process.returncode == -signal.SIGKILL, said
         now = set(Store(tmp_path).frame().run_id)
-        assert finished < now and len(now) < len(KILLED)
+        assert finished < now and len(now) < len(KILLED.paper)
         finished = now
     report = sweep(KILLED, Store(tmp_path), say=quiet)
-    assert report.present == len(finished) and report.trained == len(KILLED) - len(finished) and report.left == 0
+    assert report.present == len(finished) and report.trained == len(KILLED.paper) - len(finished) and report.left == 0
     rows = [pq.read_metadata(shard).num_rows for shard in shards(tmp_path)]
-    assert sum(rows) == len(Store(tmp_path).frame()) == len(KILLED)
+    assert sum(rows) == len(Store(tmp_path).frame()) == len(KILLED.paper)
 
 
 def shards(folder: Path) -> set[Path]:
@@ -153,8 +159,7 @@ def test_threads_train_the_same_rows(tmp_path):
 
 def test_a_budget_ends_an_executors_tasks_too(compiled, tmp_path):
     """One trains and is cut, five wait: they end as soon as they begin."""
-    long = studies.Study("long", "laptop", "ours", tuple(QUICK.replace(n_steps=10**7, stop_early=False, seed=seed)
-                                                         for seed in range(6)))
+    long = study_of("long", tuple(QUICK.replace(n_steps=10**7, stop_early=False, seed=seed) for seed in range(6)))
     with ThreadPoolExecutor(1) as pool:
         report = sweep(long, Store(tmp_path), pool, cohort=1, budget=2, say=quiet)
     assert (report.trained, report.cut, report.left) == (0, 1, 6) and not report.errors

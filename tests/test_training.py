@@ -40,7 +40,7 @@ def test_a_run_stops_once_every_accuracy_has_stayed_at_one():
     assert (run.curves["val_acc"][-SETTLED:] == 1).all() and (run.curves["train_acc"][-SETTLED:] == 1).all()
     assert run.curves["val_acc"][-SETTLED - 1] < 1 or run.curves["twin_free_val_acc"][-SETTLED - 1] < 1
     longer = train_all([config.replace(stop_early=False, n_steps=run.last_step + 50)])[0]
-    assert longer.last_step == run.last_step + 50 and not longer.settled
+    assert longer.last_step == run.last_step + 50 and longer.settled  # along the way
 
 
 def test_a_whole_table_in_training_leaves_nothing_to_validate():

@@ -7,6 +7,7 @@ import xarray as xr
 from grokbook import Run, RunConfig, Store, tasks
 from grokbook.analysis import twin_accuracy, twin_share
 from grokbook.run import METRICS
+from grokbook.studies import load
 
 
 def run_that_knows(config: RunConfig, known: np.ndarray) -> Run:
@@ -21,7 +22,7 @@ def run_that_knows(config: RunConfig, known: np.ndarray) -> Run:
 def stored(runs, folder) -> xr.Dataset:
     store = Store(folder)
     store.write(runs, "made-up")
-    return store.load("made-up")
+    return load("made-up", store=store)
 
 
 def config_and_split(D_train=3000):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
-from maps import STEPS, cube, rise
+from maps import STEPS, cube, rise, said
 from scipy.special import expit
 
 from grokbook import claims
@@ -13,6 +13,7 @@ from grokbook.analysis import duality
 from grokbook.analysis.statistics import by_seed, resampled_interval
 from grokbook.claims import division, grokking, zones
 from grokbook.claims.card import TooLittle
+from grokbook.claims.rules import critical
 
 DD = [2600, 3000, 4000, 5000]
 
@@ -44,8 +45,8 @@ def test_three_seeds_whose_critical_sizes_scatter_do_not_show_a_fall():
         centre = (3500 if d_h == 32 else 2700) + 200 * (seed - 1)
         return {"train_acc": 1.0, "val_acc": float(expit((D - centre) / 40))}
     runs = cube([32, 64], range(2000, 4200, 100), 3, curves)
-    found = grokking.judge_critical_size(runs)
-    assert found.verdict == "not yet measured" and "the intervals overlap" in found.sentence
+    found = grokking.critical_size(runs)
+    assert found.verdict == "not yet measured" and "the intervals overlap" in said(found)
 
 
 def late(d_h, D, seed):
@@ -54,8 +55,8 @@ def late(d_h, D, seed):
 
 def test_three_runs_of_one_seed_are_no_three_seeds():
     with pytest.raises(TooLittle, match="4 runs of 1 seeds have generalised"):
-        grokking.judge_delay(cube([64], DD, 1, late))
-    assert grokking.judge_delay(cube([64], DD[:1], 3, late)).verdict == "reproduced"
+        grokking.delay(cube([64], DD, 1, late))
+    assert grokking.delay(cube([64], DD[:1], 3, late)).verdict == "reproduced"
 
 
 def flattering(gaps):
@@ -66,11 +67,11 @@ def flattering(gaps):
 
 def test_a_gap_that_one_seed_has_in_many_runs_is_no_gap():
     with pytest.raises(TooLittle, match="4 runs of 1 seeds only know their pairs"):
-        grokking.judge_twin_free(flattering([[0.1]] * 4))
+        grokking.twin_free(flattering([[0.1]] * 4))
     one_sided = [[0.1, None, None]] * 3 + [[0.1, 0.0, 0.0]]
-    assert grokking.judge_twin_free(flattering(one_sided)).verdict == "not yet measured"
-    assert grokking.judge_twin_free(flattering([[0.0, 0.002, 0.001]] * 4)).verdict == "not reproduced"
-    assert grokking.judge_twin_free(flattering([[0.1, 0.12, 0.09]] * 4)).verdict == "reproduced"
+    assert grokking.twin_free(flattering(one_sided)).verdict == "not yet measured"
+    assert grokking.twin_free(flattering([[0.0, 0.002, 0.001]] * 4)).verdict == "not reproduced"
+    assert grokking.twin_free(flattering([[0.1, 0.12, 0.09]] * 4)).verdict == "reproduced"
 
 
 def moving_norms(change):
@@ -86,16 +87,17 @@ def moving_norms(change):
 
 def test_norms_that_fall_in_all_runs_of_most_seeds_are_counted_by_seed():
     sizes = range(2000, 5000, 250)
-    three_of_four = zones.judge_norm(cube([8, 64], sizes, 4, moving_norms(lambda seed: 10 if seed == 3 else -10)))
-    assert three_of_four.verdict == "partly" and "75% [30%, 95%] of the runs of a seed by grokking" in (
-        three_of_four.sentence)
-    assert zones.judge_norm(cube([8, 64], sizes, 4, moving_norms(lambda seed: -10))).verdict == "reproduced"
+    three_of_four = zones.norm(cube([8, 64], sizes, 4, moving_norms(lambda seed: 10 if seed == 3 else -10)))
+    assert three_of_four.verdict == "partly" and (
+        "share of a seed's runs by grokking in which the norm falls (48 runs of 4 seeds) 75% [30%, 95%] n = 4"
+        in said(three_of_four))
+    assert zones.norm(cube([8, 64], sizes, 4, moving_norms(lambda seed: -10))).verdict == "reproduced"
 
 
 @pytest.mark.parametrize("n_seeds", [1, 3])
 def test_three_seeds_that_agree_do_not_tell_a_share_from_one_half(n_seeds):
-    found = zones.judge_norm(cube([8, 64], DD, n_seeds, moving_norms(lambda seed: -10)))
-    assert found.verdict == "not yet measured" and f"{4 * n_seeds} runs of {n_seeds} seeds" in found.sentence
+    found = zones.norm(cube([8, 64], DD, n_seeds, moving_norms(lambda seed: -10)))
+    assert found.verdict == "not yet measured" and f"{4 * n_seeds} runs of {n_seeds} seeds" in said(found)
 
 
 def fitting(at, n_seeds):
@@ -106,9 +108,9 @@ def fitting(at, n_seeds):
 
 def test_a_trend_is_judged_over_seeds_and_not_over_their_runs():
     runs = fitting(lambda d_h, seed: 100 * d_h if seed == 4 else 40_000 / d_h, 5)
-    assert "Spearman -0.60 [-1.00, 0.51], a mean of 5 seeds" in division.judge_map(runs).sentence
+    assert "step of fit against width -0.60 [-1.00, 0.51] n = 5" in said(division.model_wise_map(runs))
     agreed = fitting(lambda d_h, seed: 40_000 / d_h, 3)
-    assert "Spearman -1.00 [-1.00, -1.00], a mean of 3 seeds" in division.judge_map(agreed).sentence
+    assert "step of fit against width -1.00 [-1.00, -1.00] n = 3" in said(division.model_wise_map(agreed))
 
 
 def test_a_run_that_never_fits_counts_as_the_last():
@@ -116,14 +118,14 @@ def test_a_run_that_never_fits_counts_as_the_last():
     ranks = duality.size_and_time(runs, duality.fit_step(runs))
     assert ranks.item() == pytest.approx(0.2)  # 3, 2, 1, 4 for four widths
     two = fitting(lambda d_h, seed: 40_000 / d_h if seed or d_h > 16 else np.inf, 3)
-    assert "three widths get there in 2 seeds, too few for a trend" in division.judge_map(two).sentence
-    absent = runs.assign(last_step=runs["last_step"].where(runs["d_h"] != 64, -1))
+    assert "three widths get there in 2 seeds, too few for a trend" in said(division.model_wise_map(two))
+    absent = runs.assign(trained=runs["trained"] & (runs["d_h"] != 64))
     assert duality.size_and_time(absent, duality.fit_step(runs)).item() == -1
 
 
 def test_runs_of_one_seed_that_fit_are_no_map():
     with pytest.raises(TooLittle, match="4 runs of 1 seeds reach a train accuracy"):
-        division.judge_map(fitting(lambda d_h, seed: np.inf if seed else 40_000 / d_h, 3))
+        division.model_wise_map(fitting(lambda d_h, seed: np.inf if seed else 40_000 / d_h, 3))
 
 
 def test_an_error_in_a_measurement_is_not_called_missing_data(monkeypatch):
@@ -139,9 +141,9 @@ def test_an_error_in_a_measurement_is_not_called_missing_data(monkeypatch):
 def test_an_example_cell_that_was_not_trained_is_named():
     runs = cube([64], [3000], 5, late)
     with pytest.raises(TooLittle, match=r"The cell \(8, 3000\) has 0 seeds; it takes 3"):
-        zones.judge_four_dynamics(runs)
+        zones.four_dynamics(runs)
     with pytest.raises(TooLittle, match=r"The cell \(8, 3000\) has 0 seeds; it takes 5"):
-        zones.judge_progression_varies(runs)
+        zones.progression_varies(runs)
 
 
 @pytest.mark.parametrize("censored, words", [
@@ -150,5 +152,5 @@ def test_an_example_cell_that_was_not_trained_is_named():
 ])
 def test_a_critical_size_that_is_not_known_says_why_in_english(censored, words):
     row = {"d_h": 8, "D_crit": np.nan, "lo": np.nan, "hi": np.nan, "n": 3, "censored": censored}
-    assert grokking.size_of(row) == f"d_h 8: no crossing ({words})"
-    assert grokking.size_of(row | {"D_crit": 3000.0, "lo": 2600.0, "hi": np.inf}) == "d_h 8: 3,000 [2,600, open]"
+    assert critical(row) == ("D_crit of d_h 8", f"no crossing ({words})", "", 3)
+    assert critical(row | {"D_crit": 3000.0, "lo": 2600.0, "hi": np.inf})[1:] == ("3,000", "[2,600, open]", 3)

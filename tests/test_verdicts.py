@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from maps import STEPS, cube, rise, typical
+from maps import STEPS, cube, rise, said, typical
 from recipes import NAMED, RECIPE, four, recipes
 
 from grokbook import RunConfig, analysis, claims, studies
@@ -27,12 +27,12 @@ def remembering(accuracies, spread=0.001, task="random", n_seeds=3, loss=0.0):
     ([0.3, 0.1, 0.6], 0.001, "not reproduced"),
 ])
 def test_capacity(accuracies, spread, verdict):
-    assert memory.judge_capacity(remembering(accuracies, spread)).verdict == verdict
+    assert memory.capacity(remembering(accuracies, spread)).verdict == verdict
 
 
 def test_capacity_of_two_seeds_is_not_measured():
     with pytest.raises(TooLittle):
-        memory.judge_capacity(remembering([0.1, 0.3, 0.6], n_seeds=2))
+        memory.capacity(remembering([0.1, 0.3, 0.6], n_seeds=2))
 
 
 def holding(bits_of: dict[int, float]):
@@ -44,17 +44,17 @@ def holding(bits_of: dict[int, float]):
 
 
 def test_bits_are_judged_by_their_distance_from_two():
-    assert memory.judge_bits(holding(dict.fromkeys((8, 16, 24), 2))).verdict == "reproduced"
-    assert memory.judge_bits(holding({8: 4, 16: 1, 24: 2})).verdict == "partly"
-    assert memory.judge_bits(holding(dict.fromkeys((8, 16, 24), 0))).verdict == "not reproduced"
+    assert memory.bits(holding(dict.fromkeys((8, 16, 24), 2))).verdict == "reproduced"
+    assert memory.bits(holding({8: 4, 16: 1, 24: 2})).verdict == "partly"
+    assert memory.bits(holding(dict.fromkeys((8, 16, 24), 0))).verdict == "not reproduced"
 
 
 def test_sizes_that_all_labels_do_not_fill_say_nothing_of_the_bits_a_parameter():
-    found = memory.judge_bits(holding(dict.fromkeys((8, 16, 24, 32, 64), 2)))
-    assert found.verdict == "reproduced" and found.sentence.endswith("too few to fill it: d_h 32, 64.")
-    assert memory.judge_bits(holding({8: 2, 16: 2, 24: 1, 64: 2})).verdict == "partly"
+    found = memory.bits(holding(dict.fromkeys((8, 16, 24, 32, 64), 2)))
+    assert found.verdict == "reproduced" and "too few to fill it: d_h 32, 64." in said(found)
+    assert memory.bits(holding({8: 2, 16: 2, 24: 1, 64: 2})).verdict == "partly"
     with pytest.raises(TooLittle, match="At 2 of the hidden sizes"):
-        memory.judge_bits(holding(dict.fromkeys((8, 16, 32, 64), 2)))
+        memory.bits(holding(dict.fromkeys((8, 16, 32, 64), 2)))
 
 
 def test_sizes_that_know_both_kinds_of_labels_by_heart_say_nothing_of_which_is_easier():
@@ -62,10 +62,10 @@ def test_sizes_that_know_both_kinds_of_labels_by_heart_say_nothing_of_which_is_e
     both = xr.concat([cube([8, 24, 64], ALL, 3, lambda d_h, D, seed, task=task: {
         "train_acc": 1.0 if d_h == 64 else known[task] + 0.001 * seed}, task=task) for task in known], "task",
                      combine_attrs="drop_conflicts").assign_coords(task=list(known))
-    found = memory.judge_commutative(both)
-    assert found.verdict == "reproduced" and "to fill it: d_h 64." in found.sentence
+    found = memory.commutative(both)
+    assert found.verdict == "reproduced" and "to fill it: d_h 64." in said(found)
     with pytest.raises(TooLittle, match="d_h 64"):
-        memory.judge_commutative(both.sel(d_h=[64]))
+        memory.commutative(both.sel(d_h=[64]))
 
 
 @pytest.mark.parametrize("factor, verdict", [(1.5, "reproduced"), (1.0, "not reproduced"), (0.7, "not reproduced")])
@@ -73,7 +73,7 @@ def test_commutative_labels(factor, verdict):
     plain = remembering([0.1, 0.3, 0.6], task="random-ordered")
     both = xr.concat([plain.assign(train_acc=plain["train_acc"] * factor), plain], "task",
                      combine_attrs="drop_conflicts").assign_coords(task=["random", "random-ordered"])
-    assert memory.judge_commutative(both).verdict == verdict
+    assert memory.commutative(both).verdict == verdict
 
 
 def test_twice_the_bits_a_label_can_be_more_than_twice_the_right_answers():
@@ -81,21 +81,22 @@ def test_twice_the_bits_a_label_can_be_more_than_twice_the_right_answers():
     both = xr.concat([remembering([0.36] * 3, task="random", loss=losses["random"]),
                       remembering([0.15] * 3, task="random-ordered", loss=losses["random-ordered"])], "task",
                      combine_attrs="drop_conflicts").assign_coords(task=list(losses))
-    sentence = memory.judge_commutative(both).sentence
-    assert "d_h 8: 2.39" in sentence and "d_h 8: 3.00 and 1.50" in sentence and "no bound" in sentence
+    sentence = said(memory.commutative(both))
+    assert "symmetric, d_h 8 2.39" in sentence and "symmetry, d_h 8 3.00 and 1.50" in sentence
+    assert "no bound" in sentence
 
 
 def test_four_dynamics():
-    assert zones.judge_four_dynamics(four(lambda cell, seed: NAMED[cell])).verdict == "reproduced"
-    assert zones.judge_four_dynamics(four(lambda cell, seed: "UNGROKKING" if cell[0] > 8 else NAMED[cell])
+    assert zones.four_dynamics(four(lambda cell, seed: NAMED[cell])).verdict == "reproduced"
+    assert zones.four_dynamics(four(lambda cell, seed: "UNGROKKING" if cell[0] > 8 else NAMED[cell])
                                      ).verdict == "partly"
-    assert zones.judge_four_dynamics(four(lambda cell, seed: "SEMI_GROKKING")).verdict == "not reproduced"
+    assert zones.four_dynamics(four(lambda cell, seed: "SEMI_GROKKING")).verdict == "not reproduced"
 
 
 @pytest.mark.parametrize("moved, verdict", [(2, "reproduced"), (0, "not reproduced"), (5, "not reproduced")])
 def test_progression_varies_if_some_seeds_move_and_some_do_not(moved, verdict):
     runs = four(lambda cell, seed: "PROGRESSION" if seed < moved else "UNGROKKING")
-    assert zones.judge_progression_varies(runs).verdict == verdict
+    assert zones.progression_varies(runs).verdict == verdict
 
 
 @pytest.mark.parametrize("grokking_change, verdict", [(-10, "reproduced"), (10, "partly")])
@@ -106,7 +107,7 @@ def test_the_norm_is_judged_in_both_zones(grokking_change, verdict):
         if d_h == 8:
             return {"train_acc": 0.9 * way, "val_acc": 0.5 * way, "param_norm": 20 + 10 * way}
         return {"train_acc": rise(100), "val_acc": way, "param_norm": 50 + grokking_change * way}
-    assert zones.judge_norm(cube([8, 64], DD, 4, curves)).verdict == verdict
+    assert zones.norm(cube([8, 64], DD, 4, curves)).verdict == verdict
 
 
 def world(zone_of, n_seeds=2):
@@ -130,9 +131,9 @@ def test_the_papers_sketch_would_be_reproduced():
         curves = typical(papers_zone(d_h, D))
         return curves | {"val_acc": rise(100, 0.6)} if papers_zone(d_h, D) == "PROGRESSION" and D > 4000 else curves
     runs = cube([4, 8, 12, 16, 24, 32, 64], [1000, 2000, 2600, 3000, 3400, 3600, 4000, 5000, 6000], 2, finished)
-    measured = zones.judge_zone_map(runs, random)
+    measured = zones.zone_map(runs, random)
     assert measured.verdict == "reproduced", measured
-    assert "cross 1 times" in measured.sentence
+    assert "crossings of D_mem and D_crit 1 " in said(measured)
 
 
 def test_a_critical_size_that_falls_left_of_the_crossing_alone_does_not_fall():
@@ -142,42 +143,42 @@ def test_a_critical_size_that_falls_left_of_the_crossing_alone_does_not_fall():
     def flat(d_h, D, seed):
         return {"train_acc": rise(100), "val_acc": rise(9_000, float(D > (3300 if d_h > 16 else 5500 - 150 * d_h)))}
     runs = cube([4, 8, 12, 16, 24, 32, 64], [1000, 2000, 2600, 3000, 3400, 3600, 4000, 5000, 6000], 2, flat)
-    measured = zones.judge_zone_map(runs, random)
-    assert measured.verdict == "partly" and "the intervals overlap" in measured.sentence
+    measured = zones.zone_map(runs, random)
+    assert measured.verdict == "partly" and "the intervals overlap" in said(measured)
     assert analysis.critical_size(runs)["D_crit"].iloc[0] > analysis.critical_size(runs)["D_crit"].iloc[-1]
 
 
 def test_a_map_with_few_cells_is_not_judged():
     with pytest.raises(TooLittle, match="it takes 50"):
-        zones.judge_zone_map(cube([4, 8], [1000], 3, lambda *_: typical("GROKKING")),
+        zones.zone_map(cube([4, 8], [1000], 3, lambda *_: typical("GROKKING")),
                              cube([4], ALL, 3, lambda *_: {}, task="random"))
 
 
 def test_a_settled_map_and_one_that_still_moves():
-    assert zones.judge_time_axis(world(papers_zone)).verdict == "reproduced"
+    assert zones.time_axis(world(papers_zone)).verdict == "reproduced"
     late = {"train_acc": rise(100), "val_acc": rise(25_000)}
     runs = cube(SIZES, [1000, 2000, 2600, 3000, 3600, 4000, 5000, 6000], 2,
                 lambda d_h, D, seed: late if D > 4000 else typical("UNGROKKING"))
-    measured = zones.judge_time_axis(runs)
-    assert measured.verdict == "not reproduced" and "28 runs generalise only after 20,000" in measured.sentence
+    measured = zones.time_axis(runs)
+    assert measured.verdict == "not reproduced" and "runs that generalise only after 20,000 28" in said(measured)
     runs = cube(SIZES, [1000, 2000, 2600, 3000, 3600, 4000, 5000, 6000], 2,
                 lambda d_h, D, seed: late if D > 4000 and seed else typical("UNGROKKING"))
-    assert "14 (25.0%) from 20,000 to 40,000" in zones.judge_time_axis(runs).sentence  # what was red is undecided now
-    assert "Of 56 cells" in measured.sentence and "14 (25.0%) from 20,000 to 40,000 steps" in measured.sentence
+    assert "from 20,000 to 40,000 steps 14 (25.0%)" in said(zones.time_axis(runs))  # what was red is undecided now
+    assert "cells of 56 whose most frequent zone changes from 20,000 to 40,000 steps 14 (25.0%)" in said(measured)
 
 
 def test_another_recipe_is_judged_by_the_zones_it_keeps():
-    default = four(lambda cell, seed: NAMED[cell], n_seeds=3).assign_attrs(RECIPE)
-    assert zones.judge_recipe(recipes(lambda change, cell, seed: NAMED[cell]), default).verdict == "reproduced"
-    lost = zones.judge_recipe(recipes(lambda change, cell, seed: "UNGROKKING" if cell[0] == 64
+    default = four(lambda cell, seed: NAMED[cell], n_seeds=3).assign_coords(RECIPE)
+    assert zones.recipe(recipes(lambda change, cell, seed: NAMED[cell]), default).verdict == "reproduced"
+    lost = zones.recipe(recipes(lambda change, cell, seed: "UNGROKKING" if cell[0] == 64
                                       and change == {"lr": 3e-3} else NAMED[cell]), default)
-    assert lost.verdict == "partly" and "27 of 28" in lost.sentence and lost.n == 56
-    assert "lr 0.003 at (64, 3000): ungrokking for grokking." in lost.sentence
-    split = zones.judge_recipe(recipes(lambda change, cell, seed: "PROGRESSION" if seed and change == {"lr": 3e-3}
+    assert lost.verdict == "partly" and "27 of 28" in said(lost) and lost.n == 56
+    assert "lr 0.003 at (64, 3000) ungrokking for grokking n = 2" in said(lost)
+    split = zones.recipe(recipes(lambda change, cell, seed: "PROGRESSION" if seed and change == {"lr": 3e-3}
                                        and cell[0] == 64 else NAMED[cell]), default)
-    assert "27 of 28" in split.sentence and "lr 0.003 at (64, 3000): undecided for grokking." in split.sentence
-    all_lost = zones.judge_recipe(recipes(lambda change, cell, seed: "UNGROKKING"), default)
-    assert all_lost.verdict == "not reproduced" and "7 of 28" in all_lost.sentence
+    assert "27 of 28" in said(split) and "lr 0.003 at (64, 3000) undecided for grokking n = 2" in said(split)
+    all_lost = zones.recipe(recipes(lambda change, cell, seed: "UNGROKKING"), default)
+    assert all_lost.verdict == "not reproduced" and "7 of 28" in said(all_lost)
 
 
 @pytest.mark.parametrize("trained, there", [
@@ -187,11 +188,11 @@ def test_another_recipe_is_judged_by_the_zones_it_keeps():
     (lambda change, cell, seed: cell != (64, 3000) or change != {"init_scale": 2.0} or seed == 0, 27),
 ])
 def test_other_recipes_are_judged_when_every_cell_has_two_seeds_of_each(trained, there):
-    default = four(lambda cell, seed: NAMED[cell], n_seeds=3).assign_attrs(RECIPE)
-    found = zones.judge_recipe(recipes(lambda change, cell, seed: NAMED[cell], trained), default)
+    default = four(lambda cell, seed: NAMED[cell], n_seeds=3).assign_coords(RECIPE)
+    found = zones.recipe(recipes(lambda change, cell, seed: NAMED[cell], trained), default)
     assert found.verdict == "not yet measured" and found.n == 2 * there
-    assert f"{there} of {there} example cells keep" in found.sentence
-    assert f"Of 28 such cells {28 - there} do not have 2 seeds" in found.sentence
+    assert f"keep their most frequent zone {there} of {there}" in said(found)
+    assert f"Of 28 such cells {28 - there} do not have 2 seeds" in said(found)
 
 
 def dd(accuracy, zone="PROGRESSION", n_seeds=3, train=None):
@@ -211,15 +212,15 @@ def valley(d_h, D):
     (lambda d_h, D: valley(d_h, 2600), "not reproduced"),
 ])
 def test_double_descent(accuracy, verdict):
-    assert descent.judge_double_descent(dd(accuracy)).verdict == verdict
+    assert descent.double_descent(dd(accuracy)).verdict == verdict
 
 
 def test_progression_trend():
     def falls(d_h, D):
         return 0.4 - d_h / 400 if D <= 3000 else 0.1 + d_h / 200
-    assert descent.judge_progression_trend(dd(falls)).verdict == "reproduced"
-    assert descent.judge_progression_trend(dd(lambda d_h, D: d_h / 200)).verdict == "not reproduced"
-    assert descent.judge_progression_trend(dd(lambda d_h, D: falls(d_h, min(D, 4000)) if D != 3000 else d_h / 200)
+    assert descent.progression_trend(dd(falls)).verdict == "reproduced"
+    assert descent.progression_trend(dd(lambda d_h, D: d_h / 200)).verdict == "not reproduced"
+    assert descent.progression_trend(dd(lambda d_h, D: falls(d_h, min(D, 4000)) if D != 3000 else d_h / 200)
                                            ).verdict == "partly"
 
 
@@ -228,15 +229,15 @@ def test_a_trend_that_drowns_in_the_spread_of_the_seeds_is_not_yet_measured():
     values = np.random.default_rng(0).uniform(size=(len(SIZES), len(DD), 3))
     runs = cube(SIZES, DD, 3, lambda d_h, D, seed: typical("PROGRESSION") | {
         "val_acc": rise(100, values[SIZES.index(d_h), DD.index(D), seed])})
-    assert descent.judge_progression_trend(runs).verdict == "not yet measured"
+    assert descent.progression_trend(runs).verdict == "not yet measured"
 
 
 def test_model_wise_grokking():
     def gap(size_at):
         return dd(lambda d_h, D: float(d_h >= size_at[D]) * 0.96, train=lambda d_h, D: float(d_h >= 16))
-    assert descent.judge_model_wise(gap({2600: 64, 3000: 48, 4000: 24, 5000: 16})).verdict == "reproduced"
-    assert descent.judge_model_wise(gap({2600: 48, 3000: 64, 4000: 24, 5000: 16})).verdict == "partly"
-    assert descent.judge_model_wise(gap({2600: 24, 3000: 24, 4000: 24, 5000: 24})).verdict == "not reproduced"
+    assert descent.model_wise(gap({2600: 64, 3000: 48, 4000: 24, 5000: 16})).verdict == "reproduced"
+    assert descent.model_wise(gap({2600: 48, 3000: 64, 4000: 24, 5000: 16})).verdict == "partly"
+    assert descent.model_wise(gap({2600: 24, 3000: 24, 4000: 24, 5000: 24})).verdict == "not reproduced"
 
 
 @pytest.mark.parametrize("square, verdict", [
@@ -244,7 +245,7 @@ def test_model_wise_grokking():
 ])
 def test_the_harder_task(square, verdict):
     add = dd(lambda d_h, D: d_h / 70)
-    assert descent.judge_harder_task(dd(square).sel(D_train=[3000]), add).verdict == verdict
+    assert descent.harder_task(dd(square).sel(D_train=[3000]), add).verdict == verdict
 
 
 def test_a_harder_task_that_is_only_noisier_has_no_deeper_descent():
@@ -254,19 +255,19 @@ def test_a_harder_task_that_is_only_noisier_has_no_deeper_descent():
     for _ in range(60):
         values = np.clip(0.5 + 0.2 * rng.normal(size=(len(SIZES), 3)), 0, 1)
         square = cube(SIZES, [3000], 3, lambda d_h, D, seed, values=values: {"val_acc": values[SIZES.index(d_h), seed]})
-        alarms += descent.judge_harder_task(square, add).verdict == "reproduced"
+        alarms += descent.harder_task(square, add).verdict == "reproduced"
     assert alarms <= 6, alarms
 
 
 def test_what_the_paper_names_is_measured_beside_it():
     runs = dd(valley)
-    descent_said = descent.judge_double_descent(runs).sentence
-    assert "0.06 at d_h 24, 32 (2,600 pairs); 0.06 at d_h 32 (3,000 pairs)" in descent_said
-    assert "0.06 at d_h 24 (3,000 pairs)" in descent.judge_harder_task(runs.sel(D_train=[3000]), runs).sentence
-    uneven = descent.judge_double_descent(dd(lambda d_h, D: d_h / 100)).sentence
-    assert "0.25 to 0.33 at d_h 24, 32 (2,600 pairs)" in uneven
+    descent_said = said(descent.double_descent(runs))
+    assert "at 2,600 pairs, d_h 24, 32 0.06" in descent_said and "at 3,000 pairs, d_h 32 0.06" in descent_said
+    assert "at 3,000 pairs, d_h 24 0.06" in said(descent.harder_task(runs.sel(D_train=[3000]), runs))
+    uneven = said(descent.double_descent(dd(lambda d_h, D: d_h / 100)))
+    assert "at 2,600 pairs, d_h 24, 32 0.25 to 0.33" in uneven
     rising = cube([32, 64], [2600, 3000, 3600, 4000], 3, lambda d_h, D, seed: {"val_acc": float(D > 3300) * 0.97})
-    assert "0.00 at (64, 3000), 0.97 at (32, 4000)" in grokking.judge_critical_size(rising).sentence
+    assert "mean accuracy at (64, 3000) 0.00 mean accuracy at (32, 4000) 0.97" in said(grokking.critical_size(rising))
 
 
 def test_semi_grokking_needs_single_runs_that_are_partial():
@@ -278,10 +279,10 @@ def test_semi_grokking_needs_single_runs_that_are_partial():
 
     def mixed(d_h, D, seed):
         return typical("GROKKING" if (D - 2200) / 1000 > (seed + 0.5) / 3 else "UNGROKKING")
-    assert grokking.judge_semi_grokking(cube([32, 64], sizes, 3, partial)).verdict == "reproduced"
-    assert grokking.judge_semi_grokking(cube([32, 64], sizes, 3, mixed)).verdict == "partly"
+    assert grokking.semi_grokking(cube([32, 64], sizes, 3, partial)).verdict == "reproduced"
+    assert grokking.semi_grokking(cube([32, 64], sizes, 3, mixed)).verdict == "partly"
     with pytest.raises(TooLittle, match=r"0.1 and 0.9, are missing at d_h 48\."):
-        grokking.judge_semi_grokking(cube([32, 48, 64], sizes, 3, lambda d_h, D, seed: partial(
+        grokking.semi_grokking(cube([32, 48, 64], sizes, 3, lambda d_h, D, seed: partial(
             d_h, D + 500 * (d_h == 48), seed)))
 
 
@@ -291,5 +292,5 @@ def test_every_zone_has_an_example():
 
 def test_every_claim_asks_for_studies_that_exist_and_for_no_more_than_their_budget():
     for claim in claims.CLAIMS.values():
-        for name, n_steps in claim.needs:
-            assert n_steps <= max(run.n_steps for run in studies.named(name)), claim.id
+        for study in claim.needs:
+            assert study.shown <= max(run.n_steps for run in studies.named(study.name).paper), claim.id

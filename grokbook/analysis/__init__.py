@@ -19,17 +19,17 @@ from grokbook.analysis.events import (
     typical_seed,
 )
 from grokbook.analysis.norms import norm_change
+from grokbook.analysis.outcomes import describe, describe_valley, outcomes, runs_until
 from grokbook.analysis.pattern_fit import Fit, fit_patterns
 from grokbook.analysis.patterns import Pattern
 from grokbook.analysis.recipes import recipe_zones
 from grokbook.analysis.star import star
 from grokbook.analysis.statistics import interval, rate
-from grokbook.analysis.story import cut, facts, story, valley
 from grokbook.analysis.twins import twin_accuracy, twin_share
-from grokbook.analysis.zones import NEGLIGIBLE, UNDECIDED, Zone, main_zone, zone_shares, zones
+from grokbook.analysis.zones import NEGLIGIBLE, UNDECIDED, Zone, main_zone, zone_label, zone_shares, zones
 
 __all__ = ["GENERALISED", "MEMORISED", "NEGLIGIBLE", "SUSTAINED", "UNDECIDED", "Fit", "Pattern", "Zone", "capacity",
-           "carried", "critical_size", "crossing", "cut", "double_descent", "duality", "events", "facts", "final",
-           "fit_patterns", "interval", "kinds", "main_zone", "norm_change", "partial_range", "patterns", "rate",
-           "recipe_zones", "shortcut", "star", "story", "twin_accuracy", "twin_share", "typical_seed", "valley",
-           "zone_shares", "zones"]
+           "carried", "critical_size", "crossing", "describe", "describe_valley", "double_descent", "duality", "events",
+           "final", "fit_patterns", "interval", "kinds", "main_zone", "norm_change", "outcomes", "partial_range",
+           "patterns", "rate", "recipe_zones", "runs_until", "shortcut", "star", "twin_accuracy", "twin_share",
+           "typical_seed", "zone_label", "zone_shares", "zones"]

@@ -14,7 +14,7 @@ import xarray as xr
 
 from grokbook.analysis.events import final
 from grokbook.analysis.statistics import interval
-from grokbook.config import RunConfig
+from grokbook.store import config_of
 
 SYMMETRIC = {"random": True, "random-ordered": False}
 """Tasks whose labels are random, and whether the label of (a, b) is that of (b, a)."""
@@ -33,7 +33,7 @@ def capacity(runs: xr.Dataset) -> pd.DataFrame:
     Raises:
         ValueError: other tasks, or runs that were not given all pairs.
     """
-    by_task = runs if "task" in runs.dims else runs.expand_dims(task=[runs.attrs["task"]])
+    by_task = runs if "task" in runs.dims else runs.expand_dims("task")
     tables = [_of_task(by_task.sel(task=task), str(task)) for task in by_task["task"].values]
     return pd.concat(tables, ignore_index=True)
 
@@ -41,14 +41,13 @@ def capacity(runs: xr.Dataset) -> pd.DataFrame:
 def _of_task(runs: xr.Dataset, task: str) -> pd.DataFrame:
     if task not in SYMMETRIC:
         raise ValueError(f"task={task!r} has a rule to learn; valid: {', '.join(SYMMETRIC)}")
-    p = int(runs.attrs["p"])
+    p = int(runs["p"])
     if runs["D_train"].values.tolist() != [p * p]:
         raise ValueError(f"D_train={runs['D_train'].values.tolist()} leaves pairs out; valid: {p * p}, all of them")
     runs = runs.sel(D_train=p * p)
     n_distinct = p * (p + 1) // 2 if SYMMETRIC[task] else p * p
-    network = {name: runs.attrs[name] for name in ("architecture", "n_layers", "n_heads") if name in runs.attrs}
-    n_params = xr.DataArray([RunConfig(d_h=int(d), p=p, task=task, D_train=p * p, **network).n_params
-                             for d in runs["d_h"].values], {"d_h": runs["d_h"]})
+    n_params = xr.DataArray([config_of(runs, d_h=int(d), seed=0).n_params for d in runs["d_h"].values],
+                            {"d_h": runs["d_h"]})
     pairs = interval(final(runs, "train_acc") * p * p, within=(0, p * p))
     bits = interval(n_distinct * (np.log2(p) - final(runs, "train_loss") / np.log(2)) / n_params)
     columns = {"task": task, "d_h": runs["d_h"], "n_params": n_params, "n": pairs["n"],

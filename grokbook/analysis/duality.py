@@ -36,15 +36,14 @@ def surface(runs: xr.Dataset, metric: str) -> xr.DataArray:
     Accuracies of runs that settled go on at their last value, and so do their losses.
     """
     values = carried(runs, metric) if metric in ACCURACIES else log_loss(carried(runs, metric))
-    whole = values.notnull().sum("seed") == (runs["last_step"] >= 0).sum("seed")
+    whole = values.notnull().sum("seed") == runs["trained"].sum("seed")
     mean = values.mean("seed").where(whole).transpose("d_h", "step")
     return (mean if metric in ACCURACIES else xr.apply_ufunc(np.exp, mean)).rename(metric)
 
 
 def fit_step(runs: xr.Dataset, level: float = FITTED) -> xr.DataArray:
     """Step from which train accuracy is at that level, over all dimensions but `step`; NaN if never."""
-    return xr.apply_ufunc(crossing, runs["step"], runs["train_acc"], input_core_dims=[["step"], ["step"]],
-                          kwargs={"level": level}).rename("fit_step")
+    return crossing(runs["train_acc"], level).rename("fit_step")
 
 
 def hill(loss: xr.DataArray, dim: str) -> xr.Dataset:
@@ -78,7 +77,7 @@ def size_and_time(runs: xr.Dataset, event: xr.DataArray) -> xr.DataArray:
     `event` (d_h, seed): where it is NaN in a run that was trained, it had not happened by the end and counts as later
     than all that had. NaN for seeds in which it happened at fewer than three sizes, or everywhere at one step.
     """
-    step = event.fillna(np.inf).where(runs["last_step"] >= 0)
+    step = event.fillna(np.inf).where(runs["trained"])
     return xr.apply_ufunc(_rank_correlation, runs["d_h"], step, input_core_dims=[["d_h"], ["d_h"]], vectorize=True)
 
 

@@ -7,7 +7,6 @@ has finished may still flip a handful of pairs: the papers say "perfect" and "ne
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
 
 from grokbook.run import SETTLED
 
@@ -28,14 +27,18 @@ every run that settled has its events. "For the rest of the curve" would be the 
 late in training would postpone an event that happened long before, and longer runs would have later events."""
 
 
-def crossing(step: ArrayLike, values: ArrayLike, level: float, *, sustained: int = SUSTAINED) -> np.ndarray:
+def crossing(values: xr.DataArray, level: float, *, sustained: int = SUSTAINED) -> xr.DataArray:
     """Step of the first of `sustained` evaluations in a row at or above `level`; NaN if there is none.
 
-    `step` (step,) ascending; `values` (…, step), NaN where a run was not evaluated: those are left out, they neither
-    make nor break a row. Returns float64 (…). Nothing is interpolated, so an event is known to one interval of the
-    grid, 4.7 %.
+    `values` has the dimension `step`, ascending, and is NaN where a run was not evaluated: those evaluations are left
+    out, they neither make nor break a row. Returns float64 over the other dimensions. Nothing is interpolated, so an
+    event is known to one interval of the grid, 4.7 %.
     """
-    values = np.asarray(values)
+    return xr.apply_ufunc(_first_of_row, values["step"], values, input_core_dims=[["step"], ["step"]],
+                          kwargs={"level": level, "sustained": sustained})
+
+
+def _first_of_row(step: np.ndarray, values: np.ndarray, level: float, sustained: int) -> np.ndarray:
     seen = ~np.isnan(values)
     count = np.cumsum(seen, axis=-1)
     count_at_last_fall = np.maximum.accumulate(np.where(seen & (values < level), count, 0), axis=-1)
@@ -43,7 +46,7 @@ def crossing(step: ArrayLike, values: ArrayLike, level: float, *, sustained: int
     at = reached.argmax(axis=-1)[..., None]
     first = np.take_along_axis(count_at_last_fall, at, axis=-1) + 1
     start = (count == first).argmax(axis=-1)
-    return np.where(reached.any(axis=-1), np.asarray(step, dtype=float)[start], np.nan)
+    return np.where(reached.any(axis=-1), step.astype(float)[start], np.nan)
 
 
 def events(runs: xr.Dataset, *, memorised: float = MEMORISED, generalised: float = GENERALISED,
@@ -51,18 +54,16 @@ def events(runs: xr.Dataset, *, memorised: float = MEMORISED, generalised: float
     """Steps at which each run memorised and generalised, over all dimensions of `runs` but `step`.
 
     Returns `t_mem` (train accuracy), `t_gen` (validation accuracy), `t_gen_twin_free` (validation pairs whose mirror
-    was not trained on), `delay` = t_gen − t_mem, and `last_step`. NaN with `last_step` ≥ 0 is censored: not by that
-    step. NaN with `last_step` = −1: no such run. A censored delay is at least last_step − t_mem.
+    was not trained on), `delay` = t_gen − t_mem, `trained` and `last_step`. NaN where `trained` is censored: not by
+    `last_step`; elsewhere there is no such run. A censored delay is at least last_step − t_mem.
     """
-    def when(metric: str, level: float) -> xr.DataArray:
-        return xr.apply_ufunc(crossing, runs["step"], runs[metric], input_core_dims=[["step"], ["step"]],
-                              kwargs={"level": level, "sustained": sustained})
-
-    found = xr.Dataset({"t_mem": when("train_acc", memorised), "t_gen": when("val_acc", generalised),
-                        "t_gen_twin_free": when("twin_free_val_acc", generalised)})
+    levels = {"t_mem": ("train_acc", memorised), "t_gen": ("val_acc", generalised),
+              "t_gen_twin_free": ("twin_free_val_acc", generalised)}
+    found = xr.Dataset({event: crossing(runs[metric], level, sustained=sustained)
+                        for event, (metric, level) in levels.items()})
     # A dataset cut with .sel(step=slice(…)) still says how far its runs once went.
     followed = np.minimum(runs["last_step"], runs["step"].values[-1])
-    found = found.assign(delay=found["t_gen"] - found["t_mem"], last_step=followed)
+    found = found.assign(delay=found["t_gen"] - found["t_mem"], last_step=followed, trained=runs["trained"])
     return found.assign_attrs(runs.attrs, memorised=memorised, generalised=generalised, sustained=sustained)
 
 
@@ -99,7 +100,7 @@ def typical_seed(cell: xr.Dataset) -> int:
     Raises:
         ValueError: no run of the cell was trained.
     """
-    trained = cell.isel(seed=np.flatnonzero(cell["last_step"].values >= 0))
+    trained = cell.isel(seed=np.flatnonzero(cell["trained"].values))
     if not trained.sizes["seed"]:
         raise ValueError("no seed of this cell was trained")
     t_gen = events(trained)["t_gen"].fillna(np.inf).values

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from grokbook.analysis.descent import below_rim
 from grokbook.analysis.events import LONG_BEFORE, MEMORISED, carried
 from grokbook.analysis.patterns import DOUBLE_DESCENT, TIMES, Pattern, covered, predictiveness, shares, usage
 
@@ -61,9 +62,8 @@ def shape(t: ArrayLike, train: ArrayLike, test: ArrayLike) -> Shape:
     """
     t, train, test = np.asarray(t, float), np.asarray(train, float), np.asarray(test, float)
     top = np.maximum.accumulate(test, axis=-1)
-    later = np.flip(np.maximum.accumulate(np.flip(test, axis=-1), axis=-1), axis=-1)
     at_top = np.maximum.accumulate(np.where(test == top, np.arange(len(t)), 0), axis=-1)
-    depth = np.minimum(np.minimum(top - test[..., :1], top - test), later - test)
+    depth = np.minimum(top - test[..., :1], below_rim(test))
     depth = np.where(train >= np.take_along_axis(train, at_top, -1), depth, 0)
     valley = depth.argmax(axis=-1)[..., None]
     peak = np.take_along_axis(at_top, valley, -1)

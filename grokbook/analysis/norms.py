@@ -7,7 +7,7 @@ it ends, to the step at which it has made nine tenths.
 import numpy as np
 import xarray as xr
 
-from grokbook.analysis.events import SUSTAINED, crossing, final
+from grokbook.analysis.events import crossing, final
 
 WAY = (0.1, 0.9)
 """Parts of the way between which a run counts as generalising; the field's usual rise time."""
@@ -24,8 +24,7 @@ def norm_change(runs: xr.Dataset) -> xr.Dataset:
     """
     last = final(runs, "twin_free_val_acc")
     curves = runs["twin_free_val_acc"] / last.where(last >= SOME)
-    begin, end = (xr.apply_ufunc(crossing, runs["step"], curves, input_core_dims=[["step"], ["step"]],
-                                 kwargs={"level": part, "sustained": SUSTAINED}) for part in WAY)
+    begin, end = (crossing(curves, part) for part in WAY)
     happened = begin < end  # also false where one of the two is NaN
     before, after = (runs["param_norm"].sel(step=at.fillna(0), method="nearest").drop_vars("step")
                      for at in (begin, end))

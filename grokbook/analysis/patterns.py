@@ -31,10 +31,6 @@ from grokbook.config import typed
 TIMES = np.arange(301.0)
 """Times 0…300, as far as Fig 2 goes."""
 
-MOST_SUBSETS = 20
-"""Patterns whose subsets are still summed one by one: a million terms."""
-
-
 @dataclass(frozen=True)
 class Pattern:
     """A pattern: maximum predictiveness γ, learning speed α, inflection point b, generalisation g, all as in §2.2.
@@ -139,27 +135,6 @@ def shares(p: np.ndarray, preferred: int | None = None) -> np.ndarray:
         factors = 1 - p * (1 - x)  # at least x, and no node is 0
         total += weight * np.prod(factors, axis=0) / factors
     return p * total
-
-
-def test_accuracy_by_subsets(patterns: Patterns, t: ArrayLike) -> np.ndarray:
-    """Eq 2 as it is written, subset by subset, the empty one contributing 0: the reference for `test_accuracy`.
-
-    Raises:
-        ValueError: more than `MOST_SUBSETS` patterns; and as `predictiveness`.
-    """
-    if len(patterns) > MOST_SUBSETS:
-        raise ValueError(f"{len(patterns)} patterns have too many subsets; valid: up to {MOST_SUBSETS} patterns")
-    p, preferred = predictiveness(patterns, t), _preferred(patterns)
-    P, size, total = np.ones((1, *p.shape[1:])), np.zeros(1), np.zeros(1)
-    has_preferred = np.zeros(1, bool)
-    for i, pattern in enumerate(patterns):  # every subset so far, without pattern i and with it
-        P = np.concatenate([P * (1 - p[i]), P * p[i]])
-        size, total = np.concatenate([size, size + 1]), np.concatenate([total, total + pattern.g])
-        has_preferred = np.concatenate([has_preferred, has_preferred | (i == preferred)])
-    G = np.divide(total, size, out=np.zeros_like(total), where=size > 0)
-    if preferred is not None:
-        G = np.where(has_preferred, patterns[preferred].g, G)
-    return np.tensordot(G, P, axes=1)
 
 
 def simulate(patterns: Patterns, t: float, *, n_examples: int = 10_000, seed: int = 0) -> tuple[float, float]:

@@ -7,12 +7,13 @@ and what a zone owes to them is to be measured.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from grokbook.analysis.events import final
 from grokbook.analysis.zones import main_zone, zone_shares
-from grokbook.studies.zones import CHANGES, EXAMPLES
+from grokbook.studies import CHANGES, EXAMPLES
 
 
 def recipe_zones(changed: xr.Dataset, usual: xr.Dataset) -> pd.DataFrame:
@@ -22,9 +23,10 @@ def recipe_zones(changed: xr.Dataset, usual: xr.Dataset) -> pd.DataFrame:
     both "" for none) and a cell (`d_h`, `D_train`); it has the `zone` (as `main_zone`), how many seeds `agree` on one,
     of how many (`n`), and their mean final validation accuracy `val_acc`.
     """
-    changes = [("", "", usual), *((field, value, _under(changed, change, usual.attrs))
+    changes = [("", "", usual), *((field, value, _under(changed, change, usual))
                                   for change in CHANGES for field, value in change.items())]
-    return pd.DataFrame([{"field": field, "value": value, "d_h": d_h, "D_train": D_train, **_facts(runs, d_h, D_train)}
+    return pd.DataFrame([{"field": field, "value": value, "d_h": d_h, "D_train": D_train}
+                         | _outcome(runs, d_h, D_train)
                          for field, value, runs in changes for d_h, D_train in EXAMPLES.values()])
 
 
@@ -32,10 +34,10 @@ def trained_cell(runs: xr.Dataset, d_h: int, D_train: int) -> xr.Dataset:
     """The trained seeds of one cell, perhaps none, also where that cell is not on the runs' grid."""
     there = d_h in runs["d_h"].values and D_train in runs["D_train"].values
     cell = runs.sel(d_h=d_h, D_train=D_train) if there else runs.isel(d_h=0, D_train=0, seed=[])
-    return cell.sel(seed=(cell["last_step"] >= 0).values)
+    return cell.sel(seed=cell["trained"].values)
 
 
-def _facts(runs: xr.Dataset, d_h: int, D_train: int) -> dict[str, Any]:
+def _outcome(runs: xr.Dataset, d_h: int, D_train: int) -> dict[str, Any]:
     cell = trained_cell(runs, d_h, D_train)
     n = cell.sizes["seed"]
     if not n:
@@ -44,17 +46,13 @@ def _facts(runs: xr.Dataset, d_h: int, D_train: int) -> dict[str, Any]:
     return {"zone": main_zone(cell).item(), "agree": agree, "n": n, "val_acc": final(cell, "val_acc").mean().item()}
 
 
-def _under(runs: xr.Dataset, change: Mapping, usual: Mapping) -> xr.Dataset:
-    """The runs with these settings, and the usual ones of all others that are changed somewhere.
-
-    A field that does not vary over the runs is no dimension of theirs, but one of their attributes.
-    """
-    for field in dict.fromkeys(field for one in CHANGES for field in one):
-        value = change.get(field, usual[field])
-        varies = field in runs.dims
-        there = value in runs[field].values if varies else runs.attrs[field] == value
-        if varies:
-            runs = runs.sel({field: value}) if there else runs.isel({field: 0}, drop=True)
-        if not there:
+def _under(runs: xr.Dataset, change: Mapping, usual: xr.Dataset) -> xr.Dataset:
+    """The runs with these settings, and the usual ones of all others that are changed somewhere."""
+    for field in dict.fromkeys(field for other in CHANGES for field in other):
+        value = change.get(field, usual[field].item())
+        chosen = np.flatnonzero(runs[field].values == value)
+        if field in runs.dims:
+            runs = runs.isel({field: chosen[0] if len(chosen) else 0})
+        if not len(chosen):
             runs = runs.isel(seed=[])
     return runs

@@ -21,11 +21,11 @@ def correct_counts(runs: xr.Dataset) -> xr.Dataset:
     Raises:
         ValueError: the runs are not of modular division.
     """
-    if runs.attrs.get("task") != "divide":
-        raise ValueError(f"task={runs.attrs.get('task')!r} has no 0/b; valid: runs of task='divide' alone")
-    p = runs.attrs["p"]
-    D_train = runs["D_train"] if "D_train" in runs.coords else runs.attrs["D_train"]
-    n_val = (p * (p - 1) - D_train) * xr.ones_like(runs["last_step"], float).where(runs["last_step"] >= 0)
+    tasks = np.unique(runs["task"].values.astype(str)).tolist()
+    if tasks != ["divide"]:
+        raise ValueError(f"task={', '.join(map(repr, tasks))} has no 0/b; valid: runs of task='divide' alone")
+    p = runs["p"]
+    n_val = (p * (p - 1) - runs["D_train"]) * xr.ones_like(runs["last_step"], float).where(runs["trained"])
     n_zero = np.rint(twin_share(runs) * n_val)
     others = np.rint(runs["twin_free_val_acc"] * (n_val - n_zero))
     return xr.Dataset({"zero": np.rint(runs["val_acc"] * n_val) - others, "others": others, "n_zero": n_zero,

@@ -12,7 +12,7 @@ Division has no twins; what its split leaves out of `twin_free_val`, the pairs w
 import numpy as np
 import xarray as xr
 
-from grokbook.config import IDENTITY, RunConfig
+from grokbook.store import config_of
 from grokbook.tasks import split
 
 
@@ -21,11 +21,10 @@ def twin_share(runs: xr.Dataset) -> xr.DataArray:
 
     Over the dimensions of `runs` without `step`; NaN where no run is, or where nothing was left to validate on.
     """
-    cells = runs["last_step"]
+    cells = runs["trained"]
     shares = np.full(cells.shape, np.nan)
-    for index in zip(*np.nonzero(cells.values >= 0), strict=True):
-        at = dict(zip(cells.dims, index, strict=True))
-        chosen = split(_config(runs, cells[at]))
+    for index in zip(*np.nonzero(cells.values), strict=True):
+        chosen = split(config_of(cells[dict(zip(cells.dims, index, strict=True))]))
         n_val = chosen.val.sum()
         shares[index] = 1 - chosen.twin_free_val.sum() / n_val if n_val else np.nan
     return cells.copy(data=shares).rename("twin_share")
@@ -36,8 +35,3 @@ def twin_accuracy(runs: xr.Dataset) -> xr.DataArray:
     share = twin_share(runs)
     accuracy = (runs["val_acc"] - (1 - share) * runs["twin_free_val_acc"]) / share.where(share > 0)
     return accuracy.clip(0, 1).rename("twin_acc")
-
-
-def _config(runs: xr.Dataset, cell: xr.DataArray) -> RunConfig:
-    fields = {name: runs.attrs[name] for name in IDENTITY if name in runs.attrs}
-    return RunConfig(**fields | {name: cell[name].item() for name in IDENTITY if name in cell.coords})

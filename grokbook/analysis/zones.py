@@ -46,23 +46,28 @@ def zones(runs: xr.Dataset, *, on_the_way: float = ON_THE_WAY, negligible: float
 
     A run is judged by its curves as given: cut them (`runs.sel(step=slice(0, 10_000))`) and it is judged by those.
     """
-    found = events(runs)
-    memorised_first = found["t_mem"].notnull() & (twin_free_at_memorising(runs, found) < on_the_way)
-    later = xr.where(found["t_gen"].notnull(), Zone.GROKKING.value,
+    when = events(runs)
+    memorised_first = when["t_mem"].notnull() & (twin_free_at_memorising(runs, when["t_mem"]) < on_the_way)
+    later = xr.where(when["t_gen"].notnull(), Zone.GROKKING.value,
                      xr.where(final(runs, "twin_free_val_acc") <= negligible, Zone.UNGROKKING.value,
                               Zone.SEMI_GROKKING.value))
-    zone = xr.where(memorised_first, later, Zone.PROGRESSION.value).where(runs["last_step"] >= 0, "")
+    zone = xr.where(memorised_first, later, Zone.PROGRESSION.value).where(runs["trained"], "")
     return zone.rename("zone")
 
 
-def twin_free_at_memorising(runs: xr.Dataset, found: xr.Dataset) -> xr.DataArray:
+def twin_free_at_memorising(runs: xr.Dataset, t_mem: xr.DataArray) -> xr.DataArray:
     """Twin-free validation accuracy at the step `t_mem` of the runs' `events`; of no meaning where that is NaN."""
-    return runs["twin_free_val_acc"].sel(step=found["t_mem"].fillna(0), method="nearest").drop_vars("step")
+    return runs["twin_free_val_acc"].sel(step=t_mem.fillna(0), method="nearest").drop_vars("step")
+
+
+def zone_label(zone: str) -> str:
+    """A zone, or what `main_zone` gives, as sentences call it: semi-grokking."""
+    return zone.lower().replace("_", "-")
 
 
 def zone_shares(runs: xr.Dataset) -> xr.DataArray:
     """Share of a cell's seeds in each zone, with the dimension `zone` first; NaN where no seed was trained."""
-    zone, n = zones(runs), (runs["last_step"] >= 0).sum("seed")
+    zone, n = zones(runs), runs["trained"].sum("seed")
     shares = xr.concat([(zone == one.value).sum("seed") / n.where(n > 0) for one in Zone], "zone")
     return shares.assign_coords(zone=[one.value for one in Zone])
 

@@ -2,21 +2,53 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from html import escape
+from typing import NamedTuple
 
-VERDICTS = ("reproduced", "partly", "not reproduced", "not yet measured")
+from grokbook.studies import Study
 
-COLORS: dict[str, str] = dict(zip(VERDICTS, ("#00795c", "#a05a00", "#b3261e", "#5f6368"), strict=True))
+
+class Verdict(StrEnum):
+    """What a claim can come to."""
+
+    REPRODUCED = "reproduced"
+    PARTLY = "partly"
+    NOT_REPRODUCED = "not reproduced"
+    NOT_YET_MEASURED = "not yet measured"
+
+
+COLORS = dict(zip(Verdict, ("#00795c", "#a05a00", "#b3261e", "#5f6368"), strict=True))
 """Colours of the verdicts, dark enough to be read as text on white."""
+
+
+TIGHT = "style='margin:.3em 0'"
+
+
+class Number(NamedTuple):
+    """A row of a card's table. `interval` is that of 95 %, `n` how many seeds or runs the value rests on."""
+
+    label: str
+    value: str
+    interval: str = ""
+    n: int | None = None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What came out: one of `VERDICTS`, a sentence with the numbers and intervals, and n, the runs it rests on."""
+    """What came out: the verdict, the numbers that it rests on, n, the runs behind them, and a remark."""
 
-    verdict: str
-    sentence: str
+    verdict: Verdict
+    numbers: tuple[Number, ...]
     n: int
+    remark: str = ""
+
+    def __str__(self) -> str:
+        """The remark, and the numbers in columns."""
+        columns = zip(*map(_cells, self.numbers), strict=True)
+        padded = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
+        lines = ["  ".join(row).rstrip() for row in zip(*padded, strict=True)]
+        return "\n".join([*([self.remark] if self.remark else []), *lines])
 
 
 class TooLittle(Exception):
@@ -27,9 +59,8 @@ class TooLittle(Exception):
 class Claim:
     """A statement that can be judged. `rule` says in words what `measure` computes.
 
-    `needs` names studies, each with the steps that its runs must have been followed: `measure` gets one Dataset each,
-    of those runs on the study's own grid that have been trained, cut at that step. A claim about a model needs none and
-    is computed.
+    `needs` are studies: `measure` gets one Dataset each, of those runs that have been trained, as the book shows them.
+    A claim about a model needs none and is computed.
     """
 
     id: str
@@ -37,36 +68,60 @@ class Claim:
     says: str
     rule: str
     ours: str
-    needs: tuple[tuple[str, int], ...]
+    needs: tuple[Study, ...]
     measure: Callable[..., Measured]
+
+    def __call__(self, *runs) -> Measured:
+        """What is measured of these runs. Raises TooLittle where they are too few."""
+        return self.measure(*runs)
+
+
+def claim(id: str, *, source: str, says: str, rule: str, ours: str,
+          needs: tuple[Study, ...] = ()) -> Callable[[Callable[..., Measured]], Claim]:
+    """Make a claim of the function below, which measures it: a statement, and the rule beside its code."""
+    return lambda measure: Claim(id, source, says, rule, ours, needs, measure)
 
 
 @dataclass(frozen=True, repr=False)
-class Verdict:
-    """A claim beside its measurement. In a notebook it shows itself as a card, in print as a line."""
+class Card:
+    """A claim beside its measurement. In a notebook it shows itself as a card, in print as text."""
 
     claim: Claim
     measured: Measured
 
     def __repr__(self) -> str:
-        return f"{self.claim.id}: {self.measured.verdict} ({self._runs()}). {self.measured.sentence}"
-
-    def _repr_markdown_(self) -> str:
-        rows = "\n".join(f"| {name} | {text} |" for name, text in self._rows())
-        return f"**{self.claim.id}** · *{self.measured.verdict}*\n\n| | |\n|---|---|\n{rows}\n"
+        return f"{self.claim.id}: {self.measured.verdict} ({self._runs()})\n{self.measured}"
 
     def _repr_html_(self) -> str:
-        color = COLORS[self.measured.verdict]
-        rows = "".join(f"<dt style='font-weight:600'>{escape(name)}</dt><dd style='margin:0 0 .5em 0'>{escape(text)}"
-                       "</dd>" for name, text in self._rows())
-        return (f"<div style='border-left:5px solid {color};padding:.4em 1em;max-width:48em'><div><code>"
-                f"{escape(self.claim.id)}</code> <b style='color:{color}'>{self.measured.verdict}</b></div>"
-                f"<dl style='margin:.5em 0 0 0'>{rows}</dl></div>")
-
-    def _rows(self) -> tuple[tuple[str, str], ...]:
-        claim = self.claim
-        return (("The source says", f"{claim.says} ({claim.source})"), ("We measured", self.measured.sentence),
-                ("Judged by", claim.rule), ("Ours", claim.ours), ("Runs", self._runs()))
+        claim, verdict = self.claim, self.measured.verdict
+        color, (name, says, source, rule, ours) = COLORS[verdict], map(
+            escape, (claim.id, claim.says, claim.source, claim.rule, claim.ours))
+        parts = [f"<p {TIGHT}><code>{name}</code> <b style='color:{color}'>{verdict}</b>, {self._runs()}</p>",
+                 f"<p {TIGHT}><b>The source says</b> {says} ({source})</p>", _table(self.measured.numbers),
+                 f"<p {TIGHT}>{escape(self.measured.remark)}</p>",
+                 f"<details><summary>Judged by which rule, and what is ours</summary><p {TIGHT}><b>Judged by</b> {rule}"
+                 f"</p><p {TIGHT}><b>Ours</b> {ours}</p></details>"]
+        return (f"<section aria-label='Claim {name}: {verdict}' style='border-left:5px solid {color};padding:.4em 1em;"
+                f"max-width:48em'>{''.join(parts)}</section>")
 
     def _runs(self) -> str:
-        return f"n = {self.measured.n}" if self.claim.needs else "none: computed"
+        return f"n = {self.measured.n} runs" if self.claim.needs else "computed from no runs"
+
+
+def _cells(number: Number) -> tuple[str, str, str, str]:
+    return number.label, number.value, number.interval, "" if number.n is None else f"n = {number.n:,}"
+
+
+def _table(numbers: tuple[Number, ...]) -> str:
+    """The numbers as a table with headers for those who hear it; empty without any."""
+    if not numbers:
+        return ""
+    left = "style='text-align:left'"
+    head = "".join(f"<th scope='col' {left}>{name}</th>" for name in ("", "value", "interval", "n"))
+    body = "".join(
+        f"<tr><th scope='row' style='text-align:left;font-weight:normal'>{escape(number.label)}</th>" + "".join(
+            f"<td {left}>{escape(text)}</td>" for text in
+            (number.value, number.interval, "" if number.n is None else f"{number.n:,}")) + "</tr>"
+        for number in numbers)
+    return (f"<table><caption style='text-align:left;font-weight:bold'>We measured</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")

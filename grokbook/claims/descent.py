@@ -5,10 +5,21 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from grokbook.analysis import Zone, double_descent, final, interval, main_zone
+from grokbook import analysis, studies
+from grokbook.analysis import Zone, final, interval, main_zone
 from grokbook.analysis.descent import depth_difference, first_size, held_out_fall
-from grokbook.claims.card import Claim, Measured, TooLittle
-from grokbook.claims.grokking import ENOUGH_SEEDS, OURS, RESAMPLED, STEPS
+from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
+from grokbook.claims.rules import (
+    ENOUGH_SEEDS,
+    OURS,
+    RESAMPLED,
+    decided,
+    enough,
+    enough_sizes,
+    n_trained,
+    number,
+    verdict,
+)
 
 DESCENT = 0.05
 """Depth from which a valley or a fall counts, in accuracy; and the p-value below which it is not noise."""
@@ -16,7 +27,7 @@ DESCENT = 0.05
 FEW, MANY = (2600, 3000), (4000, 5000)
 """Training sizes at which the paper sees a descent, and at which not."""
 
-NAMED = {2600: (24, 40), 3000: (28, 36)}
+VALLEYS = {2600: (24, 40), 3000: (28, 36)}
 """Hidden sizes from where to where the paper has its valley: zero at 2,600 pairs, a dip at 3,000."""
 
 ZERO_AT = 24
@@ -26,18 +37,21 @@ NEAR_PERFECT = 0.95
 """Mean accuracy that counts as near perfect; the paper gives no number."""
 
 
-def judge_double_descent(runs: xr.Dataset) -> Measured:
+@claim("double-descent", source="Huang et al. 2024, Fig 6, Takeaway 5",
+       says="Against d_h, final validation accuracy falls and rises again at 2,600 training pairs (zero between d_h 24 "
+            "and 40) and less so at 3,000 (a dip between 28 and 36), and only rises at 4,000 and 5,000.",
+       rule=f"A descent is a valley of the mean curve at least {DESCENT} deep that a rising curve with the same spread "
+            f"over seeds shows in fewer than {DESCENT:.0%} of draws. Reproduced if seen at 2,600 and 3,000 only; "
+            "partly if at one of them, or at one of the others as well.",
+       ours=OURS.format(studies.double_descent.shown), needs=(studies.double_descent,))
+def double_descent(runs: xr.Dataset) -> Measured:
     """Where a valley is deeper than noise makes it."""
-    table = double_descent(_enough(runs)).set_index("D_train")
-    seen = {D: _is_descent(row) for D, row in table.to_dict("index").items()}
-    right = [bool(seen[D]) for D in FEW] + [not seen[D] for D in MANY]
-    verdict = ("reproduced" if all(right) else "partly" if any(seen[D] for D in FEW) and not all(seen[D] for D in MANY)
-               else "not reproduced")
-    said = "; ".join("{D_train:,}: {depth:.2f} [{lo:.2f}, {hi:.2f}] at d_h {at}, accuracy {bottom:.2f} there, "
-                     "p = {p:.3f}".format(**row) for row in table.reset_index().to_dict("records"))
-    there = "; ".join(_between(runs, D, *sizes) for D, sizes in NAMED.items())
-    return Measured(verdict, f"Depth of the valley by D_train: {said}. Mean accuracy where the paper has its valleys: "
-                             f"{there}.", sum(table["n"].tolist()))
+    table = analysis.double_descent(_enough(runs))
+    descends = {row["D_train"]: _is_descent(row) for row in table.to_dict("records")}
+    partly = any(descends[D] for D in FEW) and not all(descends[D] for D in MANY)
+    return Measured(verdict(*(descends[D] for D in FEW), *(not descends[D] for D in MANY), partly=partly), (
+        *(_valley(f"{row['D_train']:,} pairs", row) for row in table.to_dict("records")),
+        *(Number(*_between(runs, D, *sizes)) for D, sizes in VALLEYS.items())), sum(table["n"].tolist()))
 
 
 def _is_descent(row: Mapping) -> bool:
@@ -45,36 +59,50 @@ def _is_descent(row: Mapping) -> bool:
     return bool(row["depth"] >= DESCENT and row["p"] < DESCENT)
 
 
-def _between(runs: xr.Dataset, D_train: int, smallest: int, largest: int) -> str:
-    """Lowest and highest mean accuracy at the hidden sizes in that range that have enough seeds there."""
+def _valley(where: str, row: Mapping) -> Number:
+    label = "{}: depth of the valley (at d_h {at}, accuracy {bottom:.2f} there, p = {p:.3f})".format(where, **row)
+    return number(label, {"mean": row["depth"], "lo": row["lo"], "hi": row["hi"]}, ".2f", row["n"])
+
+
+def _between(runs: xr.Dataset, D_train: int, smallest: int, largest: int) -> tuple[str, str]:
+    """Lowest and highest mean accuracy at the hidden sizes in that range that have enough seeds there, and where."""
     row = runs.sel(D_train=[D_train], d_h=(runs["d_h"] >= smallest) & (runs["d_h"] <= largest))
     sizes = _sampled(row)
+    label = f"mean accuracy where the paper has its valley at {D_train:,} pairs"
     if not len(sizes):
-        return f"not measured ({D_train:,} pairs)"
+        return label, "not measured"
     means = final(row, "val_acc").sel(d_h=sizes).mean("seed")
     ends = dict.fromkeys((f"{float(means.min()):.2f}", f"{float(means.max()):.2f}"))
-    return f"{' to '.join(ends)} at d_h {', '.join(map(str, sizes))} ({D_train:,} pairs)"
+    return f"{label}, d_h {', '.join(map(str, sizes))}", " to ".join(ends)
 
 
-def judge_progression_trend(runs: xr.Dataset) -> Measured:
+@claim("progression-trend", source="Huang et al. 2024, §4.4",
+       says="In the progression zone accuracy rises and then falls with d_h where there are few training pairs, and "
+            "only rises where there are many.",
+       rule="The fall to the last of the sizes whose most frequent zone is progression, from the size where all seeds "
+            "but one have their peak, measured in that one; 95 % interval over seeds. A fall where it lies above zero, "
+            f"none where it ends below {DESCENT} and is not above zero. Reproduced if a fall at 2,600 and 3,000 and "
+            "none at 4,000 and 5,000, partly if three of these hold, not reproduced if two are refuted, else not yet "
+            "measured.",
+       ours=OURS.format(studies.double_descent.shown) + "; the zones' thresholds", needs=(studies.double_descent,))
+def progression_trend(runs: xr.Dataset) -> Measured:
     """Where accuracy falls from its peak to the last size of the progression zone, and where it surely does not."""
     runs = _enough(runs)
     zone, accuracy = main_zone(runs), final(runs, "val_acc")
     falls = {D: _fall(accuracy.sel(D_train=D), zone.sel(D_train=D)) for D in (*FEW, *MANY)}
-    seen, absent = ({D for D, (_, lo, hi, _) in falls.items() if happened(lo, hi)}
-                    for happened in (lambda lo, hi: lo > 0, lambda lo, hi: lo <= 0 and hi < DESCENT))
+    seen = {D for D, (fall, _) in falls.items() if fall["lo"] > 0}
+    absent = {D for D, (fall, _) in falls.items() if fall["lo"] <= 0 and fall["hi"] < DESCENT}
     right = len(seen.intersection(FEW)) + len(absent.intersection(MANY))
     wrong = len(absent.intersection(FEW)) + len(seen.intersection(MANY))
-    verdict = ("reproduced" if right == 4 else "partly" if right == 3 else "not reproduced" if wrong > 1 else
-               "not yet measured")
-    said = "; ".join(f"{D:,}: {mean:.2f} [{lo:.2f}, {hi:.2f}] up to d_h {last}"
-                     for D, (mean, lo, hi, last) in falls.items())
-    return Measured(verdict, "Fall of validation accuracy to the last size of the zone from where the other seeds have "
-                             f"their peak, by D_train: {said}.", int((runs["last_step"] >= 0).sum()))
+    judged = (verdict(right == 4, partly=right == 3) if right >= 3 or wrong > 1 else Verdict.NOT_YET_MEASURED)
+    return Measured(judged, tuple(number(f"{D:,} pairs: fall up to d_h {last}", fall, ".2f", int(fall["n"]))
+                                  for D, (fall, last) in falls.items()), n_trained(runs),
+                    "Fall of validation accuracy to the last size of the zone, from where the other seeds have their "
+                    "peak.")
 
 
-def _fall(accuracy: xr.DataArray, zone: xr.DataArray) -> tuple[float, float, float, int]:
-    """The mean held-out fall over the sizes of the progression zone, with its interval, and the last size."""
+def _fall(accuracy: xr.DataArray, zone: xr.DataArray) -> tuple[xr.Dataset, int]:
+    """The held-out fall over the sizes of the progression zone, with its interval, and the last of them."""
     sizes = zone["d_h"].values
     inside = sizes[np.cumprod(zone.values == Zone.PROGRESSION.value).astype(bool)]
     if len(inside) < 3:
@@ -84,30 +112,42 @@ def _fall(accuracy: xr.DataArray, zone: xr.DataArray) -> tuple[float, float, flo
     if whole.sizes["seed"] < ENOUGH_SEEDS:
         raise TooLittle(f"At D_train {int(zone['D_train'])} {whole.sizes['seed']} seeds have every hidden size of the "
                         f"progression zone; it takes {ENOUGH_SEEDS}.")
-    fall = interval(held_out_fall(whole), within=(-1, 1))
-    return float(fall["mean"]), float(fall["lo"]), float(fall["hi"]), int(inside[-1])
+    return interval(held_out_fall(whole), within=(-1, 1)), int(inside[-1])
 
 
-def judge_model_wise(runs: xr.Dataset) -> Measured:
+@claim("model-wise-grokking", source="Huang et al. 2024, §4.2",
+       says="Where there are few training pairs, train accuracy is near perfect from a smaller d_h than validation "
+            "accuracy; the gap closes as there are more.",
+       rule=f"The first d_h from which on mean accuracy is at least {NEAR_PERFECT}, validation over train: reproduced "
+            "if above 1 at 2,600 and never growing with D_train, partly if it is smaller at 5,000 than at 2,600.",
+       ours=OURS.format(studies.double_descent.shown), needs=(studies.double_descent,))
+def model_wise(runs: xr.Dataset) -> Measured:
     """The smallest d_h of near perfect train and validation accuracy, by D_train."""
     runs = _enough(runs)
     first = {D: [first_size(final(runs, metric).sel(D_train=D), NEAR_PERFECT) for metric in ("train_acc", "val_acc")]
              for D in (*FEW, *MANY)}
-    gaps = {D: val / train for D, (train, val) in first.items()}
     if not np.isfinite([train for train, _ in first.values()]).all():
         raise TooLittle("At some D_train no size measured has near perfect train accuracy.")
-    values = [gaps[D] for D in (*FEW, *MANY)]
-    closes = all(a >= b for a, b in zip(values, values[1:], strict=False)) and values[-1] < values[0]
-    verdict = ("reproduced" if closes and values[0] > 1 else
-               "partly" if values[-1] < values[0] else "not reproduced")
-    said = "; ".join(f"{D:,}: train from d_h {train:.0f}, validation " +
-                     (f"from {val:.0f}" if np.isfinite(val) else "at no size measured")
-                     for D, (train, val) in first.items())
-    return Measured(verdict, f"Mean accuracy of {NEAR_PERFECT} or more, by D_train: {said}.",
-                    int((runs["last_step"] >= 0).sum()))
+    gaps = [val / train for train, val in first.values()]
+    never_grows, closes = all(a >= b for a, b in zip(gaps, gaps[1:], strict=False)), gaps[-1] < gaps[0]
+    return Measured(verdict(never_grows and closes and gaps[0] > 1, partly=closes), tuple(
+        Number(f"{D:,} pairs: {name} accuracy", _from(d_h)) for D, pair in first.items()
+        for name, d_h in zip(("train", "validation"), pair, strict=True)), n_trained(runs),
+        f"Hidden sizes from which on mean accuracy is {NEAR_PERFECT} or more.")
 
 
-def judge_harder_task(square: xr.Dataset, add: xr.Dataset) -> Measured:
+def _from(d_h: float) -> str:
+    return f"from d_h {d_h:.0f}" if np.isfinite(d_h) else "at no size measured"
+
+
+@claim("harder-task", source="Huang et al. 2024, Fig 7, Takeaway 6",
+       says="With the harder task (a + b)² the descent at 3,000 pairs is deeper than with a + b, down to zero at d_h "
+            f"{ZERO_AT}, and the critical size is larger.",
+       rule="Reproduced if (a + b)² has a descent by the rule of double-descent and the 95 % interval of the "
+            f"difference in depth, over the same hidden sizes, {RESAMPLED}, lies above zero; not reproduced if it lies "
+            "below; else not yet measured. The critical size is not judged: it takes other D_train than 3,000.",
+       ours=OURS.format(studies.harder_task.shown), needs=(studies.harder_task, studies.double_descent))
+def harder_task(square: xr.Dataset, add: xr.Dataset) -> Measured:
     """Whether (a + b)² has a valley at 3,000 pairs, and one deeper than that of a + b at the same hidden sizes.
 
     Noise alone makes valleys, deeper ones where it is stronger, so the difference of two depths has no null at zero:
@@ -119,60 +159,24 @@ def judge_harder_task(square: xr.Dataset, add: xr.Dataset) -> Measured:
     shared = np.intersect1d(_sampled(square), _sampled(add))
     if len(shared) < 5:
         raise TooLittle(f"{len(shared)} hidden sizes have {ENOUGH_SEEDS} seeds for both tasks; it takes five.")
-    rows = [double_descent(runs.sel(d_h=shared)).to_dict("records")[0] for runs in (square, add)]
-    lo, hi = depth_difference(*(final(runs.sel(d_h=shared), "val_acc").isel(D_train=0) for runs in (square, add)))
-    verdict = ("reproduced" if lo > 0 and _is_descent(rows[0]) else "not reproduced" if hi < 0 else
-               "not yet measured")
-    said = ["{} {depth:.2f} at d_h {at} (accuracy {bottom:.2f} there, p = {p:.3f})".format(name, **row)
-            for name, row in zip(("(a + b)²", "a + b"), rows, strict=True)]
-    return Measured(verdict, f"Depth of the valley: {'; '.join(said)}. Difference [{lo:.2f}, {hi:.2f}]. "
-                             f"Mean accuracy of (a + b)² {_between(square, 3000, ZERO_AT, ZERO_AT)}.",
-                    sum(row["n"] for row in rows))
+    pair = {"(a + b)²": square.sel(d_h=shared), "a + b": add.sel(d_h=shared)}
+    rows = {name: analysis.double_descent(runs).to_dict("records")[0] for name, runs in pair.items()}
+    lo, hi = depth_difference(*(final(runs, "val_acc").isel(D_train=0) for runs in pair.values()))
+    label, accuracy = _between(square, 3000, ZERO_AT, ZERO_AT)
+    return Measured(decided(lo > 0 and _is_descent(rows["(a + b)²"]), hi < 0), (
+        *(_valley(name, row) for name, row in rows.items()),
+        Number("difference in depth", f"{rows['(a + b)²']['depth'] - rows['a + b']['depth']:.2f}",
+               f"[{lo:.2f}, {hi:.2f}]"), Number(f"(a + b)²: {label}", accuracy)),
+        sum(row["n"] for row in rows.values()))
 
 
 def _sampled(runs: xr.Dataset) -> np.ndarray:
     """The hidden sizes with enough seeds at every D_train."""
-    return runs["d_h"].values[((runs["last_step"] >= 0).sum("seed") >= ENOUGH_SEEDS).all("D_train").values]
+    return runs["d_h"].values[enough(runs).all("D_train").values]
 
 
 def _enough(runs: xr.Dataset) -> xr.Dataset:
     """The runs at hidden sizes with enough seeds at all four training sizes."""
     if not set(FEW + MANY) <= set(runs["D_train"].values.tolist()):
         raise TooLittle(f"It takes D_train {', '.join(map(str, FEW + MANY))}.")
-    sizes = _sampled(runs)
-    if len(sizes) < 5:
-        raise TooLittle(f"{len(sizes)} hidden sizes have {ENOUGH_SEEDS} seeds at all four D_train; it takes five.")
-    return runs.sel(d_h=sizes)
-
-
-CLAIMS = (
-    Claim("double-descent", "Huang et al. 2024, Fig 6, Takeaway 5",
-          "Against d_h, final validation accuracy falls and rises again at 2,600 training pairs (zero between d_h 24 "
-          "and 40) and less so at 3,000 (a dip between 28 and 36), and only rises at 4,000 and 5,000.",
-          f"A descent is a valley of the mean curve at least {DESCENT} deep that a rising curve with the same spread "
-          f"over seeds shows in fewer than {DESCENT:.0%} of draws. Reproduced if seen at 2,600 and 3,000 only; partly "
-          "if at one of them, or at one of the others as well.",
-          OURS.format(STEPS), (("double_descent", STEPS),), judge_double_descent),
-    Claim("progression-trend", "Huang et al. 2024, §4.4",
-          "In the progression zone accuracy rises and then falls with d_h where there are few training pairs, and only "
-          "rises where there are many.",
-          "The fall to the last of the sizes whose most frequent zone is progression, from the size where all seeds "
-          "but one have their peak, measured in that one; 95 % interval over seeds. A fall where it lies above zero, "
-          f"none where it ends below {DESCENT} and is not above zero. Reproduced if a fall at 2,600 and 3,000 and none "
-          "at 4,000 and 5,000, partly if three of these hold, not reproduced if two are refuted, else not yet "
-          "measured.",
-          OURS.format(STEPS) + "; the zones' thresholds", (("double_descent", STEPS),), judge_progression_trend),
-    Claim("model-wise-grokking", "Huang et al. 2024, §4.2",
-          "Where there are few training pairs, train accuracy is near perfect from a smaller d_h than validation "
-          "accuracy; the gap closes as there are more.",
-          f"The first d_h from which on mean accuracy is at least {NEAR_PERFECT}, validation over train: reproduced if "
-          "above 1 at 2,600 and never growing with D_train, partly if it is smaller at 5,000 than at 2,600.",
-          OURS.format(STEPS), (("double_descent", STEPS),), judge_model_wise),
-    Claim("harder-task", "Huang et al. 2024, Fig 7, Takeaway 6",
-          "With the harder task (a + b)² the descent at 3,000 pairs is deeper than with a + b, down to zero at d_h "
-          f"{ZERO_AT}, and the critical size is larger.",
-          "Reproduced if (a + b)² has a descent by the rule of double-descent and the 95 % interval of the "
-          f"difference in depth, over the same hidden sizes, {RESAMPLED}, lies above zero; not reproduced if it lies "
-          "below; else not yet measured. The critical size is not judged: it takes other D_train than 3,000.",
-          OURS.format(STEPS), (("harder_task", STEPS), ("double_descent", STEPS)), judge_harder_task),
-)
+    return enough_sizes(runs, 5, where=" at all four D_train")

@@ -7,7 +7,8 @@ import numpy as np
 from grokbook.analysis import patterns as model
 from grokbook.analysis.kinds import DIP, HIGH, LONG_BEFORE, LOW, MEMORISED, kind_of, shape_of
 from grokbook.analysis.statistics import Z
-from grokbook.claims.card import Claim, Measured
+from grokbook.claims.card import Measured, Number, claim
+from grokbook.claims.rules import verdict
 
 EXACT = 1e-12
 """Largest difference between two ways to one number that counts as rounding."""
@@ -22,17 +23,27 @@ MOST_OUTSIDE = 0.10
 """Share of draws that may lie outside their 95 % interval: 5 % are expected, twice that is no chance."""
 
 
-def judge_pattern_model() -> Measured:
+@claim("pattern-model", source="Davies et al. 2022, §2.2, §2.3, Fig 2",
+       says="One model with three types of patterns (heuristics, overfitting, slow and general) shows double descent "
+            "and grokking; only the maximum predictiveness of the first and the third type differ.",
+       rule="At the two sets of parameters, t from 0 to 300 in steps of 1. Double descent: test accuracy rises, falls "
+            f"and rises again by {DIP:g} or more each. Grokking: test accuracy is at most {LOW:g} when train accuracy "
+            f"reaches {MEMORISED:g}, and reaches {HIGH:g} no sooner than after {LONG_BEFORE} times as long. Reproduced "
+            "if the first set shows double descent and the second grokking, partly if one of them does.",
+       ours="the thresholds, and 0 for the empty subset, which Eq 2 leaves undefined")
+def pattern_model() -> Measured:
     """The kinds at the two ends of Fig 2, and on the straight way between them."""
     left, right = model.DOUBLE_DESCENT, model.GROKKING
     descent, delay = shape_of(left), shape_of(right)
-    met = [kind_of(left) == "double descent", kind_of(right) == "grokking"]
-    verdict = ("not reproduced", "partly", "reproduced")[sum(met)]
-    return Measured(verdict, f"With the first set test accuracy rises to {descent.peak:.2f}, falls to "
-                             f"{descent.valley:.2f} and ends at {descent.end:.2f}: {kind_of(left)}. With the second it "
-                             f"is {delay.test_at_mem:.3f} when train accuracy reaches {MEMORISED:g} at t = "
-                             f"{delay.t_mem:g}, and reaches {HIGH:g} at t = {delay.t_gen:g}: {kind_of(right)}. On the "
-                             f"straight way between them: {_on_the_way()}.", 0)
+    return Measured(verdict(kind_of(left) == "double descent", kind_of(right) == "grokking"), (
+        Number("first set", kind_of(left)),
+        Number("test accuracy rises to, falls to, ends at", f"{descent.peak:.2f}, {descent.valley:.2f}, "
+                                                            f"{descent.end:.2f}"),
+        Number("second set", kind_of(right)),
+        Number(f"test accuracy when train accuracy reaches {MEMORISED:g} at t = {delay.t_mem:g}",
+               f"{delay.test_at_mem:.3f}"),
+        Number(f"test accuracy reaches {HIGH:g}", f"at t = {delay.t_gen:g}"),
+        Number("on the straight way between them", _on_the_way())), 0)
 
 
 def _on_the_way() -> str:
@@ -43,7 +54,14 @@ def _on_the_way() -> str:
     return ", ".join(f"{kinds[i]} from {shares[i]:.0%}" for i in changes)
 
 
-def judge_two_patterns() -> Measured:
+@claim("two-patterns", source="Davies et al. 2022, Fig 3, Appendix A",
+       says="With two patterns, test accuracy is the sum of areas weighted by generalisation, their mean where both "
+            "are right; a preferred pattern answers all that it covers, as if its domain were disjoint from the other.",
+       rule=f"Over {N_DRAWS} random pairs: the areas of Fig 3 equal Eq 2 up to {EXACT:g}, and of the accuracies of "
+            f"{N_EXAMPLES:,} examples drawn as in Appendix A at most {MOST_OUTSIDE:.0%} lie outside of the 95 % "
+            "interval around it. Reproduced if both hold, partly if one does.",
+       ours="the pairs, and that a preferred pattern takes its examples out of the other domains, which keep the rest")
+def two_patterns() -> Measured:
     """Fig 3's areas against Eq 2, and against examples drawn as Appendix A says, for random pairs of patterns."""
     rng = np.random.default_rng(0)
     worst, outside = 0.0, 0
@@ -56,12 +74,11 @@ def judge_two_patterns() -> Measured:
             drawn = model.simulate(patterns, t, n_examples=N_EXAMPLES, seed=draw)[1]
             outside += abs(drawn - expected) > Z * np.sqrt(expected * (1 - expected) / N_EXAMPLES)
     share = outside / (2 * N_DRAWS)
-    met = [worst <= EXACT, share <= MOST_OUTSIDE]
-    exact = "no more than rounding" if met[0] else "more than rounding"
-    return Measured(("not reproduced", "partly", "reproduced")[sum(met)],
-                    f"Over {N_DRAWS} random pairs, with and without preference, the areas differ from Eq 2 by {exact} "
-                    f"(at most {worst:.0e}); of the accuracies of {N_EXAMPLES:,} drawn examples {share:.1%} lie "
-                    "outside of the 95 % interval around it.", 0)
+    exact = "no more than rounding" if worst <= EXACT else "more than rounding"
+    return Measured(verdict(worst <= EXACT, share <= MOST_OUTSIDE), (
+        Number("largest difference between the areas and Eq 2", f"{exact}, at most {worst:.0e}", n=2 * N_DRAWS),
+        Number(f"accuracies of {N_EXAMPLES:,} drawn examples outside of their 95 % interval", f"{share:.1%}",
+               n=2 * N_DRAWS)), 0, f"Over {N_DRAWS} random pairs, with and without preference.")
 
 
 def _by_area(patterns: list[model.Pattern], t: float) -> float:
@@ -69,23 +86,3 @@ def _by_area(patterns: list[model.Pattern], t: float) -> float:
     (p, q), (g, h) = model.predictiveness(patterns, t), (pattern.g for pattern in patterns)
     both = g if patterns[0].preferred else (g + h) / 2
     return float(p * (1 - q) * g + q * (1 - p) * h + p * q * both)
-
-
-CLAIMS = (
-    Claim("pattern-model", "Davies et al. 2022, §2.2, §2.3, Fig 2",
-          "One model with three types of patterns (heuristics, overfitting, slow and general) shows double descent and "
-          "grokking; only the maximum predictiveness of the first and the third type differ.",
-          f"At the two sets of parameters, t from 0 to 300 in steps of 1. Double descent: test accuracy rises, falls "
-          f"and rises again by {DIP:g} or more each. Grokking: test accuracy is at most {LOW:g} when train accuracy "
-          f"reaches {MEMORISED:g}, and reaches {HIGH:g} no sooner than after {LONG_BEFORE} times as long. Reproduced "
-          "if the first set shows double descent and the second grokking, partly if one of them does.",
-          "the thresholds, and 0 for the empty subset, which Eq 2 leaves undefined", (), judge_pattern_model),
-    Claim("two-patterns", "Davies et al. 2022, Fig 3, Appendix A",
-          "With two patterns, test accuracy is the sum of areas weighted by generalisation, their mean where both are "
-          "right; a preferred pattern answers all that it covers, as if its domain were disjoint from the other.",
-          f"Over {N_DRAWS} random pairs: the areas of Fig 3 equal Eq 2 up to {EXACT:g}, and of the accuracies of "
-          f"{N_EXAMPLES:,} examples drawn as in Appendix A at most {MOST_OUTSIDE:.0%} lie outside of the 95 % interval "
-          "around it. Reproduced if both hold, partly if one does.",
-          "the pairs, and that a preferred pattern takes its examples out of the other domains, which keep the rest",
-          (), judge_two_patterns),
-)

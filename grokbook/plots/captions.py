@@ -43,7 +43,7 @@ def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: 
 
 
 def _count(runs: xr.Dataset) -> str:
-    trained = runs["last_step"] >= 0
+    trained = runs["trained"]
     n = trained.sum("seed").values.ravel()
     n, total = n[n > 0], int(trained.sum())
     if not total:
@@ -56,7 +56,7 @@ def _count(runs: xr.Dataset) -> str:
 
 
 def _reach(runs: xr.Dataset) -> str:
-    trained = runs["last_step"].values >= 0
+    trained = runs["trained"].values
     if not trained.any():
         return ""
     end = runs["last_step"].values[trained]
@@ -75,7 +75,7 @@ def _network(runs: xr.Dataset) -> str:
 
 def shared_settings(runs: xr.Dataset) -> dict:
     """The settings that all runs share."""
-    return runs.attrs | {str(name): value.item() for name, value in runs.coords.items() if value.ndim == 0}
+    return {str(name): value.item() for name, value in runs.coords.items() if value.ndim == 0}
 
 
 def _ours(runs: xr.Dataset) -> str:

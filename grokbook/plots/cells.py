@@ -19,7 +19,7 @@ def as_dataset(runs: Runs) -> xr.Dataset:
         return runs
     if not len(runs):
         raise ValueError("there are no runs to show; valid: a list of one or more, or what Store.load gives")
-    return cube(to_table(runs).select(CUBE_COLUMNS), {})
+    return cube(to_table(runs).select(CUBE_COLUMNS))
 
 
 def as_map(runs: Runs) -> xr.Dataset:
@@ -62,7 +62,7 @@ def cells_at(runs: xr.Dataset, wanted: Sequence[tuple[int, int]]) -> list[xr.Dat
 
 def trained(cell: xr.Dataset) -> xr.Dataset:
     """The seeds of a cell that were trained, perhaps none."""
-    return cell.isel(seed=np.flatnonzero(cell["last_step"].values >= 0))
+    return cell.isel(seed=np.flatnonzero(cell["trained"].values))
 
 
 def name_of(cell: xr.Dataset) -> str:
@@ -73,7 +73,7 @@ def name_of(cell: xr.Dataset) -> str:
 def together(cells: Sequence[xr.Dataset]) -> xr.Dataset:
     """Cells along a new dimension, for a caption that counts their runs; a seed that a cell lacks was not trained."""
     return xr.concat(cells, "cell", join="outer", combine_attrs="drop_conflicts",
-                     fill_value={"last_step": -1, "settled": False})
+                     fill_value={"last_step": -1, "settled": False, "trained": False})
 
 
 def not_trained(known: xr.DataArray) -> str:
@@ -96,7 +96,8 @@ def _on_grid(runs: xr.Dataset, d_h: int, D_train: int) -> bool:
 
 def _empty(runs: xr.Dataset, d_h: int, D_train: int) -> xr.Dataset:
     cell = choose(runs.isel(d_h=0, D_train=0)).assign_coords(d_h=d_h, D_train=D_train)
-    return cell.assign(last_step=xr.full_like(cell["last_step"], -1), settled=xr.zeros_like(cell["settled"]))
+    none = xr.zeros_like(cell["settled"])
+    return cell.assign(last_step=xr.full_like(cell["last_step"], -1), settled=none, trained=none)
 
 
 def _listed(values) -> str:

@@ -106,7 +106,7 @@ def zero_counts(runs: xr.Dataset, *, title: str = "Right answers to test pairs")
     for name, words, color in (("zero", "0/b", ZERO_COLOR), ("others", "others", OTHERS_COLOR)):
         fig.add_traces(summary(counts[name], name=words, label=words, color=color, meta={"metric": name},
                                within=(0, np.inf)))
-    chance = float((counts["n_others"] / cell.attrs["p"]).mean())
+    chance = float((counts["n_others"] / cell["p"].item()).mean())
     for y, color, dash in ((float(counts["n_zero"].mean()), ZERO_COLOR, "dash"), (chance, OTHERS_COLOR, "dot")):
         fig.add_hline(y, line={"color": color, "dash": dash, "width": 1.5})  # pyright: ignore
     fig.update_xaxes(step_axis(int(cell["step"].values[-1])), title_text="step")
@@ -145,7 +145,7 @@ def _step_edges(steps: np.ndarray) -> np.ndarray:
 
 def _fit_line(runs: xr.Dataset) -> go.Scatter:
     steps = fit_step(runs)
-    known = runs["last_step"] >= 0
+    known = runs["trained"]
     middle = steps.median("seed").where((steps.notnull() | ~known).all("seed") & known.any("seed"))
     return go.Scatter(x=np.arange(runs.sizes["d_h"]), y=middle.values, mode="lines+markers", name="fit",
                       line={"color": "white", "dash": "dot", "width": 2.5}, meta={"role": "fit"},

@@ -35,7 +35,7 @@ def cell_figure(n_steps: int) -> go.Figure:
 def cell_lines(cell: xr.Dataset, facts: xr.Dataset, seed: int) -> list[dict[str, Any]]:
     """x, y and customdata (the seed) of every trace of `cell_figure`, in its order.
 
-    `cell`: curves of one (d_h, D_train), as far as they are to be seen; `facts`: the same cell of `analysis.facts`.
+    `cell`: curves of one (d_h, D_train), as far as they are to be seen; `facts`: the same cell of `analysis.outcomes`.
     """
     step, seeds = shown_steps(cell["step"]), cell["seed"].values
     lines = []

@@ -9,14 +9,13 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from grokbook import studies
-from grokbook.analysis import critical_size, cut, double_descent, facts
+from grokbook.analysis import critical_size, double_descent, outcomes, runs_until
 from grokbook.plots.cells import Runs
 from grokbook.plots.maps import checked_map, edges, zone_map
 from grokbook.plots.sizes import accuracy_by_size
 from grokbook.plots.traces import find
 from grokbook.run import PER_DECADE
 from grokbook.store import Store
-from grokbook.studies.grokking import LAPTOP_STEPS
 
 BUDGETS = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 60_000, 100_000)
 
@@ -43,12 +42,12 @@ class Lookup:
         self._made: dict[tuple, Any] = {}
 
     @classmethod
-    def stored(cls, store: Store | None = None, *, n_steps: int = LAPTOP_STEPS) -> "Lookup":
+    def stored(cls, store: Store | None = None, *, n_steps: int = studies.zone_map.shown) -> "Lookup":
         """The map of the store's runs that were followed for `n_steps`; LookupError where there are none."""
         store = store or Store()
-        random = studies.capacity().at(n_steps // 2)
+        random = [run.replace(n_steps=n_steps // 2) for run in studies.capacity.paper]
         known = len(random) > len(store.missing(random))
-        return cls(studies.zone_map().at(n_steps).load(store), random.load(store) if known else None)
+        return cls(studies.zone_map.load(n_steps, store), store.load(random) if known else None)
 
     def include(self, budget: int | None) -> None:
         """Let this be one of the budgets too, where the runs were followed so far."""
@@ -61,11 +60,11 @@ class Lookup:
 
     def at(self, budget: int) -> xr.Dataset:
         """The runs as they stood at that step."""
-        return self._once(("runs", budget), lambda: cut(self.runs, budget))
+        return self._once(("runs", budget), lambda: runs_until(self.runs, budget))
 
     def facts(self, budget: int) -> xr.Dataset:
-        """What became of each run by that step, see `analysis.facts`."""
-        return self._once(("facts", budget), lambda: facts(self.at(budget)).load())
+        """What became of each run by that step, see `analysis.outcomes`."""
+        return self._once(("facts", budget), lambda: outcomes(self.at(budget)).load())
 
     def critical(self, budget: int) -> pd.DataFrame:
         """D_crit as it would have been measured at that step."""

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import Zone, capacity, critical_size, final, main_zone, star, zone_shares
 from grokbook.analysis.star import place
-from grokbook.analysis.story import name
+from grokbook.analysis.zones import zone_label
 from grokbook.plots.accuracy import FINAL
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import Runs, as_map, never_trained
@@ -112,7 +112,7 @@ def zone_numbers(named: np.ndarray) -> np.ndarray:
 def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
     """What stands in a cell whose seeds disagree, and what hovering says, both (D_train, d_h)."""
     shares = zone_shares(data).transpose("zone", "D_train", "d_h")
-    n = (data["last_step"] >= 0).sum("seed").transpose("D_train", "d_h").values
+    n = data["trained"].sum("seed").transpose("D_train", "d_h").values
     accuracy = final(data, "val_acc").mean("seed").transpose("D_train", "d_h").values
     text, hover = np.full(n.shape, "", object), np.full(n.shape, "", object)
     for i, j in np.ndindex(*n.shape):
@@ -123,14 +123,14 @@ def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
         counts = np.rint(shares.values[:, i, j] * n[i, j]).astype(int).tolist()
         if show == "zone" and max(counts) < n[i, j]:
             text[i, j] = f"{max(counts)}/{n[i, j]}"
-        listed = ", ".join(f"{name(zone)} {count}" for zone, count in zip(Zone, counts, strict=True) if count)
+        listed = ", ".join(f"{zone_label(zone)} {count}" for zone, count in zip(Zone, counts, strict=True) if count)
         hover[i, j] = (f"{place}<br>{listed} of {n[i, j]} seeds<br>mean final validation accuracy {accuracy[i, j]:.3f}")
     return text, hover
 
 
 def zone_legend() -> list[go.Scatter]:
     """Traces without points that name the colours of the zones."""
-    return [go.Scatter(x=[None], y=[None], mode="markers", name=name(zone),
+    return [go.Scatter(x=[None], y=[None], mode="markers", name=zone_label(zone),
                        marker={"symbol": "square", "size": 12, "color": color}) for zone, color in ZONE_COLORS.items()]
 
 
@@ -211,4 +211,4 @@ def white_cells(n: int) -> str:
 
 
 def _white(data: xr.Dataset) -> int:
-    return int(((data["last_step"] >= 0).sum("seed") == 0).sum())
+    return int((data["trained"].sum("seed") == 0).sum())

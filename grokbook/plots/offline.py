@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from grokbook.analysis import Zone, story
+from grokbook.analysis import Zone, describe
 from grokbook.plots.cells import choose, trained
 from grokbook.plots.explored import MARKS, METRICS, cell_figure
 from grokbook.plots.lookup import Lookup
@@ -42,7 +42,7 @@ def explorer_data(lookup: Lookup) -> dict[str, Any]:
             cells[key] = {int(seed): {"lines": _lines(there.sel(seed=seed), lookup.budgets),
                                       "marks": _marks(there.sel(seed=seed), lookup)} for seed in there["seed"].values}
             facts = [lookup.facts(budget).sel(cell) for budget in lookup.budgets]
-            told[key] = {seed: [sentences.setdefault(story(then, seed), len(sentences)) for then in facts]
+            told[key] = {seed: [sentences.setdefault(describe(then, seed), len(sentences)) for then in facts]
                          for seed in values["seed"]}
     maps = {show: [_plain(lookup.map(budget, show)) for budget in lookup.budgets] for show in SHOWN}
     return {"values": values, "start": _start(lookup), "maps": maps, "shown": SHOWN,

@@ -5,10 +5,10 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from grokbook.analysis import recipe_zones
-from grokbook.analysis.story import name
+from grokbook.analysis.zones import zone_label
 from grokbook.plots.captions import CHOSEN, caption, frame, plain
 from grokbook.plots.maps import ZONE_SCALE, white_cells, zone_legend, zone_numbers
-from grokbook.studies.zones import EXAMPLES
+from grokbook.studies import EXAMPLES
 
 USUAL = "as in the book"
 
@@ -61,5 +61,5 @@ def _hover(row: dict) -> str:
     place = f"{_setting(row)}<br>d_h {row['d_h']}, D_train {row['D_train']:,}<br>"
     if not row["n"]:
         return f"{place}not trained"
-    return (f"{place}{name(row['zone'])}: {row['agree']} of {row['n']} seeds<br>mean final validation accuracy "
+    return (f"{place}{zone_label(row['zone'])}: {row['agree']} of {row['n']} seeds<br>mean final validation accuracy "
             f"{row['val_acc']:.3f}")

@@ -62,7 +62,7 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
 
 def _gaps(columns: Mapping[str, xr.Dataset], sizes: list[int]) -> Iterator[str]:
     """Sentences that name the sizes without a run: of those on the axis column by column, then those of the studies."""
-    missing = {name: sorted(set(sizes) - set(data["d_h"].values[(data["last_step"] >= 0).any("seed").values]))
+    missing = {name: sorted(set(sizes) - set(data["d_h"].values[data["trained"].any("seed").values]))
                for name, data in columns.items()}
     named = [f"d_h {', '.join(map(str, gap))} at {name}" for name, gap in missing.items() if gap]
     yield f"Not trained: {'; '.join(named)}." if named else ""

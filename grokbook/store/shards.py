@@ -54,7 +54,7 @@ def to_run(table: pa.Table, i: int) -> Run:
     def plain(names: Sequence[str]) -> dict[str, Any]:
         return {name: table[name][i].as_py() for name in names}
     curves = {name: np.array(table[name][i].values) for name in CURVES}
-    return Run(RunConfig(**plain(FIELDS)), curves, table["settled"][i].as_py(), plain(list(PROVENANCE)))
+    return Run(RunConfig(**plain(FIELDS)), curves, plain(list(PROVENANCE)))
 
 
 def write_shard(folder: Path, table: pa.Table) -> Path:

@@ -82,7 +82,7 @@ class _Track:
         curves = {"step": columns[0].astype(np.int64)}
         curves |= {name: column.astype(np.float32) for name, column in zip(METRICS, columns[1:], strict=True)}
         named = models.unflatten(weights.astype(np.float32), self.config)
-        return Run(self.config, curves, self.settled, {**provenance, "seconds": self.seconds}, named)
+        return Run(self.config, curves, {**provenance, "seconds": self.seconds}, named)
 
 
 class Training:

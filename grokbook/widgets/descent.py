@@ -4,7 +4,7 @@ import xarray as xr
 from IPython.display import display
 from traitlets import Int, validate
 
-from grokbook.analysis import valley
+from grokbook.analysis import describe_valley
 from grokbook.plots import accuracy_by_size, zone_map
 from grokbook.plots.lookup import Lookup
 from grokbook.widgets.explorer import Explorer, frame_on, row
@@ -21,7 +21,7 @@ class DescentExplorer(Explorer):
     how deep the valley of validation accuracy is, where, and how often noise alone makes one as deep.
 
     Args:
-        runs: a map as `studies.double_descent().load()` gives it; if not given, the stored map of the zones.
+        runs: a map as `gb.load("double_descent")` gives it; if not given, the stored map of the zones.
         random: runs on random labels, for D_mem.
         D_train, budget: where to start; if not given, in the middle and at the last step. A budget
             between the slider's values joins them.
@@ -62,7 +62,7 @@ class DescentExplorer(Explorer):
         return self._valid(proposal)
 
     def _draw(self) -> None:
-        self._say(valley(self.lookup.descent(self.budget)[self.D_train]))
+        self._say(describe_valley(self.lookup.descent(self.budget)[self.D_train]))
         redraw(self.map, self.lookup.map(self.budget, SHOWN))
         self._on_click(self.map)
         frame_on(self.map, self.lookup.outline(None, self.D_train))

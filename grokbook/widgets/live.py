@@ -123,7 +123,7 @@ class LiveRun(W.VBox):
         with self._lock:
             self._kept = runs
             self._say(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} added. "
-                      f"Read them with gb.Store({str(self.store.path)!r}).load({STUDY!r})")
+                      f"Read them with gb.load({STUDY!r}, store={str(self.store.path)!r})")
             self.panel.keep.disabled = True
         return path
 

@@ -1,20 +1,20 @@
 """Zone explorer: the measured map, the curves behind each of its cells, and a button that trains the cell anew."""
 
 import threading
-from typing import Any
 
 import ipywidgets as W
 import xarray as xr
 from IPython.display import display
 from traitlets import Int, TraitError, Unicode, validate
 
-from grokbook.analysis import story
-from grokbook.config import FIELDS, RunConfig
+from grokbook.analysis import describe
+from grokbook.config import RunConfig
 from grokbook.plots import grokking_panels, zone_map
 from grokbook.plots.cells import choose, name_of, trained
 from grokbook.plots.explored import cell_figure, cell_lines
 from grokbook.plots.lookup import Lookup
 from grokbook.plots.maps import SHOWN
+from grokbook.store import config_of
 from grokbook.widgets.explorer import Explorer, frame_on, row, show_values
 from grokbook.widgets.front_end import paragraph, redraw, show_picture, watched
 from grokbook.widgets.live import LiveRun
@@ -30,7 +30,7 @@ class ZoneExplorer(Explorer):
     may be set; `sentence` says what became of the chosen run. `live` is the training that *Train this* began.
 
     Args:
-        runs: a map as `studies.zone_map().load()` gives it; if not given, the stored one.
+        runs: a map as `gb.load("zone_map")` gives it; if not given, the stored one.
         random: runs on random labels, for D_mem.
         d_h, D_train, seed, budget: where to start; if not given, in the middle and at the last step. A budget
             between the slider's values joins them.
@@ -72,9 +72,7 @@ class ZoneExplorer(Explorer):
 
     def config(self) -> RunConfig:
         """The chosen run, with the budget as its number of steps."""
-        shared = {name: value for name, value in self.lookup.runs.attrs.items() if name in FIELDS}
-        chosen: dict[str, Any] = {"d_h": self.d_h, "D_train": self.D_train, "seed": self.seed, "n_steps": self.budget}
-        return RunConfig(**shared | chosen)
+        return config_of(self.lookup.runs, d_h=self.d_h, D_train=self.D_train, seed=self.seed, n_steps=self.budget)
 
     def train(self) -> LiveRun:
         """Begin to train the chosen run, below; a training that was begun here before ends.
@@ -124,7 +122,7 @@ class ZoneExplorer(Explorer):
         """Let map, curves and sentence show what is chosen."""
         self._draw_map()
         cell, facts = self.selection, self.lookup.facts(self.budget).sel(d_h=self.d_h, D_train=self.D_train)
-        self._say(story(facts, self.seed) + ("" if cell.sizes["seed"] else " Press Train this."))
+        self._say(describe(facts, self.seed) + ("" if cell.sizes["seed"] else " Press Train this."))
         show_values(self.curves, cell_lines(cell, facts.sel(seed=cell["seed"]), self.seed))
         self.curves.update_layout(title_text=f"{name_of(facts)}, seed {self.seed}")
         if self.live and self.live.beginning and self.live.config != self.config():

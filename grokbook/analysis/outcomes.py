@@ -9,35 +9,35 @@ import numpy as np
 import xarray as xr
 
 from grokbook.analysis.events import GENERALISED, MEMORISED, events, final
-from grokbook.analysis.zones import NEGLIGIBLE, Zone, twin_free_at_memorising, zones
+from grokbook.analysis.zones import NEGLIGIBLE, Zone, twin_free_at_memorising, zone_label, zones
 from grokbook.run import ACCURACIES
 
 
-def cut(runs: xr.Dataset, n_steps: int) -> xr.Dataset:
+def runs_until(runs: xr.Dataset, n_steps: int) -> xr.Dataset:
     """The runs as they stood at step `n_steps`: curves end there, and a run that settled later has not settled yet."""
     short = runs.sel(step=slice(0, n_steps))
     end = short["step"].where(short["param_norm"].notnull()).max("step").fillna(-1).astype(np.int64)
     return short.assign(last_step=end, settled=runs["settled"] & (end == runs["last_step"]))
 
 
-def facts(runs: xr.Dataset) -> xr.Dataset:
-    """What `story` tells of each run, over all dimensions of `runs` but `step`.
+def outcomes(runs: xr.Dataset) -> xr.Dataset:
+    """What `describe` tells of each run, over all dimensions of `runs` but `step`.
 
-    `zone`, `t_mem`, `t_gen`, `at_t_mem` (twin-free validation accuracy at the step of memorising), the final
-    accuracies by their metrics' names, and `last_step`. NaN where something did not happen or there is no run.
+    `zone`, `t_mem`, `t_gen`, `at_t_mem` (twin-free validation accuracy at the step of memorising), `trained`,
+    `last_step`, and the final accuracies by their metrics' names. NaN where something did not happen or no run is.
     """
-    found = events(runs)
-    told = {metric: final(runs, metric) for metric in ACCURACIES} | {"zone": zones(runs)}
-    told["at_t_mem"] = twin_free_at_memorising(runs, found).where(found["t_mem"].notnull())
-    return found[["t_mem", "t_gen", "last_step"]].assign(told)
+    when = events(runs)
+    ends = {metric: final(runs, metric) for metric in ACCURACIES} | {"zone": zones(runs)}
+    ends["at_t_mem"] = twin_free_at_memorising(runs, when["t_mem"]).where(when["t_mem"].notnull())
+    return when[["t_mem", "t_gen", "trained", "last_step"]].assign(ends)
 
 
-def story(cell: xr.Dataset, seed: int) -> str:
+def describe(cell: xr.Dataset, seed: int) -> str:
     """Which zone the run of that seed is in and why, and what the other seeds of the cell did.
 
-    `cell`: the `facts` of one (d_h, D_train), with the dimension seed alone.
+    `cell`: the `outcomes` of one (d_h, D_train), with the dimension seed alone.
     """
-    seeds = cell["seed"].values[cell["last_step"].values >= 0].tolist()
+    seeds = cell["seed"].values[cell["trained"].values].tolist()
     if not seeds:
         return f"No network of d_h {int(cell['d_h'])} was trained on {int(cell['D_train']):,} pairs."
     zone_of = dict(zip(cell["seed"].values.tolist(), cell["zone"].values, strict=True))
@@ -45,12 +45,12 @@ def story(cell: xr.Dataset, seed: int) -> str:
     if seed not in seeds:
         return f"Seed {seed} was not trained here. {_seeds(others, 'Of the seeds that were')}"
     zone, run = Zone(zone_of[seed]), list(zone_of).index(seed)
-    numbers = {str(name): float(cell[name].values[run]) for name in cell.data_vars if name != "zone"}
-    told = f"{name(zone).capitalize()}: seed {seed} {_why(zone, int(cell['D_train']), numbers)}."
+    numbers = {str(name): float(cell[name].values[run]) for name in cell.data_vars if name not in ("zone", "trained")}
+    told = f"{zone_label(zone).capitalize()}: seed {seed} {_why(zone, int(cell['D_train']), numbers)}."
     return f"{told} {_compared(zone, others)}"
 
 
-def valley(row: Mapping) -> str:
+def describe_valley(row: Mapping) -> str:
     """A row of the table of `double_descent` in words: how deep, where, and whether noise makes such valleys."""
     place = f"On {row['D_train']:,} pairs"
     if np.isnan(row["depth"]):
@@ -64,11 +64,6 @@ def valley(row: Mapping) -> str:
         return f"{told} {counted}; a size with a single seed leaves open what of it is noise."
     return (f"{told}. 95 % interval of the depth: {row['lo']:.3f} to {row['hi']:.3f}; a curve that only rises would "
             f"look as deep with p = {row['p']:.3g} {counted}.")
-
-
-def name(zone: str) -> str:
-    """A zone, or what `main_zone` gives, as sentences call it: semi-grokking."""
-    return zone.lower().replace("_", "-")
 
 
 def _why(zone: Zone, D_train: int, run: dict[str, float]) -> str:
@@ -96,5 +91,5 @@ def _compared(zone: Zone, others: list[Zone]) -> str:
 
 
 def _seeds(zones: list[Zone], begin: str) -> str:
-    counts = [f"{zones.count(zone)} {name(zone)}" for zone in Zone if zone in zones]
+    counts = [f"{zones.count(zone)} {zone_label(zone)}" for zone in Zone if zone in zones]
     return f"{begin}: {', '.join(counts)}."

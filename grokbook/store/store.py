@@ -1,0 +1,271 @@
+"""The store: what `grokbook.store` describes, as a class."""
+
+import functools
+import os
+import re
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import xarray as xr
+
+from grokbook.config import FIELDS, RunConfig
+from grokbook.run import Run, covers
+from grokbook.store import weights
+from grokbook.store.cube import CUBE_COLUMNS, cube
+from grokbook.store.shards import COLUMNS, CURVES, DamagedShard, read_shard, to_run, to_table, write_file, write_shard
+
+INDEX_COLUMNS = ("run_id", "last_step", "settled", "trained_at")
+"""What tells the duplicates of a run apart."""
+
+WEIGHTS = "weights"
+"""The folder of weights, hence a name that no study can have."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _undisturbed(read: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Read anew when another process has packed away a shard between its listing and its reading."""
+    @functools.wraps(read)
+    def patient(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        for _ in range(10):
+            try:
+                return read(*args, **kwargs)
+            except FileNotFoundError:
+                continue
+        return read(*args, **kwargs)
+    return patient
+
+
+class Store:
+    """The runs under one folder. It keeps nothing but `path`, so any number of processes may use one folder at once.
+
+    `path` defaults to the environment variable GROKBOOK_DATA, else to the folder `data` beside the package, else to
+    `./data`. Nothing is created before something is written.
+
+    A shard that cannot be used is left out with a `DamagedShard` warning that names it; `check` lists all complaints.
+    Of a run that is stored several times the longest copy is read, among equals the one trained first.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None):
+        self.path = Path(path or os.environ.get("GROKBOOK_DATA") or _default_path())
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    def write(self, runs: Sequence[Run], study: str) -> Path:
+        """Add runs to a study, as one new file; nothing stored before is touched. Weights are written separately.
+
+        Raises:
+            ValueError: no runs, curves that do not belong together, unknown provenance, or an unusable study name.
+            OSError: no room, or no right to write; the message names the path, and readers see no half file.
+        """
+        if not runs:
+            raise ValueError(f"there are no runs to write to study {study!r}")
+        return write_shard(self._folder(study), to_table(runs))
+
+    @_undisturbed
+    def missing(self, requests: Sequence[RunConfig]) -> list[RunConfig]:
+        """The requests that no stored run covers, in their order; several for one run become one that covers all."""
+        stored = self._longest()
+        merged: dict[str, RunConfig] = {}
+        for request in requests:
+            if not _covered(stored, request):
+                other = merged.get(request.run_id, request)
+                merged[request.run_id] = request.replace(n_steps=max(request.n_steps, other.n_steps),
+                                                         stop_early=request.stop_early and other.stop_early)
+        return list(merged.values())
+
+    @_undisturbed
+    def frame(self, study: str | None = None) -> pd.DataFrame:
+        """One row a run of a study, or of all: config fields, run_id, settled, last_step, schema and provenance."""
+        columns = [name for name in COLUMNS.names if name not in CURVES]
+        table = self._take(self._longest(study).values(), columns)
+        return table.to_pandas().sort_values(list(FIELDS), ignore_index=True)
+
+    def followed(self, study: str | None = None) -> list[RunConfig]:
+        """The runs in a study's files, or in all, each as a request for the steps that it was followed there.
+
+        Raises:
+            LookupError: there are none.
+        """
+        rows = self.frame(study)
+        if rows.empty:
+            raise LookupError(self._nothing("there are no runs", study))
+        return [RunConfig(**row) for row in rows[list(FIELDS)].assign(n_steps=rows["last_step"]).to_dict("records")]
+
+    @_undisturbed
+    def load(self, requests: Sequence[RunConfig]) -> xr.Dataset:
+        """The curves of the requested runs that were followed far enough, each cut at its request's `n_steps`.
+
+        Dimensions are `d_h`, `D_train` and `seed`, then every other field that varies, then `step`; a field that does
+        not vary is a scalar coordinate. The six metrics are float32, NaN where nothing was trained, after the end of a
+        run, and at steps at which only other runs were looked at. `trained`, `last_step` (−1 where nothing was
+        trained), `settled` (by the early-stop rule, before a request cut it) and `run_id` have one value a run. Of two
+        requests for one run the longer that is covered counts.
+
+        Raises:
+            LookupError: there is nothing to load.
+            ValueError: the cube would be too large for memory; the message says which fields vary.
+        """
+        stored = self._longest()
+        limits: dict[str, int] = {}
+        for request in requests:
+            if _covered(stored, request):
+                limits[request.run_id] = max(request.n_steps, limits.get(request.run_id, 0))
+        table = self._take([stored[run_id] for run_id in limits], CUBE_COLUMNS)
+        if not len(table):
+            raise LookupError(self._nothing("none of the requested runs is"))
+        return cube(table, limits)
+
+    @_undisturbed
+    def pack(self, study: str) -> Path:
+        """Merge a study's shards into one, without the duplicates of a run that are not its longest.
+
+        The new shard is in place before the old ones go, and only shards that were read go, so neither a crash nor
+        another writer loses anything. Damaged shards stay.
+
+        Raises:
+            LookupError: the study has no runs.
+            OSError: as in `write`.
+        """
+        tables = dict(self._tables(study, COLUMNS.names))
+        if not tables:
+            raise LookupError(self._nothing("there are no runs", study))
+        longest = _longest(tables.items()).values()
+        packed = write_shard(self._folder(study), _gathered(longest, COLUMNS.names, tables.get))
+        for shard in tables:
+            shard.unlink(missing_ok=True)
+        return packed
+
+    def try_writing(self) -> None:
+        """Write a file and delete it, to know before a long training. Raises OSError as `write` does."""
+        write_file(self.path / ".trial.tmp", b"").unlink(missing_ok=True)
+
+    def write_weights(self, run: Run, step: int | None = None) -> Path:
+        """Store the weights that a run carries, as those after `step` updates; None stands for its last step.
+
+        Raises:
+            ValueError: the run carries no weights.
+            OSError: as in `write`.
+        """
+        return weights.write(self.path / WEIGHTS, run, run.last_step if step is None else step)
+
+    def weights(self, run_id: str, step: int | None = None) -> dict[str, np.ndarray]:
+        """The stored weights of a run by name, after `step` updates; None stands for the latest.
+
+        Raises:
+            FileNotFoundError: there are none; the message lists the steps that are there.
+            OSError: the file is damaged.
+        """
+        return weights.read(self.path / WEIGHTS, run_id, step)
+
+    @_undisturbed
+    def check(self) -> list[str]:
+        """Read everything, and say in one sentence each what is wrong and what to do; empty if all is well."""
+        complaints = []
+        for shard in self._shards():
+            try:
+                complaints += _misnamed(shard, read_shard(shard, COLUMNS.names))
+            except DamagedShard as damage:
+                complaints.append(str(damage))
+        for path in sorted(self.path.glob(f"{WEIGHTS}/*.safetensors")):
+            try:
+                weights.read_file(path)
+            except OSError as error:
+                complaints.append(str(error))
+        complaints += [f"{path} was left by a writer that did not finish; delete it, unless one is at work now"
+                       for path in sorted(self.path.glob("*/.*.tmp"))]
+        return complaints
+
+    def _folder(self, study: str) -> Path:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", study) or study == WEIGHTS:
+            raise ValueError(f"study={study!r} cannot name a folder of runs; valid: up to 64 letters, digits, _ and -, "
+                             f"the first a letter or digit, but not {WEIGHTS!r}")
+        return self.path / study
+
+    def _shards(self, study: str | None = None) -> list[Path]:
+        return sorted(self.path.glob("*/*.parquet") if study is None else self._folder(study).glob("*.parquet"))
+
+    def _tables(self, study: str | None, columns: Sequence[str]) -> Iterator[tuple[Path, pa.Table]]:
+        for shard in self._shards(study):
+            table = _read_or_warn(shard, columns)
+            if table is not None:
+                yield shard, table
+
+    def _longest(self, study: str | None = None) -> dict[str, Any]:
+        return _longest(self._tables(study, INDEX_COLUMNS))
+
+    def _take(self, rows: Iterable[Any], columns: Sequence[str]) -> pa.Table:
+        return _gathered(rows, columns, lambda shard: _read_or_warn(shard, columns))
+
+    def _nothing(self, what: str, study: str | None = None) -> str:
+        place = self.path if study is None else self.path / study
+        studies = sorted({shard.parent.name for shard in self._shards()})
+        return f"{what} in {place}, train them first; studies in {self.path}: {', '.join(studies) or 'none'}"
+
+
+def _longest(tables: Iterable[tuple[Path, pa.Table]]) -> dict[str, Any]:
+    """Where the longest copy of each run lies, by run_id: `INDEX_COLUMNS`, `shard` and `row`, as a named tuple.
+
+    `tables` pairs shards with their `INDEX_COLUMNS`. A run counts as settled if any of its copies is.
+    """
+    copies = [table.select(INDEX_COLUMNS).to_pandas().assign(shard=shard, row=range(len(table)))
+              for shard, table in tables]
+    if not copies:
+        return {}
+    index = pd.concat(copies).sort_values(["last_step", "trained_at"], ascending=[False, True], kind="stable")
+    settled = index.groupby("run_id")["settled"].transform("any")
+    longest = index.assign(settled=settled).drop_duplicates("run_id")
+    rows: Iterable[Any] = longest.itertuples(index=False)
+    return {row.run_id: row for row in rows}
+
+
+def _covered(stored: dict[str, Any], request: RunConfig) -> bool:
+    row = stored.get(request.run_id)
+    return row is not None and covers(row.last_step, row.settled, request)
+
+
+def _gathered(rows: Iterable[Any], columns: Sequence[str], read: Callable[[Path], pa.Table | None]) -> pa.Table:
+    """Those rows as one table, shard by shard, without those whose shard `read` gives as None."""
+    by_shard = defaultdict(list)
+    for row in rows:
+        by_shard[row.shard].append(row.row)
+    tables = {shard: read(shard) for shard in by_shard}
+    parts = [table.take(by_shard[shard]) for shard, table in tables.items() if table is not None]
+    return pa.concat_tables([COLUMNS.empty_table().select(list(columns)), *parts])
+
+
+def _default_path() -> Path:
+    beside = Path(__file__).resolve().parents[2] / "data"
+    return beside if beside.is_dir() else Path("data")
+
+
+def _read_or_warn(shard: Path, columns: Sequence[str]) -> pa.Table | None:
+    try:
+        return read_shard(shard, columns)
+    except DamagedShard as damage:
+        warnings.warn(damage, stacklevel=2)
+        return None
+
+
+def _misnamed(shard: Path, table: pa.Table) -> list[str]:
+    """A complaint for each row whose config is not usable, or is not the one its run_id stands for."""
+    complaints = []
+    for row in range(len(table)):
+        run_id = table["run_id"][row].as_py()
+        try:
+            named = to_run(table, row).config.run_id
+        except (TypeError, ValueError) as error:
+            complaints.append(f"{shard} holds run {run_id} with an unusable config ({error}); train it again")
+        else:
+            if named != run_id:
+                complaints.append(f"{shard} holds run {run_id} with the config of {named}: it was altered, or a "
+                                  "default has changed since; train it again")
+    return complaints
