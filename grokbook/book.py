@@ -7,7 +7,6 @@ made from it, and its stamp says from which text, with which parameters.
 
 import ast
 import hashlib
-import io
 import itertools
 import logging
 import os
@@ -15,7 +14,6 @@ import re
 import sys
 import sysconfig
 import tempfile
-import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,11 +39,11 @@ KERNELSPEC = {"name": "python3", "display_name": "Python 3 (ipykernel)", "langua
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3", "file_extension": ".py"}
 """Written to every notebook, so that none names the kernel or the Python of the machine it was made on."""
 
-KINDS = {"bool": bool, "float": float, "int": int, "str": str}
+PARAMETER_KINDS = {"bool": bool, "float": float, "int": int, "str": str}
 QUIET = "--IPKernelApp.log_level=CRITICAL"
 """The kernel's own remarks, about its transport and its shutdown, are nothing a reader can act on."""
 
-PARTIAL = ".partial.ipynb"
+UNFINISHED = ".partial.ipynb"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -92,7 +90,7 @@ def stored(source: Path) -> Path:
 
 def finished(folder: Path) -> list[Path]:
     """The notebooks in a folder that ran to their end, in order."""
-    return sorted(path for path in folder.glob("*.ipynb") if not path.name.endswith(PARTIAL))
+    return sorted(path for path in folder.glob("*.ipynb") if not path.name.endswith(UNFINISHED))
 
 
 def find(chapter: str) -> Path:
@@ -103,11 +101,11 @@ def find(chapter: str) -> Path:
     path = Path(chapter)
     if path.suffix in (".py", ".ipynb") and path.stem[:2].isdigit() and path.with_suffix(".py").is_file():
         return path.with_suffix(".py").resolve()
-    found = [source for source in chapters() if chapter in (source.stem, source.stem.split("_")[0])]
-    if len(found) != 1:
-        names = ", ".join(source.stem for source in found or chapters())
-        raise ValueError(f"{'more than one' if found else 'no'} chapter is called {chapter!r}; there are: {names}")
-    return found[0]
+    sources = [source for source in chapters() if chapter in (source.stem, source.stem.split("_")[0])]
+    if len(sources) != 1:
+        names = ", ".join(source.stem for source in sources or chapters())
+        raise ValueError(f"{'more than one' if sources else 'no'} chapter is called {chapter!r}; there are: {names}")
+    return sources[0]
 
 
 def read(source: Path) -> NotebookNode:
@@ -127,10 +125,7 @@ def parameters(source: Path) -> dict[str, Parameter]:
     """
     cells = [cell for cell in read(source).cells if "parameters" in cell.metadata.get("tags", [])]
     text = cells[0].source if cells else ""
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    comments = {token.start[0]: token.string.strip("# ") for token in tokens if token.type == tokenize.COMMENT}
-    lines = [_parameter(line, comments.get(line.end_lineno or 0, "")) for line in ast.parse(text).body]
-    return {parameter.name: parameter for parameter in lines}
+    return {parameter.name: parameter for parameter in (_parameter(line, text) for line in ast.parse(text).body)}
 
 
 def checked(source: Path, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +164,7 @@ def execute(source: Path, out: Path, values: Mapping[str, Any] = NOTHING, timeou
     `out` is never half a notebook. Raises ChapterError if the chapter stops.
     """
     every_value = checked(source, values)
-    partial = out.with_suffix(PARTIAL)
+    partial = out.with_suffix(UNFINISHED)
     out.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(read(source), partial)
     with _own_kernel():
@@ -228,8 +223,8 @@ def _make_config(source: Path, values: Mapping[str, Any]) -> None:
 
 
 def _name(source: Path, values: Mapping[str, Any]) -> str:
-    told = "_".join([source.stem, *(f"{name}={value}" for name, value in values.items())])
-    return re.sub(r"[^\w.=+-]", "-", told)
+    name = "_".join([source.stem, *(f"{name}={value}" for name, value in values.items())])
+    return re.sub(r"[^\w.=+-]", "-", name)
 
 
 def _clean_output(output: NotebookNode) -> None:
@@ -264,21 +259,25 @@ def _run(source: Path, partial: Path, values: Mapping[str, Any], timeout: int | 
         raise ChapterError(f"chapter {source.stem} stopped: {reason}; what ran is in {partial}") from None
 
 
-def _parameter(line: ast.stmt, help: str) -> Parameter:
+def _parameter(line: ast.stmt, cell: str) -> Parameter:
+    """A line of a parameters cell. papermill.inspect_notebook drops one with a second `=` in its value or comment."""
+    end = cell.encode().splitlines()[(line.end_lineno or 0) - 1]
+    help = end[line.end_col_offset:].decode().strip("# ")
     match line:
         case ast.AnnAssign(target=ast.Name(name), annotation=ast.Name(kind), value=ast.expr() as value) if help:
-            if kind in KINDS:
-                return Parameter(name, KINDS[kind], typed(name, KINDS[kind], ast.literal_eval(value)), help)
+            if kind in PARAMETER_KINDS:
+                default = typed(name, PARAMETER_KINDS[kind], ast.literal_eval(value))
+                return Parameter(name, PARAMETER_KINDS[kind], default, help)
     raise ValueError(f"{ast.unparse(line)!r} cannot stand in a parameters cell; valid: `name: kind = value  # meaning` "
-                     f"with one of the kinds {', '.join(KINDS)}")
+                     f"with one of the kinds {', '.join(PARAMETER_KINDS)}")
 
 
 @contextmanager
 def _own_kernel() -> Iterator[None]:
     """Let `python3` mean this interpreter, whatever kernels the reader has installed elsewhere."""
     before = os.environ.get("JUPYTER_PATH")
-    here = str(Path(sys.prefix) / "share" / "jupyter")
-    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (here, before)))
+    own = str(Path(sys.prefix) / "share" / "jupyter")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (own, before)))
     try:
         yield
     finally:

@@ -112,10 +112,10 @@ def status(store: Path | None) -> None:
     from grokbook import studies
     from grokbook.store import Store
 
-    here = Store(store)
+    runs = Store(store)
     click.echo(f"{'study':<20} {'size':<7} {'wanted':>6} {'there':>6} {'missing':>7}")
     for study, size in itertools.product(studies.STUDIES.values(), studies.SIZES):
-        wanted, missing = len(study.runs(size)), len(study.missing(size, here))
+        wanted, missing = len(study.runs(size)), len(study.missing(size, runs))
         click.echo(f"{study.name:<20} {size:<7} {wanted:>6} {wanted - missing:>6} {missing:>7}")
 
 
@@ -129,13 +129,13 @@ def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
     from grokbook.store import Store
     from grokbook.sweep import keep_weights
 
-    here = Store(store)
+    kept = Store(store)
     unknown = [name for name in networks if name not in studies.NETWORKS]
     if unknown:
         raise click.ClickException(f"network={unknown[0]!r} is unknown; valid: {', '.join(studies.NETWORKS)}")
     try:
         for name in networks or studies.NETWORKS:
-            keep_weights(name, here, device=device, say=click.echo)
+            keep_weights(name, kept, device=device, say=click.echo)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from None
 

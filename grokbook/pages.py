@@ -4,6 +4,7 @@ Figures stay interactive: their plotly JSON, which the notebook stores, is drawn
 Formulas are set by one MathJax beside them. A page asks nothing of any server.
 """
 
+import html
 import json
 import re
 import shutil
@@ -68,8 +69,8 @@ def _exporter() -> HTMLExporter:
 
 def _drawn(notebook: NotebookNode, pages: Collection[str]) -> NotebookNode:
     """The notebook with its figures as HTML that plotly.js draws, and its links to notebooks as links to `pages`."""
-    def link(found: re.Match[str]) -> str:
-        text, name, anchor = found.groups(default="")
+    def link(match: re.Match[str]) -> str:
+        text, name, anchor = match.groups(default="")
         return f"[{text}]({name}.html{anchor})" if name in pages else text
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -83,8 +84,9 @@ def _drawn(notebook: NotebookNode, pages: Collection[str]) -> NotebookNode:
 def _figure(name: str, figure: dict) -> str:
     figure = figure | {"config": figure.get("config", {}) | {"responsive": True}}
     spec = json.dumps(figure).replace("<", r"\u003c")  # a title with "</script>" must not end the script
-    height = figure.get("layout", {}).get("height", 450)
-    return (f'<div id="{name}" style="height: {height}px"></div>\n'
+    layout = figure.get("layout", {})
+    label = html.escape(layout.get("title", {}).get("text", "Figure"))  # its caption follows as an output of its own
+    return (f'<div id="{name}" role="img" aria-label="{label}" style="height: {layout.get("height", 450)}px"></div>\n'
             f'<script>Plotly.newPlot("{name}", {spec});</script>')
 
 

@@ -63,7 +63,7 @@ live.show()
 
 # %%
 runs = gb.load("grokking")
-gb.plots.show(gb.plots.grokking_panels(runs, cells=[(64, 5000), (64, 4000), (64, 3000), (64, 2000)]))
+gb.plots.grokking_panels(runs, cells=[(64, 5000), (64, 4000), (64, 3000), (64, 2000)])
 
 # %% [markdown]
 # From left to right the network is shown fewer pairs. Memorising takes about the same time everywhere. Generalising
@@ -74,7 +74,7 @@ gb.plots.show(gb.plots.grokking_panels(runs, cells=[(64, 5000), (64, 4000), (64,
 # near it patience decides. Here is the end of every run, and the same for a network of half the hidden size:
 
 # %%
-gb.plots.show(gb.plots.final_accuracy(runs))
+gb.plots.final_accuracy(runs)
 
 # %% tags=["nbval-check-output"]
 gb.analysis.critical_size(runs).round(0)
@@ -120,7 +120,7 @@ early.to_dataframe()[["val_acc", "twin_free_val_acc", "twin_acc"]].dropna().roun
 # and judged by the twin-free one. Here is the end of every run once more, twin-free:
 
 # %%
-gb.plots.show(gb.plots.final_accuracy(runs, metric="twin_free_val_acc"))
+gb.plots.final_accuracy(runs, metric="twin_free_val_acc")
 
 # %% [markdown]
 # The foot of the curves sinks from a few hundredths to chance; the critical size hardly moves.

@@ -50,7 +50,7 @@ live.show()
 
 # %%
 random = gb.load("commutative_memory", budget)
-gb.plots.show(gb.plots.memory(random))
+gb.plots.memory(random)
 
 # %% tags=["nbval-check-output"]
 columns = ["task", "d_h", "n_params", "n", "D_mem", "distinct", "bits_per_param", "rising"]

@@ -63,7 +63,7 @@ else:
 
 # %%
 four = gb.load("four_dynamics")
-gb.plots.show(gb.plots.grokking_panels(four, cells=list(gb.studies.EXAMPLES.values()), rows=("accuracy", "norm")))
+gb.plots.grokking_panels(four, cells=list(gb.studies.EXAMPLES.values()), rows=("accuracy", "norm"))
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("four-dynamics")
@@ -83,7 +83,7 @@ gb.claims.judge("four-dynamics")
 # than any in the paper:
 
 # %%
-gb.plots.show(gb.plots.seed_panels(four, d_h=8, D_train=3000))
+gb.plots.seed_panels(four, d_h=8, D_train=3000)
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("progression-varies")
@@ -98,7 +98,7 @@ gb.claims.judge("progression-varies")
 
 # %%
 maps = gb.load("zone_map", budget)
-gb.plots.show(gb.plots.grokking_panels(maps, cells=[(8, 3000), (64, 4000)], rows=("accuracy", "norm")))
+gb.plots.grokking_panels(maps, cells=[(8, 3000), (64, 4000)], rows=("accuracy", "norm"))
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("norm-falls-or-rises")
@@ -124,7 +124,7 @@ ratio.to_series().dropna().groupby("d_h").agg(["mean", "min", "max", "size"]).ro
 
 # %%
 critical = gb.load("critical_size", budget)
-gb.plots.show(gb.plots.final_accuracy(critical))
+gb.plots.final_accuracy(critical)
 
 # %% tags=["nbval-check-output"]
 gb.analysis.critical_size(critical).round(0)
@@ -142,10 +142,10 @@ gb.claims.judge("semi-grokking")
 
 # %%
 random = gb.load("capacity")
-gb.plots.show(gb.plots.zone_map(maps, random))
+gb.plots.zone_map(maps, random)
 
 # %%
-gb.plots.show(gb.plots.zone_map(maps, random, show="twin_free_val_acc"))
+gb.plots.zone_map(maps, random, show="twin_free_val_acc")
 
 # %% [markdown]
 # Look into the cells: click, or move the sliders, and read below the curves why a run counts as what it is.
@@ -197,7 +197,7 @@ ways.groupby(["d_h", ways]).size().unstack()
 # stopped moving are borders between zones, and the others are borders between fast and slow.
 
 # %%
-gb.plots.show(gb.plots.atlas(maps, budgets=[budget // 8, budget // 4, budget // 2, budget]))
+gb.plots.atlas(maps, budgets=[budget // 8, budget // 4, budget // 2, budget])
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("time-axis")
@@ -211,7 +211,7 @@ gb.claims.judge("time-axis")
 
 # %%
 others = gb.load("recipe", budget)
-gb.plots.show(gb.plots.recipe_check(others, gb.load("four_dynamics", budget)))
+gb.plots.recipe_check(others, gb.load("four_dynamics", budget))
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("recipe-robust")
@@ -225,7 +225,7 @@ gb.claims.judge("recipe-robust")
 
 # %%
 larger = gb.load("recipe", budget, init_scale=2.0)
-gb.plots.show(gb.plots.grokking_panels(larger, cells=[(32, 3000), (64, 3000)], rows=("accuracy", "norm")))
+gb.plots.grokking_panels(larger, cells=[(32, 3000), (64, 3000)], rows=("accuracy", "norm"))
 
 # %% tags=["nbval-check-output"]
 gb.analysis.events(larger.sel(d_h=64, D_train=3000))[["t_mem", "t_gen"]].to_dataframe()[["t_mem", "t_gen"]]

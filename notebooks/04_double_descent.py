@@ -44,7 +44,7 @@ live.show()
 
 # %%
 runs = gb.load("double_descent", budget)
-gb.plots.show(gb.plots.accuracy_by_size(runs))
+gb.plots.accuracy_by_size(runs)
 
 # %% [markdown]
 # A valley in a mean over few seeds may be noise. So each curve is asked how deep its deepest valley is, and how often
@@ -70,10 +70,10 @@ gb.claims.judge("double-descent")
 
 # %%
 maps = gb.load("zone_map", budget)
-gb.plots.show(gb.plots.zone_map(maps, show="val_acc"))
+gb.plots.zone_map(maps, show="val_acc")
 
 # %%
-gb.plots.show(gb.plots.accuracy_by_size(maps.sel(D_train=[3000, 3400, 4000]), title="Between the borders"))
+gb.plots.accuracy_by_size(maps.sel(D_train=[3000, 3400, 4000]), title="Between the borders")
 
 # %% tags=["nbval-check-output"]
 gb.analysis.double_descent(maps.sel(D_train=[3400])).round(3)
@@ -123,7 +123,7 @@ gb.claims.judge("model-wise-grokking")
 # %%
 square = gb.load("harder_task", budget).sel(D_train=3000)
 pair = {"a + b": runs.sel(D_train=3000), "(a + b)²": square}
-gb.plots.show(gb.plots.compare_by_size(pair, title="3,000 pairs of an easier and a harder rule"))
+gb.plots.compare_by_size(pair, title="3,000 pairs of an easier and a harder rule")
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("harder-task")

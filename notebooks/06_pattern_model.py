@@ -61,7 +61,7 @@ gb.widgets.PatternExplorer()
 # %%
 patterns = gb.analysis.patterns
 figure_2 = {"double descent": patterns.DOUBLE_DESCENT, "grokking": patterns.GROKKING}
-gb.plots.show(gb.plots.pattern_curves(figure_2, names=patterns.TYPES))
+gb.plots.pattern_curves(figure_2, names=patterns.TYPES)
 
 # %% [markdown]
 # On the left the heuristic is on its way to 70 % of the examples when overfitting arrives. Soon memory covers all of
@@ -76,7 +76,7 @@ gb.plots.show(gb.plots.pattern_curves(figure_2, names=patterns.TYPES))
 # at the bottom, and since they are independent they overlap in a rectangle.
 
 # %%
-gb.plots.show(gb.plots.two_pattern_squares())
+gb.plots.two_pattern_squares()
 
 # %% [markdown]
 # In the overlap the two share the work and test accuracy is the mean of their $g$, unless one is preferred. The paper's
@@ -86,7 +86,7 @@ gb.plots.show(gb.plots.two_pattern_squares())
 
 # %%
 two = {name: preset for name, preset in patterns.PRESETS.items() if name.startswith("two")}
-gb.plots.show(gb.plots.pattern_curves(two))
+gb.plots.pattern_curves(two)
 
 # %% [markdown]
 # ## From one to the other
@@ -95,7 +95,7 @@ gb.plots.show(gb.plots.pattern_curves(two))
 # ($\gamma_3$). There is more than one way to go. Each line below is a stop on the way, coloured by what it shows.
 
 # %%
-gb.plots.show(gb.plots.pattern_morph())
+gb.plots.pattern_morph()
 
 # %% [markdown]
 # On all three ways the bump shrinks with $\gamma_1$, the end rises with $\gamma_3$, and neither needs the other. In
@@ -103,7 +103,7 @@ gb.plots.show(gb.plots.pattern_morph())
 # to count, and the end is not yet high enough. The same three ways on the map of all heights:
 
 # %%
-gb.plots.show(gb.plots.pattern_map(paths=patterns.PATHS))
+gb.plots.pattern_map(paths=patterns.PATHS)
 
 # %% [markdown]
 # Grokking, in the strict sense of *first nothing, then nearly everything*, is a small corner: almost no heuristic, and
@@ -136,7 +136,7 @@ pd.DataFrame(shares, index=kinds.KINDS).T.rename_axis(["least dip", "near chance
 runs = gb.load("grokking")
 run = runs.sel(d_h=d_h, D_train=D_train, seed=seed)
 fit = gb.analysis.fit_patterns(run, n_patterns=n_patterns, clock=clock)
-gb.plots.show(gb.plots.pattern_fit(run, fit))
+gb.plots.pattern_fit(run, fit)
 
 # %% [markdown]
 # The outline fits well: up to five hundredths are left over, most of them where accuracy rises. They have a shape,
@@ -186,7 +186,7 @@ dips.groupby("study", sort=False).agg({"dip": ["size", "max"], "with_train": "ma
 # %%
 deepest = dips.loc["zone_map"].nlargest(1, "with_train").iloc[0]
 dipping = studies["zone_map"].sel(deepest[["d_h", "D_train", "seed"]].to_dict())
-gb.plots.show(gb.plots.pattern_fit(dipping, gb.analysis.fit_patterns(dipping, n_patterns=3, clock="log")))
+gb.plots.pattern_fit(dipping, gb.analysis.fit_patterns(dipping, n_patterns=3, clock="log"))
 
 # %% [markdown]
 # The model misses the dip, and has to. A pattern once learned is never lost in it, so train accuracy can only rise,

@@ -55,7 +55,7 @@ live.show()
 
 # %%
 runs = gb.load("model_wise", weight_decay=0.5).squeeze("D_train")
-gb.plots.show(gb.plots.three_views(runs.isel(d_h=-1)))
+gb.plots.three_views(runs.isel(d_h=-1))
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("three-views")
@@ -79,11 +79,11 @@ gb.claims.judge("three-views")
 # %%
 early = gb.load("division").squeeze(("d_h", "D_train"))
 theirs = early.sel(weight_decay=1e-5, dropout=0.1)
-gb.plots.show(gb.plots.zero_counts(theirs, title="Right answers, weight decay 1e-5, dropout 0.1"))
+gb.plots.zero_counts(theirs, title="Right answers, weight decay 1e-5, dropout 0.1")
 
 # %%
 plain = early.sel(weight_decay=0.5, dropout=0.0)
-gb.plots.show(gb.plots.zero_counts(plain, title="Right answers, weight decay 0.5, no dropout"))
+gb.plots.zero_counts(plain, title="Right answers, weight decay 0.5, no dropout")
 
 # %% [markdown]
 # The others fall *below* what guessing gives. Memory does that: for every trained pair $(a, b)$ the answer is taken,
@@ -101,10 +101,10 @@ gb.claims.judge("zero-over-b")
 # a column, and again on the way to the right along a row.
 
 # %%
-gb.plots.show(gb.plots.width_maps(runs))
+gb.plots.width_maps(runs)
 
 # %%
-gb.plots.show(gb.plots.width_maps(runs, ("val_acc", "train_acc")))
+gb.plots.width_maps(runs, ("val_acc", "train_acc"))
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("model-wise-map")
@@ -122,7 +122,7 @@ gb.claims.judge("model-wise-map")
 # the width with a Gaussian filter; here a line joins means over seeds, and every run is a dot.
 
 # %%
-gb.plots.show(gb.plots.width_cut(runs))
+gb.plots.width_cut(runs)
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("model-wise-cut")

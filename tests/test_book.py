@@ -77,6 +77,12 @@ def test_parameters_have_a_kind_a_default_and_a_meaning(sample: Path):
     assert [p.kind for p in (scale, word, loud)] == [float, str, bool]
 
 
+def test_a_default_and_a_meaning_may_hold_what_looks_like_another_line(tmp_path: Path):
+    line = 'word: str = "a = b # c"  # γ, such as x = 2: the # of words'
+    (word,) = book.parameters(chapter(tmp_path, PARAMETERS + line)).values()
+    assert word == book.Parameter("word", str, "a = b # c", "γ, such as x = 2: the # of words")
+
+
 @pytest.mark.parametrize("line", ["n = 5  # no kind", "n: int = 5", "n: list = []  # none", "n: int = 0.5  # no int",
                                   "import os  # no parameter", "n: int = 2 * 3  # derived"])
 def test_a_parameters_cell_holds_nothing_but_explained_scalars(line: str, tmp_path: Path):

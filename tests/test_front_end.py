@@ -10,7 +10,9 @@ CONFIG = gb.RunConfig(p=7, d_h=8, D_train=30, n_steps=60)
 
 
 def test_redrawing_sends_what_differs_trace_by_trace_and_replaces_traces_where_there_are_more():
-    shown, longer = (front_end.figure_widget(plots.learning_curves([fake_run(CONFIG, n)])) for n in (10, 20))
+    cells = [(CONFIG.d_h, CONFIG.D_train)]
+    figures = [plots.grokking_panels([fake_run(CONFIG, n)], cells=cells) for n in (10, 20)]
+    shown, longer = map(front_end.figure_widget, figures)
     sent, traces = [], shown.data
     shown.observe(lambda change: sent.append(change) if change.new else None,
                   [name for name in shown.trait_names() if name.startswith("_py2js")])

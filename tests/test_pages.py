@@ -5,12 +5,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from grokbook import pages
 
-FIGURE = {"data": [{"type": "scatter", "y": [1, 4, 9], "name": "</script><!--<script>"}], "layout": {"height": 321},
-          "config": {"displaylogo": False}}
+FIGURE = {"data": [{"type": "scatter", "y": [1, 4, 9], "name": "</script><!--<script>"}],
+          "layout": {"height": 321, "title": {"text": 'Squares of "k"'}}, "config": {"displaylogo": False}}
+CAPTION = "n = 3 numbers, which a page shows as words."
 TEXT = "# A sample\n\nThe sum of $k$ is *quadratic*. There is more.\n\nRead [on](08_b.ipynb#x) or [not](09_c.ipynb)."
 
 
@@ -31,8 +33,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A book of two chapters, one with a formula and a figure."""
     folder = tmp_path_factory.mktemp("book")
     figure = new_output("display_data", {pages.PLOTLY: FIGURE, "image/png": "aGk=", "text/plain": "Figure()"})
+    caption = new_output("display_data", {"text/html": f"<p>{CAPTION}</p>", "text/plain": CAPTION})
     injected = new_code_cell("# Parameters\nn = 4", metadata={"tags": ["injected-parameters"]})
-    cells = [new_markdown_cell(TEXT), injected, new_code_cell("figure", outputs=[figure])]
+    cells = [new_markdown_cell(TEXT), injected, new_code_cell("figure", outputs=[figure, caption])]
     widgets = {"application/vnd.jupyter.widget-state+json": {"version_major": 2, "version_minor": 0, "state": {}}}
     nbformat.write(new_notebook(cells=cells, metadata={"widgets": widgets}), folder / "07_a.ipynb")
     nbformat.write(new_notebook(cells=[new_markdown_cell("## Other")]), folder / "08_b.ipynb")
@@ -55,6 +58,13 @@ def test_a_link_to_a_chapter_leads_to_its_page_or_is_plain_text(folder: Path):
 def test_a_figure_is_drawn_from_the_data_of_the_notebook(folder: Path):
     (call,) = re.findall(r'Plotly\.newPlot\("(?:[\w-]+)", (.*)\);</script>', (folder / "07_a.html").read_text())
     assert json.loads(call) == FIGURE | {"config": {"displaylogo": False, "responsive": True}}
+
+
+def test_a_figure_has_a_name_and_its_caption_is_read_after_it(folder: Path):
+    page = BeautifulSoup((folder / "07_a.html").read_text(), "html.parser")
+    (figure,) = page.find_all(role="img")
+    assert figure["aria-label"] == 'Squares of "k"'
+    assert CAPTION in [words.text for words in figure.find_all_next("p")]
 
 
 def test_the_contents_tell_titles_first_sentences_and_changed_parameters(folder: Path):

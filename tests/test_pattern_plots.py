@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from grokbook import Store, analysis, plots
+from grokbook import analysis, load, plots
 from grokbook.analysis import kinds, patterns
-from grokbook.plots.patterns import KIND_COLORS, NAMED, PATTERN_COLORS
+from grokbook.plots.patterns import KIND_COLORS, PATTERN_COLORS, SPLITS
 
 SETS = {"double descent": patterns.DOUBLE_DESCENT, "grokking": patterns.GROKKING}
 
@@ -76,13 +76,13 @@ def test_kinds_and_patterns_have_colours_of_their_own():
 
 @pytest.fixture(scope="module")
 def run() -> xr.Dataset:
-    return Store().load("grokking").sel(d_h=64, D_train=4000, seed=1)
+    return load("grokking").sel(d_h=64, D_train=4000, seed=1)
 
 
 def test_a_fit_is_drawn_beside_what_was_measured_with_the_rest(run: xr.Dataset):
     fit = analysis.fit_patterns(run, n_patterns=2)
     fig = plots.pattern_fit(run, fit)
-    for metric, name in NAMED.items():
+    for metric, name in SPLITS.items():
         dots, line, rest = (plots.find(fig, role=role, metric=metric)[0] for role in ("measured", "line", "residual"))
         np.testing.assert_array_equal(dots.y, run[metric].dropna("step"))
         np.testing.assert_allclose(dots.y - line.y, rest.y, atol=1e-6)

@@ -2,12 +2,14 @@
 
 import base64
 import functools
+import io
 import json
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import threading
-import zlib
 from typing import Any, cast
 
 import numpy as np
@@ -16,12 +18,12 @@ import pytest
 from choreographer.protocol import DevtoolsProtocolError
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from samples import fake_run
 
 from grokbook import RunConfig, plots
 from grokbook.plots import picture as pictures
-from grokbook.plots.picture import mime_bundle, sentence
-from grokbook.plots.png import shrink
+from grokbook.plots.picture import mime_bundle, paragraph, sentence, shrink
 
 FIGURE = "application/vnd.plotly.v1+json"
 SENTENCE = "Accuracy, loss and weight norm: n = 1 run a cell (seed 0), 3 in all."
@@ -63,14 +65,39 @@ def test_without_a_browser_a_figure_is_stored_all_the_same(fig: go.Figure, monke
     assert "\n" not in bundle["text/plain"] and not recwarn
 
 
-def test_showing_a_figure_displays_it_once(fig: go.Figure, monkeypatch):
+def test_a_figure_is_displayed_with_its_picture_and_below_it_its_caption_as_text(fig: go.Figure, monkeypatch):
     shown = []
-    monkeypatch.setattr(pictures, "display", lambda bundle, raw: shown.append((bundle, raw)))
-    monkeypatch.setattr(pictures, "_painter", lambda: lambda fig: b"not a png")
-    monkeypatch.setattr(pictures, "shrink", lambda png: png)
-    assert plots.show(fig) is None
-    ((bundle, raw),) = shown
-    assert raw and base64.b64decode(bundle["image/png"]) == b"not a png"
+    monkeypatch.setattr(pictures, "display", lambda bundle, **options: shown.append((bundle, options)))
+    monkeypatch.setattr(pictures, "picture", lambda fig: b"a png")
+    fig.show("grokbook")
+    (bundle, options), (words, _) = shown
+    assert base64.b64decode(bundle["image/png"]) == b"a png"
+    assert json.loads(str(fig.to_json())).items() <= bundle[FIGURE].items()
+    assert options == {"raw": True, "metadata": {"image/png": {"alt": SENTENCE}}}
+    caption = fig.to_dict()["layout"]["meta"]["caption"]
+    assert words["text/plain"] == caption and f">{caption}</p>" in words["text/html"]
+
+
+def test_a_caption_is_text_and_no_markup():
+    assert ">a &lt; b &amp; c</p>" in paragraph("a < b & c")
+
+
+def test_a_figure_without_a_caption_has_one_output(monkeypatch):
+    shown = []
+    monkeypatch.setattr(pictures, "display", lambda bundle, **_: shown.append(bundle))
+    monkeypatch.setattr(pictures, "picture", lambda fig: None)
+    go.Figure().show("grokbook")
+    assert [list(bundle) for bundle in shown] == [[FIGURE, "text/plain"]]
+
+
+def test_a_figure_at_the_end_of_a_cell_is_displayed_so_in_a_kernel_and_elsewhere_as_plotly_chose():
+    program = "import plotly.io as pio; before = pio.renderers.default; import grokbook.plots; "
+    kernel = subprocess.run([sys.executable, "-c", "import IPython.core.getipython as g; "
+                             "g.get_ipython = lambda: type('', (), {'kernel': 1}); " + program
+                             + "print(pio.renderers.default)"], capture_output=True, text=True)
+    script = subprocess.run([sys.executable, "-c", program + "print(pio.renderers.default == before)"],
+                            capture_output=True, text=True)
+    assert (kernel.stdout, script.stdout) == ("grokbook\n", "True\n")
 
 
 def test_a_browser_that_dies_costs_one_picture_and_is_started_anew(monkeypatch):
@@ -103,51 +130,30 @@ def test_a_figure_without_title_and_caption_has_a_sentence_too():
     assert sentence(go.Figure()) == "Figure."
 
 
-def chrome_png(pixels: np.ndarray, filters: list[int]) -> bytes:
-    """RGB pixels (height, width, 3) as opaque RGBA with these row filters: 0 none, 1 from the left, 2 from above."""
-    rgba = np.concatenate([pixels, np.full((*pixels.shape[:2], 1), 255)], axis=2).astype(np.uint8)
-    left = np.diff(rgba, axis=1, prepend=np.zeros_like(rgba[:, :1]))
-    above = np.diff(rgba, axis=0, prepend=np.zeros_like(rgba[:1]))
-    rows = [bytes([kind]) + (rgba, left, above)[min(kind, 2)][y].tobytes() for y, kind in enumerate(filters)]
-    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8, 6, 0, 0, 0)
-    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")]
-    framed = [struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-              for name, body in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+def png(pixels: np.ndarray) -> bytes:
+    """RGB pixels (height, width, 3) as the opaque RGBA that Chrome writes."""
+    stored = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).convert("RGBA").save(stored, "PNG")
+    return stored.getvalue()
 
 
-def palette_pixels(png: bytes) -> np.ndarray:
-    """RGB of a picture of one palette and unfiltered rows."""
-    chunks, at = {}, 8
-    while at < len(png):
-        size, name = struct.unpack(">I4s", png[at:at + 8])
-        body = chunks[name] = png[at + 8:at + 8 + size]
-        assert struct.unpack(">I", png[at + 8 + size:at + 12 + size])[0] == zlib.crc32(name + body)
-        at += 12 + size
-    width, height, *form = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
-    assert form == [8, 3, 0, 0, 0]
-    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, width + 1)
-    assert not rows[:, 0].any()
-    return np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(-1, 3)[rows[:, 1:]]
+def pixels_of(png: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.mode == "P"  # one byte a pixel
+        return np.array(image.convert("RGB"))
 
 
-@given(st.integers(0, 2**32), st.lists(st.integers(0, 2), min_size=1, max_size=9))
-def test_a_picture_of_few_colours_is_stored_exactly(seed: int, filters: list[int]):
+@given(st.integers(0, 2**32), st.integers(1, 9))
+def test_a_picture_of_few_colours_is_stored_exactly(seed: int, height: int):
     generator = np.random.default_rng(seed)
-    pixels = generator.integers(256, size=(20, 3))[generator.integers(20, size=(len(filters), 7))]
-    np.testing.assert_array_equal(palette_pixels(shrink(chrome_png(pixels, filters))), pixels)
+    pixels = generator.integers(256, size=(20, 3))[generator.integers(20, size=(height, 7))]
+    np.testing.assert_array_equal(pixels_of(shrink(png(pixels))), pixels)
 
 
-def test_of_many_colours_frequent_ones_stay_and_rare_ones_hardly_change():
+def test_of_many_colours_large_areas_stay_and_shades_hardly_change():
     pixels = np.zeros((60, 60, 3), int)
     pixels[:, :, 0], pixels[:, :, 1] = np.arange(60) * 4, np.arange(60)[:, None] * 4
     pixels[:20] = [255, 255, 255]
-    stored = palette_pixels(shrink(chrome_png(pixels, [1] * 60)))
-    assert len(np.unique(stored.reshape(-1, 3), axis=0)) == 256
+    stored = pixels_of(shrink(png(pixels)))
     np.testing.assert_array_equal(stored[:20], pixels[:20])
     assert np.abs(stored.astype(int) - pixels).max() <= 16
-
-
-def test_a_picture_of_another_kind_is_left_as_it_is():
-    png = chrome_png(np.zeros((2, 3, 3), int), [0, 4])
-    assert shrink(png) == png

@@ -14,8 +14,11 @@ from scipy.special import expit
 
 from grokbook import RunConfig, analysis, plots
 from grokbook.plots import template
-from grokbook.plots.cells import as_dataset
-from grokbook.run import ACCURACIES, METRICS, Run, evaluation_steps
+from grokbook.plots.captions import caption
+from grokbook.plots.cells import as_dataset, choose
+from grokbook.plots.template import d_h_color
+from grokbook.plots.traces import summary
+from grokbook.run import METRICS, Run, evaluation_steps
 
 SEEDS = (0, 1, 2, 4)
 
@@ -43,8 +46,17 @@ def only(fig: go.Figure, **meta) -> Any:
     return trace
 
 
-def annotation(fig: go.Figure, name: str) -> str:
-    return " ".join(a.text.replace("<br>", " ") for a in fig.layout.annotations if a.name == name)
+def curves(runs, d_h: int = 64, D_train: int = 4000, row: str = "accuracy", **options) -> go.Figure:
+    """One panel of one cell."""
+    return plots.grokking_panels(runs, cells=[(d_h, D_train)], rows=(row,), **options)
+
+
+def means(values: xr.DataArray, **options) -> list[Any]:
+    return [*summary(values, name="a name", label="a label", color="#0072B2", meta={}, **options)]
+
+
+def words(fig: go.Figure) -> str:
+    return fig.layout.meta["caption"]
 
 
 # Colours
@@ -87,14 +99,14 @@ def test_all_that_a_cell_can_be_has_a_colour():
 @pytest.mark.parametrize("eye", EYES)
 def test_larger_networks_are_lighter_to_every_eye(eye: str):
     sizes = [4, 8, 16, 24, 32, 40, 48, 64, 100]
-    lightness = [lab(plots.d_h_color(d_h, sizes), eye)[0] for d_h in sizes]
+    lightness = [lab(d_h_color(d_h, sizes), eye)[0] for d_h in sizes]
     assert np.all(np.diff(lightness) > 1)
 
 
 def test_small_networks_are_blue_and_large_ones_green():
-    red, green, blue = np.array([plots.d_h_color(d_h, [8, 64])[4:-1].split(",") for d_h in (8, 64)], float).T
+    red, green, blue = np.array([d_h_color(d_h, [8, 64])[4:-1].split(",") for d_h in (8, 64)], float).T
     assert blue[0] > green[0] and green[1] > blue[1]
-    assert plots.d_h_color(48, [48]).startswith("rgb(")
+    assert d_h_color(48, [48]).startswith("rgb(")
 
 
 # Axes
@@ -117,37 +129,36 @@ def test_the_step_axis_shows_step_0_although_it_is_logarithmic():
 
 
 def test_every_seed_is_a_thin_line_and_the_middle_one_is_thick(runs: xr.Dataset):
-    fig = plots.learning_curves(runs, d_h=64, D_train=4000)
+    fig = curves(runs)
     for metric in ("train_acc", "val_acc", "twin_free_val_acc"):
         thin, thick = only(fig, metric=metric, role="seeds"), only(fig, metric=metric, role="line")
         assert set(thin.customdata) == set(SEEDS) and set(thick.customdata) == {1}
         assert thin.line.width < thick.line.width
     assert {axis.type for axis in fig.select_xaxes()} == {"log"}
-    assert not plots.find(fig, role="band")
 
 
 def test_the_thick_line_is_the_run_that_was_asked_for_point_by_point(runs: xr.Dataset):
-    line = only(plots.learning_curves(runs, d_h=64, D_train=4000, seed=4), metric="val_acc", role="line")
+    line = only(curves(runs, seed=4), metric="val_acc", role="line")
     curve = runs.val_acc.sel(d_h=64, D_train=4000, seed=4)
     np.testing.assert_array_equal(line.y[:-1], curve)
     np.testing.assert_array_equal(line.x[:-1], np.where(curve.step == 0, np.float32(template.ZERO_AT), curve.step))
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "loss", "norm"])
-def test_thin_lines_pass_within_a_pixel_of_every_measured_point(runs: xr.Dataset, metric: str):
-    fig = plots.learning_curves(runs, d_h=64, D_train=4000, metric=metric)
+@pytest.mark.parametrize("row", ["accuracy", "loss", "norm"])
+def test_thin_lines_pass_within_a_pixel_of_every_measured_point(runs: xr.Dataset, row: str):
+    fig = curves(runs, row=row)
     for thin in plots.find(fig, role="seeds"):
         seed = thin.customdata == 2
         x, y = thin.x[seed][:-1], thin.y[seed][:-1]
         curve = runs[thin.meta["metric"]].sel(d_h=64, D_train=4000, seed=2).values
-        measured, drawn = (np.log(curve), np.log(y)) if metric == "loss" else (curve, y)
+        measured, drawn = (np.log(curve), np.log(y)) if row == "loss" else (curve, y)
         between = np.interp(np.log(template.shown_steps(runs.step)), np.log(x), drawn)
         assert np.abs(between - measured).max() <= 0.005 * np.ptp(measured)
         assert len(x) < len(curve)
 
 
 def test_marks_stand_where_runs_memorised_and_generalised(runs: xr.Dataset):
-    fig = plots.learning_curves(runs, d_h=64, D_train=4000, seed=2)
+    fig = curves(runs, seed=2)
     found = analysis.events(runs.sel(d_h=64, D_train=4000))
     for event, metric in (("t_mem", "train_acc"), ("t_gen", "val_acc")):
         marks = only(fig, role="event", event=event)
@@ -158,45 +169,14 @@ def test_marks_stand_where_runs_memorised_and_generalised(runs: xr.Dataset):
 
 
 def test_a_run_that_never_generalised_has_no_diamond_and_is_counted(runs: xr.Dataset):
-    fig = plots.learning_curves(runs, d_h=64, D_train=2000)
+    fig = curves(runs, D_train=2000)
     assert plots.find(fig, event="t_mem") and not plots.find(fig, event="t_gen")
-    assert "4 of 4 had not generalised by the end." in fig.layout.meta["caption"]
+    assert "4 of 4 had not generalised by the end." in words(fig)
 
 
-def test_the_band_is_the_interval_over_seeds(runs: xr.Dataset):
-    fig = plots.learning_curves(runs, d_h=64, D_train=4000, spread="band")
-    expected = analysis.interval(runs.val_acc.sel(d_h=64, D_train=4000), within=(0, 1))
-    band, mean = only(fig, metric="val_acc", role="band"), only(fig, metric="val_acc", role="mean")
-    n = runs.sizes["step"]
-    np.testing.assert_allclose(mean.y, expected["mean"], atol=1e-6)
-    np.testing.assert_allclose(band.y[:n], expected.hi, atol=1e-6)
-    np.testing.assert_allclose(band.y[n:-1][::-1], expected.lo, atol=1e-6)
-    np.testing.assert_array_equal(band.x[:-1], [*mean.x, *mean.x[::-1]])
-    assert not plots.find(fig, role="seeds")
-
-
-def test_one_seed_has_a_line_and_no_band(runs: xr.Dataset):
-    fig = plots.learning_curves(runs.sel(seed=[2]), d_h=64, D_train=4000, spread="band")
-    assert plots.find(fig, role="mean") and not plots.find(fig, role="band")
-    assert fig.layout.meta["caption"].startswith("n = 1 run (seed 2).") and "95 %" not in fig.layout.meta["caption"]
-
-
-def test_the_mean_loss_is_geometric_and_survives_a_loss_of_zero(runs: xr.Dataset):
-    cell = runs.sel(d_h=[64], D_train=[4000]).copy(deep=True)
-    mean = only(plots.learning_curves(cell, metric="loss", spread="band"), metric="val_loss", role="mean")
-    np.testing.assert_allclose(mean.y, np.exp(np.log(cell.val_loss[0, 0]).mean("seed")), rtol=1e-4)
-    cell.train_loss[..., -1] = 0
-    mean = only(plots.learning_curves(cell, metric="loss", spread="band"), metric="train_loss", role="mean")
-    assert np.isfinite(mean.y).all()
-
-
-def test_runs_that_settled_stay_in_the_mean_and_shorter_ones_end_it():
-    short, long = grokking(64, 4000, 500, n_steps=5_000), grokking(64, 4000, 600, seed=1)
-    for settled, end in ((True, 10_000), (False, 4_786)):
-        ones = {name: np.where(short.curves["step"] > 3_000, 1, short.curves[name]) for name in ACCURACIES}
-        pair = [Run(short.config, short.curves | ones if settled else short.curves), long]
-        mean = only(plots.learning_curves(pair, spread="band"), metric="val_acc", role="mean")
-        assert mean.x[-1] == pytest.approx(end, abs=1) and mean.y[-1] > 0.98
+def test_one_seed_is_no_reason_to_speak_of_thin_lines(runs: xr.Dataset):
+    fig = curves(runs.sel(seed=[2]))
+    assert words(fig).startswith("n = 1 run (seed 2).") and "Thin" not in words(fig)
 
 
 def test_rows_of_panels_stand_above_each_other(runs: xr.Dataset):
@@ -243,7 +223,7 @@ def test_a_legend_names_each_thing_once(runs: xr.Dataset):
 
 
 def test_hovering_names_the_run(runs: xr.Dataset):
-    for fig in (plots.learning_curves(runs, d_h=64, D_train=4000), plots.grokking_panels(runs, cells=[(64, 4000)])):
+    for fig in (curves(runs), plots.grokking_panels(runs, cells=[(64, 4000)])):
         for trace in fig.data:
             assert "d_h 64, D_train 4000, seed %{customdata}" in trace.hovertemplate
             assert "step %{x:,.0f}" in trace.hovertemplate and len(trace.customdata) == len(trace.x)
@@ -251,30 +231,29 @@ def test_hovering_names_the_run(runs: xr.Dataset):
 
 def test_a_list_of_runs_gives_the_same_figure_as_the_stored_runs(runs: xr.Dataset):
     trained = [grokking(64, 4000, 500 * (1 + seed), seed) for seed in SEEDS]
-    assert plots.learning_curves(trained) == plots.learning_curves(runs, d_h=64, D_train=4000)
+    assert curves(trained) == curves(runs)
 
 
 def test_a_run_is_named_by_its_seed_however_large():
-    fig = plots.learning_curves([grokking(64, 4000, 500, seed=2**40)])
+    fig = curves([grokking(64, 4000, 500, seed=2**40)])
     assert set(only(fig, metric="val_acc", role="line").customdata) == {2**40}
 
 
 def test_a_metric_without_any_pairs_draws_nothing_and_counts_nobody_as_late(runs: xr.Dataset):
     cell = runs.sel(d_h=[64], D_train=[4000])
     blind = cell.assign({name: cell[name] * np.nan for name in ("val_acc", "val_loss", "twin_free_val_acc")})
-    for spread in ("lines", "band"):
-        fig = plots.learning_curves(blind, spread=spread)
-        assert plots.find(fig, metric="train_acc", event="t_mem") and not plots.find(fig, event="t_gen")
-        assert "had not" not in fig.layout.meta["caption"]
+    fig = curves(blind)
+    assert plots.find(fig, metric="train_acc", event="t_mem") and not plots.find(fig, event="t_gen")
+    assert "had not" not in words(fig)
 
 
 # What is missing, and what is wrong
 
 
 def test_a_cell_on_the_grid_that_was_not_trained_says_so(runs: xr.Dataset):
-    fig = plots.learning_curves(runs, d_h=32, D_train=2000)
-    assert annotation(fig, "missing") == "not trained: d_h 32, D_train 2000"
-    assert "n = 0" in annotation(fig, "caption") and "Not trained: d_h 32, D_train 2000." in annotation(fig, "caption")
+    fig = curves(runs, 32, 2000)
+    assert [note.text for note in fig.layout.annotations] == ["not trained:<br>d_h 32, D_train 2000"]
+    assert "n = 0" in words(fig) and "Not trained: d_h 32, D_train 2000." in words(fig)
 
 
 def test_a_panel_that_was_not_trained_keeps_its_place_and_says_so(runs: xr.Dataset):
@@ -282,30 +261,61 @@ def test_a_panel_that_was_not_trained_keeps_its_place_and_says_so(runs: xr.Datas
     said = {a.xref: a.text for a in fig.layout.annotations if a.name == "missing"}
     assert said == {"x2 domain": "not trained:<br>d_h 64, D_train 3000",
                     "x3 domain": "not trained:<br>d_h 32, D_train 2000"}
-    assert "Not trained: d_h 64, D_train 3000; d_h 32, D_train 2000." in fig.layout.meta["caption"]
+    assert "Not trained: d_h 64, D_train 3000; d_h 32, D_train 2000." in words(fig)
     assert {t.xaxis for t in plots.find(fig, role="missing")} >= {"x2", "x3"}
 
 
-@pytest.mark.parametrize(("wrong", "complaint"), [
-    ({"d_h": 64}, "2 values of D_train; choose one of 2000, 4000"),
-    ({"d_h": 48, "D_train": 4000}, "d_h=48 is not among the runs; valid: 32, 64"),
-    ({"d_h": 64, "D_train": 4000, "metric": "speed"}, "metric='speed'.*valid: accuracy, loss, norm"),
-    ({"d_h": 64, "D_train": 4000, "spread": "box"}, "spread='box'.*valid: lines, band"),
-    ({"d_h": 64, "D_train": 4000, "seed": 3}, "seed=3.*valid: 0, 1, 2, 4"),
+@pytest.mark.parametrize(("draw", "complaint"), [
+    (lambda runs: choose(runs, d_h=64), "2 values of D_train; choose one of 2000, 4000"),
+    (lambda runs: plots.seed_panels(runs, d_h=48, D_train=4000), "d_h=48 is not among the runs; valid: 32, 64"),
+    (lambda runs: plots.seed_panels(runs, d_h=32, D_train=2000), "no seed of d_h 32, D_train 2000 was trained"),
+    (lambda runs: curves(runs, row="speed"), "rows='speed'.*valid: accuracy, loss, norm"),
+    (lambda runs: curves(runs, seed=3), "seed=3.*valid: 0, 1, 2, 4"),
 ])
-def test_a_wrong_choice_is_answered_with_the_right_ones(runs: xr.Dataset, wrong: dict, complaint: str):
+def test_a_wrong_choice_is_answered_with_the_right_ones(runs: xr.Dataset, draw, complaint: str):
     with pytest.raises(ValueError, match=complaint):
-        plots.learning_curves(runs, **wrong)
+        draw(runs)
 
 
 def test_another_field_that_varies_must_be_chosen_first():
     two = [grokking(64, 4000, 500, weight_decay=decay) for decay in (0.5, 1.0)]
     with pytest.raises(ValueError, match="2 values of weight_decay; choose one of 0.5, 1"):
-        plots.learning_curves(two)
+        curves(two)
     with pytest.raises(ValueError, match="vary over weight_decay too"):
         plots.final_accuracy(two)
-    chosen = plots.learning_curves(as_dataset(two).sel(weight_decay=0.5))
-    assert "weight decay 0.5" in chosen.layout.meta["caption"]
+    chosen = curves(as_dataset(two).sel(weight_decay=0.5))
+    assert "weight decay 0.5" in words(chosen)
+
+
+# Means over seeds
+
+
+def test_the_band_is_the_interval_over_seeds_behind_the_mean_and_every_run_a_dot(runs: xr.Dataset):
+    values = runs["val_acc"].sel(d_h=64, D_train=4000)
+    band, mean, dots = means(values, dots=True)
+    expected, n = analysis.interval(values, within=(0, 1)), runs.sizes["step"]
+    np.testing.assert_allclose(mean.y, expected["mean"], atol=1e-6)
+    np.testing.assert_allclose(band.y[:-1], [*expected["hi"], *expected["lo"][::-1]], atol=1e-6)
+    np.testing.assert_array_equal(band.x[:-1], [*mean.x, *mean.x[::-1]])
+    assert mean.x[0] == np.float32(template.ZERO_AT) and (mean.x[1:] == runs["step"][1:]).all()
+    for i, seed in enumerate(SEEDS):
+        np.testing.assert_array_equal(dots.y[i * n:(i + 1) * n], values.sel(seed=seed))
+        assert set(dots.customdata[i * n:(i + 1) * n]) == {seed}
+    assert [trace.meta["role"] for trace in (band, mean, dots)] == ["band", "mean", "runs"]
+
+
+def test_one_seed_has_a_mean_and_no_band(runs: xr.Dataset):
+    (mean,) = means(runs["val_acc"].sel(d_h=64, D_train=4000, seed=[2]))
+    assert mean.meta["role"] == "mean"
+
+
+def test_the_mean_of_losses_is_geometric_and_survives_a_loss_of_zero(runs: xr.Dataset):
+    loss = runs["val_loss"].sel(d_h=64, D_train=4000).copy(deep=True)
+    band, mean = means(loss, log=True)
+    np.testing.assert_allclose(mean.y, np.exp(np.log(loss.values).mean(0)), rtol=1e-4)
+    assert (band.y[:len(mean.y)] >= mean.y).all() and (mean.y >= band.y[len(mean.y):-1][::-1]).all()
+    loss[..., -1] = 0
+    assert np.isfinite(means(loss, log=True)[1].y).all()
 
 
 # Final accuracy
@@ -322,12 +332,12 @@ def test_final_accuracy_has_a_line_and_a_band_a_size(runs: xr.Dataset):
     np.testing.assert_allclose(line.y, expected["mean"], atol=1e-6)
     np.testing.assert_allclose(line.customdata[:, 2], 4)
     np.testing.assert_allclose(band.y[:-1], [*expected.hi, *expected.lo[::-1]], atol=1e-6)
-    assert line.line.color == plots.d_h_color(64, [32, 64]) != only(fig, d_h=32, role="mean").line.color
+    assert line.line.color == d_h_color(64, [32, 64]) != only(fig, d_h=32, role="mean").line.color
 
 
 def test_final_accuracy_names_the_cells_that_are_missing_and_leaves_a_gap(runs: xr.Dataset):
     fig = plots.final_accuracy(runs)
-    assert "Not trained: d_h 32 at D_train 2000." in annotation(fig, "caption")
+    assert "Not trained: d_h 32 at D_train 2000." in words(fig)
     np.testing.assert_array_equal(np.isnan(only(fig, d_h=32, role="mean").y), [True, False])
     assert not only(fig, d_h=32, role="mean").connectgaps
 
@@ -335,7 +345,7 @@ def test_final_accuracy_names_the_cells_that_are_missing_and_leaves_a_gap(runs: 
 def test_final_accuracy_of_one_seed_has_no_bands(runs: xr.Dataset):
     fig = plots.final_accuracy(runs.sel(seed=[0]))
     assert plots.find(fig, role="mean") and not plots.find(fig, role="band")
-    assert "95 %" not in fig.layout.meta["caption"]
+    assert "95 %" not in words(fig)
 
 
 def test_final_accuracy_of_something_else_is_refused(runs: xr.Dataset):
@@ -347,17 +357,16 @@ def test_final_accuracy_of_something_else_is_refused(runs: xr.Dataset):
 
 
 def test_a_caption_counts_runs_and_seeds_and_says_which_settings_are_ours(runs: xr.Dataset):
-    said = plots.caption(runs.sel(d_h=64, D_train=4000))
+    said = caption(runs.sel(d_h=64, D_train=4000))
     assert said.startswith("n = 4 runs (seeds 0–2, 4). Followed for 10,000 steps.")
     assert "learning rate 0.001, weight decay 1, warm-up steps 10, initial scale 1, cross entropy exact" in said
-    assert "n = 4 runs a cell (seeds 0–2, 4), 12 in all." in plots.caption(runs)
+    assert "n = 4 runs a cell (seeds 0–2, 4), 12 in all." in caption(runs)
 
 
 def test_a_caption_names_a_network_that_is_no_transformer(runs: xr.Dataset):
-    assert "Networks" not in plots.caption(runs)
-    assert "Networks: LSTM, layers 2." in plots.caption(runs.assign_coords(architecture="lstm", n_layers=2))
-    assert "Networks: feed-forward (MLP), layers 3." in plots.caption(
-        runs.assign_coords(architecture="mlp", n_layers=3))
+    assert "Networks" not in caption(runs)
+    assert "Networks: LSTM, layers 2." in caption(runs.assign_coords(architecture="lstm", n_layers=2))
+    assert "Networks: feed-forward (MLP), layers 3." in caption(runs.assign_coords(architecture="mlp", n_layers=3))
 
 
 def test_a_caption_tells_unequal_counts_and_early_stops(runs: xr.Dataset):
@@ -365,7 +374,7 @@ def test_a_caption_tells_unequal_counts_and_early_stops(runs: xr.Dataset):
     some.trained.loc[{"d_h": 64, "D_train": 4000, "seed": [0, 1]}] = False
     some.settled.loc[{"d_h": 32, "D_train": 4000, "seed": 0}] = True
     some.last_step.loc[{"d_h": 32, "D_train": 4000, "seed": 0}] = 2_000
-    said = plots.caption(some, "A note.")
+    said = caption(some, "A note.")
     assert "n = 2 to 4 runs a cell (seeds 0–2, 4), 10 in all." in said
     assert "Followed for 2,000 to 10,000 steps; 1 of 10 stopped early" in said and "A note." in said
 
@@ -373,14 +382,12 @@ def test_a_caption_tells_unequal_counts_and_early_stops(runs: xr.Dataset):
 def test_runs_cut_at_a_step_are_described_as_cut_there(runs: xr.Dataset):
     some = runs.sel(d_h=[64], D_train=[4000]).copy(deep=True)
     some.settled[...] = True
-    fig = plots.learning_curves(some.sel(step=slice(None, 1_000)))
-    assert "Followed for 1,000 steps." in fig.layout.meta["caption"] and "early" not in fig.layout.meta["caption"]
+    fig = curves(some.sel(step=slice(None, 1_000)))
+    assert "Followed for 1,000 steps." in words(fig) and "early" not in words(fig)
     assert fig.layout.xaxis.range[1] == pytest.approx(3, abs=0.1)
 
 
-def test_every_figure_carries_its_count_under_the_plot(runs: xr.Dataset):
-    figures = [plots.learning_curves(runs, d_h=64, D_train=4000), plots.grokking_panels(runs),
-               plots.final_accuracy(runs)]
-    for fig in figures:
-        assert annotation(fig, "caption").startswith("n = 4 runs")
-        assert annotation(fig, "caption") == fig.layout.meta["caption"]
+def test_every_figure_carries_its_caption_as_words_and_not_in_its_pixels(runs: xr.Dataset):
+    for fig in (curves(runs), plots.grokking_panels(runs), plots.final_accuracy(runs), plots.accuracy_by_size(runs)):
+        assert words(fig).startswith("n = 4 runs") and "<br>" not in words(fig)
+        assert not any("n = " in note.text for note in fig.layout.annotations)

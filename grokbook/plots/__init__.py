@@ -1,22 +1,21 @@
 """Numbers to plotly figures: data first, everything else by keyword, and always a `go.Figure` back.
 
-A figure says under it how many runs it shows and what it does not show. Importing this makes the book's template
-plotly's default.
+A figure says in its caption how many runs it shows and what it does not show. Importing this makes the book's template
+plotly's default, and in a notebook its way to display a figure too: with a picture, and the caption as text below.
 """
 
+from grokbook.plots import picture as picture  # plotly's way to display a figure in a notebook from here on
 from grokbook.plots.accuracy import final_accuracy
-from grokbook.plots.captions import caption, frame
-from grokbook.plots.curves import grokking_panels, learning_curves, seed_panels
+from grokbook.plots.curves import grokking_panels, seed_panels
 from grokbook.plots.division import three_views, width_cut, width_maps, zero_counts
 from grokbook.plots.maps import atlas, zone_map
 from grokbook.plots.patterns import pattern_curves, pattern_fit, pattern_map, pattern_morph, two_pattern_squares
-from grokbook.plots.picture import show
 from grokbook.plots.recipes import recipe_check
 from grokbook.plots.sizes import accuracy_by_size, compare_by_size, memory
-from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, d_h_color, step_axis
+from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, step_axis
 from grokbook.plots.traces import find
 
-__all__ = ["METRIC_COLORS", "ZONE_COLORS", "accuracy_by_size", "atlas", "caption", "compare_by_size", "d_h_color",
-           "final_accuracy", "find", "frame", "grokking_panels", "learning_curves", "memory",
-           "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph", "recipe_check", "seed_panels", "show",
-           "step_axis", "three_views", "two_pattern_squares", "width_cut", "width_maps", "zero_counts", "zone_map"]
+__all__ = ["METRIC_COLORS", "ZONE_COLORS", "accuracy_by_size", "atlas", "compare_by_size",
+           "final_accuracy", "find", "grokking_panels", "memory", "pattern_curves", "pattern_fit", "pattern_map",
+           "pattern_morph", "recipe_check", "seed_panels", "step_axis", "three_views", "two_pattern_squares",
+           "width_cut", "width_maps", "zero_counts", "zone_map"]

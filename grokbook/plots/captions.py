@@ -1,6 +1,4 @@
-"""What stands around a plot: title and legend above, and below how many runs, how far, with which of our settings."""
-
-import textwrap
+"""What stands around a plot: title and legend above, and in words how many runs, how far, with our settings."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -8,21 +6,18 @@ import xarray as xr
 
 from grokbook.plots.template import MARGIN_LEFT
 
-OURS = {"lr": "learning rate", "weight_decay": "weight decay", "n_warmup": "warm-up steps",
-        "init_scale": "initial scale", "loss": "cross entropy"}
+CHOSEN = {"lr": "learning rate", "weight_decay": "weight decay", "n_warmup": "warm-up steps",
+          "init_scale": "initial scale", "loss": "cross entropy"}
 """Settings that Huang et al. 2024 do not state, so that the book had to choose them."""
 
 STATED = {"divide": {"lr": 1e-3, "weight_decay": 1e-5, "n_warmup": 0}}
 """What the source of a task does state or its code has (Davies et al. 2022): ours only where it differs."""
 
-OTHERS = {"lstm": "LSTM", "mlp": "feed-forward (MLP)"}
+NETWORK_NAMES = {"lstm": "LSTM", "mlp": "feed-forward (MLP)"}
 """Networks besides the transformer, as a reader knows them."""
 
-WIDTH = 78
-"""Characters in a line of a caption: plotly does not wrap, and a narrow page (500 pixels) has room for so many."""
-
-TITLE, LEGEND_LINE, AXIS, CAPTION_LINE = 40, 22, 56, 16
-"""Pixels that a title, a line of the legend, the labels of an axis and a line of the caption take."""
+TITLE, LEGEND_LINE, AXIS = 40, 22, 60
+"""Pixels that a title, a line of the legend and the labels of an axis take."""
 
 
 def caption(runs: xr.Dataset, *notes: str) -> str:
@@ -35,29 +30,25 @@ def caption(runs: xr.Dataset, *notes: str) -> str:
 
 def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: int = 0,
           left: int = 0) -> go.Figure:
-    """Put title and legend above and a caption below a plot of `plot_height` pixels, so that nothing overlaps.
+    """Put title and legend above a plot of `plot_height` pixels, so that nothing overlaps, and keep its caption.
 
     `above` is the number of pixels that the plot itself needs above, for the titles of its columns; `left` what it
-    needs beside it for the names of its rows, more than numbers take. The caption also stands in
-    `fig.layout.meta["caption"]`, without line breaks.
+    needs beside it for the names of its rows, more than numbers take. The caption stands in
+    `fig.layout.meta["caption"]` alone: whoever shows the figure prints it as text, which wraps and is read aloud.
     """
-    lines = textwrap.wrap(caption, WIDTH, break_on_hyphens=False)
-    top, bottom = TITLE + 2 * LEGEND_LINE + above, AXIS + CAPTION_LINE * len(lines) + 8
-    height = top + plot_height + bottom
-    fig.add_annotation(name="caption", text="<br>".join(lines), showarrow=False, align="left",
-                       font={"size": 12, "color": "#595959"}, xref="paper", x=0, xanchor="left", xshift=-48 - left,
-                       yref="paper", y=0, yanchor="top", yshift=-AXIS)
-    return fig.update_layout(title_text=title, height=height, margin={"t": top, "b": bottom, "l": MARGIN_LEFT + left},
+    top = TITLE + 2 * LEGEND_LINE + above
+    height = top + plot_height + AXIS
+    return fig.update_layout(title_text=title, height=height, margin={"t": top, "b": AXIS, "l": MARGIN_LEFT + left},
                              legend_y=1 - TITLE / height, meta={"caption": caption})
 
 
 def _count(runs: xr.Dataset) -> str:
-    there = runs["trained"]
-    n = there.sum("seed").values.ravel()
-    n, total = n[n > 0], int(there.sum())
+    trained = runs["trained"]
+    n = trained.sum("seed").values.ravel()
+    n, total = n[n > 0], int(trained.sum())
     if not total:
         return "n = 0: none of these runs was trained."
-    seeds = runs["seed"].values[there.any([dim for dim in there.dims if dim != "seed"]).values]
+    seeds = runs["seed"].values[trained.any([dim for dim in trained.dims if dim != "seed"]).values]
     named = f"({'seed' if len(seeds) == 1 else 'seeds'} {_ranges(seeds)})"
     each = f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"
     counted = f"n = {each} {'run' if n.max() == 1 else 'runs'}"
@@ -65,34 +56,34 @@ def _count(runs: xr.Dataset) -> str:
 
 
 def _reach(runs: xr.Dataset) -> str:
-    there = runs["trained"].values
-    if not there.any():
+    trained = runs["trained"].values
+    if not trained.any():
         return ""
-    end = runs["last_step"].values[there]
+    end = runs["last_step"].values[trained]
     last = np.minimum(end, runs["step"].values[-1])  # runs may be cut at a step after they were loaded
-    n_settled = int((runs["settled"].values[there] & (last == end)).sum())
+    n_settled = int((runs["settled"].values[trained] & (last == end)).sum())
     steps = f"{last.min():,}" if last.min() == last.max() else f"{last.min():,} to {last.max():,}"
     stopped = f"; {n_settled:,} of {len(last):,} stopped early, every accuracy settled at 1" if n_settled else ""
     return f"Followed for {steps} steps{stopped}."
 
 
 def _network(runs: xr.Dataset) -> str:
-    fixed = _fixed(runs)
-    kind = OTHERS.get(str(fixed.get("architecture")), "")
+    fixed = shared_settings(runs)
+    kind = NETWORK_NAMES.get(str(fixed.get("architecture")), "")
     return f"Networks: {kind}, layers {fixed.get('n_layers', 'varied')}." if kind else ""
 
 
-def _fixed(runs: xr.Dataset) -> dict:
+def shared_settings(runs: xr.Dataset) -> dict:
     """The settings that all runs share."""
-    return runs.attrs | {str(name): value.item() for name, value in runs.coords.items() if value.ndim == 0}
+    return {str(name): value.item() for name, value in runs.coords.items() if value.ndim == 0}
 
 
 def _ours(runs: xr.Dataset) -> str:
-    fixed = _fixed(runs)
-    theirs = STATED.get(str(fixed.get("task")), {})
-    named = [f"{words} {plain(fixed[name])}" for name, words in OURS.items()
-             if name in fixed and fixed[name] != theirs.get(name)]
-    which = "not the paper's" if theirs else "not stated in the paper"
+    fixed = shared_settings(runs)
+    stated = STATED.get(str(fixed.get("task")), {})
+    named = [f"{words} {plain(fixed[name])}" for name, words in CHOSEN.items()
+             if name in fixed and fixed[name] != stated.get(name)]
+    which = "not the paper's" if stated else "not stated in the paper"
     return f"Our settings, {which}: {', '.join(named)}." if named else ""
 
 

@@ -70,17 +70,23 @@ def name_of(cell: xr.Dataset) -> str:
     return f"d_h {int(cell['d_h'])}, D_train {int(cell['D_train'])}"
 
 
-def not_trained(there: xr.DataArray) -> str:
-    """A sentence that names the cells (d_h, D_train) where `there` is False; empty if there are none."""
-    absent = {int(d_h): there["D_train"].values[~there.sel(d_h=d_h).values] for d_h in there["d_h"].values}
-    named = [f"d_h {d_h} at D_train {_listed(missing)}" for d_h, missing in absent.items() if len(missing)]
+def together(cells: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Cells along a new dimension, for a caption that counts their runs; a seed that a cell lacks was not trained."""
+    return xr.concat(cells, "cell", join="outer", combine_attrs="drop_conflicts",
+                     fill_value={"last_step": -1, "settled": False, "trained": False})
+
+
+def not_trained(known: xr.DataArray) -> str:
+    """A sentence that names the cells (d_h, D_train) where `known` is False; empty if there are none."""
+    missing = {int(d_h): known["D_train"].values[~known.sel(d_h=d_h).values] for d_h in known["d_h"].values}
+    named = [f"d_h {d_h} at D_train {_listed(sizes)}" for d_h, sizes in missing.items() if len(sizes)]
     return f"Not trained: {'; '.join(named)}." if named else ""
 
 
 def never_trained(runs: xr.Dataset, *fields: str) -> str:
     """A sentence on the values of these fields that the runs' study has and no run of it; empty without any."""
-    absent = runs.attrs.get("never_trained", {})
-    named = [f"{field} {_listed(absent[field])}" for field in fields if absent.get(field)]
+    missing = runs.attrs.get("never_trained", {})
+    named = [f"{field} {_listed(missing[field])}" for field in fields if missing.get(field)]
     return f"In the study, but without any run so far: {'; '.join(named)}." if named else ""
 
 

@@ -1,4 +1,4 @@
-"""Curves of single cells against the step: accuracy, loss and norm, every seed or the mean with its interval."""
+"""Curves of single cells against the step: accuracy, loss and norm of every seed."""
 
 from collections.abc import Collection, Sequence
 
@@ -9,55 +9,41 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import GENERALISED, MEMORISED, SUSTAINED, events, typical_seed
 from grokbook.plots.captions import caption, frame
-from grokbook.plots.cells import Runs, as_dataset, cells_at, choose, name_of, trained
-from grokbook.plots.template import step_axis
-from grokbook.plots.traces import NAMES, event_traces, line_traces, mean_traces, name_once
+from grokbook.plots.cells import Runs, as_dataset, cells_at, choose, name_of, together, trained
+from grokbook.plots.template import ACCURACY_AXIS, step_axis
+from grokbook.plots.traces import NAMES, event_traces, line_traces, name_once
 from grokbook.run import ACCURACIES
 
-ROWS = {"accuracy": ACCURACIES, "loss": ("train_loss", "val_loss"), "norm": ("param_norm",)}
+PANELS = {"accuracy": ACCURACIES, "loss": ("train_loss", "val_loss"), "norm": ("param_norm",)}
 """Metrics that share a panel."""
 
 TITLES = {"accuracy": "accuracy", "loss": "loss (nats)", "norm": "weight norm"}
 
-Y_AXES = {"accuracy": {"tickvals": [0, 0.25, 0.5, 0.75, 1]},
+Y_AXES = {"accuracy": ACCURACY_AXIS,
           "loss": {"type": "log", "exponentformat": "power", "nticks": 6, "tickfont": {"size": 11}},
           "norm": {"nticks": 6}}
 
-SPREADS = ("lines", "band")
-
-HEIGHT = {1: 300, 2: 380, 3: 520}
+HEIGHTS = {1: 300, 2: 380, 3: 520}
 """Pixels that so many rows of panels share."""
 
 
-def learning_curves(runs: Runs, *, d_h: int | None = None, D_train: int | None = None, metric: str = "accuracy",
-                    seed: int | None = None, spread: str = "lines") -> go.Figure:
-    """Train, validation and twin-free validation curves of one cell against the logarithmic step.
+def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000), (64, 3000), (64, 2000)),
+                    rows: Sequence[str] = tuple(PANELS), seed: int | None = None) -> go.Figure:
+    """Accuracy above loss above weight norm against the logarithmic step, one column a cell (d_h, D_train).
 
-    `metric` is "accuracy", "loss" or "norm". With `spread="lines"` every seed is a thin line and `seed` a thick one
-    (if not given, the run in the middle by when it generalised); with "band" the mean and its 95 % interval over seeds
-    (of losses the geometric mean). Circles mark when runs memorised, diamonds when they generalised.
+    `rows` chooses among the three. Every seed is a thin line and `seed` a thick one; if it is not given, the run in the
+    middle by when it generalised. Circles mark when runs memorised, diamonds when they generalised. A cell that was not
+    trained keeps its column and says so.
 
     Raises:
-        ValueError: a value that the runs do not have, or one that must be chosen and was not.
-    """
-    _check("metric", metric, ROWS)
-    cell = choose(as_dataset(runs), d_h=d_h, D_train=D_train)
-    return _panels([cell], [metric], seed, spread, name_of(cell))
-
-
-def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000), (64, 3000), (64, 2000)),
-                    rows: Sequence[str] = tuple(ROWS), seed: int | None = None, spread: str = "lines") -> go.Figure:
-    """Accuracy above loss above weight norm, one column a cell (d_h, D_train), on shared axes.
-
-    `rows` chooses among the three. A cell that was not trained keeps its column and says so. Options and errors as
-    `learning_curves`.
+        ValueError: no cell, a row that there is not, a seed that was not trained, or runs that vary over another field.
     """
     if not len(cells) or not len(rows):
         raise ValueError(f"cells={list(cells)} and rows={list(rows)} leave nothing to show; valid: one of each or more")
     for row in rows:
-        _check("rows", row, ROWS)
+        _check("rows", row, PANELS)
     title = " and ".join(", ".join(TITLES[row].partition(" (")[0] for row in rows).rsplit(", ", 1)).capitalize()
-    return _panels(cells_at(as_dataset(runs), cells), list(rows), seed, spread, title)
+    return _panels(cells_at(as_dataset(runs), cells), list(rows), seed, title)
 
 
 def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
@@ -66,18 +52,17 @@ def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
     cells = [cell.sel(seed=[seed]) for seed in cell["seed"].values]
     if not cells:
         raise ValueError(f"no seed of d_h {d_h}, D_train {D_train} was trained")
-    fig = _panels(cells, ["accuracy"], None, "lines", f"Every seed of {name_of(cell)}")
+    fig = _panels(cells, ["accuracy"], None, f"Every seed of {name_of(cell)}")
     titles = fig.select_annotations(lambda annotation: annotation.text == name_of(cell))
     for title, seed in zip(titles, cell["seed"].values, strict=False):
         title.text = f"seed {seed}"
     return fig
 
 
-def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, spread: str, title: str) -> go.Figure:
+def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: str) -> go.Figure:
     """One column a cell, one row a group of metrics."""
-    _check("spread", spread, SPREADS)
     shown = [trained(cell) for cell in cells]
-    thick = [_thick(cell, seed) if spread == "lines" else None for cell in shown]
+    thick = [_thick(cell, seed) for cell in shown]
     fig = make_subplots(rows=len(rows), cols=len(cells), shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.04,
                         horizontal_spacing=0.03, column_titles=[name_of(c) for c in cells] if len(cells) > 1 else None)
     for column, (cell, bold) in enumerate(zip(shown, thick, strict=True), 1):
@@ -86,10 +71,8 @@ def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, spread: 
         if not len(cell["seed"]):
             _say_missing(fig, cell, column)
     _lay_out(fig, cells, rows)
-    every = xr.concat(cells, "cell", join="outer", combine_attrs="override",
-                      fill_value={"last_step": -1, "settled": False, "trained": False})
-    return frame(fig, title=title, caption=caption(every, *_notes(shown, thick, seed)),
-                 plot_height=HEIGHT[len(rows)], above=20 if len(cells) > 1 else 0)
+    return frame(fig, title=title, caption=caption(together(cells), *_notes(shown, thick, seed)),
+                 plot_height=HEIGHTS[len(rows)], above=20 if len(cells) > 1 else 0)
 
 
 def _thick(cell: xr.Dataset, seed: int | None) -> int | None:
@@ -100,13 +83,11 @@ def _thick(cell: xr.Dataset, seed: int | None) -> int | None:
     return typical_seed(cell) if seed is None else seed
 
 
-def _traces(cell: xr.Dataset, name: str, bold: int | None) -> list[go.Scatter]:
-    if not len(cell["seed"]):
+def _traces(cell: xr.Dataset, row: str, bold: int | None) -> list[go.Scatter]:
+    if bold is None:
         return [go.Scatter(x=[None], y=[None], meta={"role": "missing"}, showlegend=False)]
-    curves = [line_traces(cell, metric, bold) if bold is not None else mean_traces(cell, metric)
-              for metric in ROWS[name]]
-    marks = [event_traces(cell, metric, bold) for metric in ROWS[name]]
-    return [trace for group in curves + marks for trace in group]
+    return [trace for draw in (line_traces, event_traces) for metric in PANELS[row]
+            for trace in draw(cell, metric, bold)]
 
 
 def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
@@ -116,7 +97,7 @@ def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
     fig.update_xaxes(step_axis(last_step, sparse=len(cells) > 1), matches="x")
     fig.update_xaxes(title_text="step", row=len(rows))
     for row, name in enumerate(rows, 1):
-        fig.update_yaxes(Y_AXES[name], range=_y_range(cells, name), row=row)
+        fig.update_yaxes({"range": _y_range(cells, name)} | Y_AXES[name], row=row)
         fig.update_yaxes(title_text=TITLES[name], row=row, col=1)
     fig.update_annotations(font_size=13)
     name_once(fig, but=[NAMES["param_norm"]])  # whose axis names it
@@ -131,9 +112,7 @@ def _say_missing(fig: go.Figure, cell: xr.Dataset, column: int) -> None:
 
 def _y_range(cells: list[xr.Dataset], name: str) -> list[float] | None:
     """The range of a row of panels. Left to itself plotly.js 4 forgets the data of axes that match across columns."""
-    if name == "accuracy":
-        return [-0.04, 1.06]
-    values = np.concatenate([cell[metric].values.ravel() for cell in cells for metric in ROWS[name]])
+    values = np.concatenate([cell[metric].values.ravel() for cell in cells for metric in PANELS[name]])
     values = np.log10(values[values > 0]) if name == "loss" else values[~np.isnan(values)]
     if not len(values):
         return None
@@ -144,15 +123,11 @@ def _y_range(cells: list[xr.Dataset], name: str) -> list[float] | None:
 def _notes(cells: list[xr.Dataset], thick: list[int | None], seed: int | None) -> list[str]:
     """Sentences on what lines and marks mean, on what did not happen, and on what is missing."""
     several = any(len(cell["seed"]) > 1 for cell in cells)
-    bold = [str(one) for one in thick if one is not None]
-    notes = [_MARKS]
-    if several and bold:
-        middle = ", in the middle by when it generalised" if seed is None else ""
-        notes.insert(0, f"Thin: every seed; thick: seed {', '.join(bold)}{middle}.")
-    elif several:
-        notes.insert(0, "Line: mean over seeds; band: its 95 % interval.")
-    absent = [name_of(cell) for cell in cells if not len(cell["seed"])]
-    return [*notes, _unfinished(cells), f"Not trained: {'; '.join(absent)}." if absent else ""]
+    bold = ", ".join(str(number) for number in thick if number is not None)
+    middle = ", in the middle by when it generalised" if seed is None else ""
+    lines = f"Thin: every seed; thick: seed {bold}{middle}." if several else ""
+    missing = [name_of(cell) for cell in cells if not len(cell["seed"])]
+    return [lines, _MARKS, _unfinished(cells), f"Not trained: {'; '.join(missing)}." if missing else ""]
 
 
 _MARKS = (f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row; diamond: "
@@ -164,8 +139,8 @@ def _unfinished(cells: list[xr.Dataset]) -> str:
     parts = []
     for event, metric, words in (("t_mem", "train_acc", "memorised"), ("t_gen", "val_acc", "generalised")):
         measured = [cell[metric].notnull().any("step") for cell in cells]
-        absent = [events(cell)[event].isnull() & there for cell, there in zip(cells, measured, strict=True)]
-        n, total = sum(int(one.sum()) for one in absent), sum(int(one.sum()) for one in measured)
+        late = [events(cell)[event].isnull() & known for cell, known in zip(cells, measured, strict=True)]
+        n, total = int(sum(runs.sum() for runs in late)), int(sum(runs.sum() for runs in measured))
         parts += [f"{n} of {total} had not {words}"] if n else []
     return f"{' and '.join(parts)} by the end." if parts else ""
 

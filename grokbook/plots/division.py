@@ -5,19 +5,18 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from grokbook.analysis import final, interval, typical_seed
+from grokbook.analysis import final, typical_seed
 from grokbook.analysis.duality import FITTED, fit_step, surface
 from grokbook.analysis.shortcut import correct_counts
-from grokbook.analysis.statistics import log_loss
-from grokbook.plots.captions import caption, frame
+from grokbook.plots.captions import caption, frame, shared_settings
 from grokbook.plots.cells import trained
 from grokbook.plots.maps import ACCURACY_SCALE, edges
-from grokbook.plots.template import METRIC_COLORS, faded, shown_steps, step_axis
-from grokbook.plots.traces import LOSSES, NAMES, band, line_traces, name_once
+from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, step_axis
+from grokbook.plots.traces import LOSS_METRICS, NAMES, line_traces, name_once, summary
 
 VIEWS = ({"title": "accuracy", "metrics": ("train_acc", "val_acc")},
          {"title": "accuracy, log scale", "metrics": ("train_acc", "val_acc")},
-         {"title": "loss (nats)", "metrics": LOSSES})
+         {"title": "loss (nats)", "metrics": LOSS_METRICS})
 """The same run seen three ways."""
 
 MAPPED = {"val_loss": "test loss", "train_loss": "train loss", "val_acc": "test accuracy",
@@ -45,7 +44,7 @@ def three_views(cell: xr.Dataset) -> go.Figure:
             fig.add_traces(list(line_traces(cell, metric, bold)), rows=1, cols=column)
     name_once(fig)
     fig.update_xaxes(step_axis(int(cell["last_step"].max()), sparse=True), title_text="step")
-    fig.update_yaxes(range=[-0.04, 1.06], col=1)
+    fig.update_yaxes(ACCURACY_AXIS, col=1)
     fig.update_yaxes(type="log", range=[-3, 0.05], tickvals=[1e-3, 1e-2, 1e-1, 1], ticktext=[".001", ".01", ".1", "1"],
                      col=2)
     fig.update_yaxes(type="log", exponentformat="power", nticks=5, col=3)
@@ -81,12 +80,14 @@ def width_maps(runs: xr.Dataset, metrics: tuple[str, ...] = ("val_loss", "train_
 def width_cut(runs: xr.Dataset) -> go.Figure:
     """Accuracy and loss at the last step against the width, means with 95 % intervals (Fig 5). Every run is a dot."""
     fig = make_subplots(rows=1, cols=2, horizontal_spacing=0.1, column_titles=["accuracy", "loss (nats)"])
-    for column, metrics in enumerate((("train_acc", "val_acc"), LOSSES), 1):
+    for column, metrics in enumerate((("train_acc", "val_acc"), LOSS_METRICS), 1):
         for metric in metrics:
-            fig.add_traces(_along_width(runs, metric), rows=1, cols=column)
+            traces = summary(final(runs, metric), name=NAMES[metric], label=NAMES[metric], color=METRIC_COLORS[metric],
+                             meta={"metric": metric}, log=metric in LOSS_METRICS, dots=True)
+            fig.add_traces(traces, rows=1, cols=column)
     fig.update_xaxes(type="log", title_text="d_h", tickvals=runs["d_h"].values,
                      ticktext=[str(d_h) for d_h in runs["d_h"].values])
-    fig.update_yaxes(range=[-0.04, 1.06], col=1)
+    fig.update_yaxes(ACCURACY_AXIS, col=1)
     fig.update_yaxes(type="log", exponentformat="power", nticks=5, col=2)
     fig.update_annotations(font_size=13)
     name_once(fig)
@@ -103,12 +104,8 @@ def zero_counts(runs: xr.Dataset, *, title: str = "Right answers to test pairs")
     counts = correct_counts(cell).sel(step=slice(1, None))
     fig = go.Figure()
     for name, words, color in (("zero", "0/b", ZERO_COLOR), ("others", "others", OTHERS_COLOR)):
-        stats, x = interval(counts[name], within=(0, np.inf)), shown_steps(counts["step"])
-        meta = {"metric": name}
-        fig.add_trace(band(x, stats["lo"].values, stats["hi"].values, color, meta=meta | {"role": "band"}))
-        fig.add_trace(go.Scatter(x=x, y=stats["mean"].values.astype(np.float32), mode="lines", name=words,
-                                 line={"color": color, "width": 2.5}, meta=meta | {"role": "mean"},
-                                 hovertemplate=f"{words}, step %{{x:,.0f}}: %{{y:.0f}}<extra></extra>"))
+        fig.add_traces(summary(counts[name], name=words, label=words, color=color, meta={"metric": name},
+                               within=(0, np.inf)))
     chance = float((counts["n_others"] / cell["p"].item()).mean())
     for y, color, dash in ((float(counts["n_zero"].mean()), ZERO_COLOR, "dash"), (chance, OTHERS_COLOR, "dot")):
         fig.add_hline(y, line={"color": color, "dash": dash, "width": 1.5})  # pyright: ignore
@@ -121,7 +118,7 @@ def zero_counts(runs: xr.Dataset, *, title: str = "Right answers to test pairs")
 
 def _caption(runs: xr.Dataset, note: str) -> str:
     """As `caption`, with what is theirs: the batches, and the dropout of their code."""
-    fixed = runs.attrs | {str(name): value.item() for name, value in runs.coords.items() if value.ndim == 0}
+    fixed = shared_settings(runs)
     batches, dropout = (fixed.get(name, 0) for name in ("batch_size", "dropout"))
     return caption(runs, note, f"Batches of {batches or 'all'} pairs, dropout {dropout:g}.")
 
@@ -129,7 +126,7 @@ def _caption(runs: xr.Dataset, note: str) -> str:
 def _cells(runs: xr.Dataset, metric: str) -> go.Heatmap:
     mean = surface(runs, metric).sel(step=slice(1, None))
     z = mean.transpose("step", "d_h").values
-    bar, loss = {"len": 1.0, "thickness": 10, "xanchor": "left"}, metric in LOSSES
+    bar, loss = {"len": 1.0, "thickness": 10, "xanchor": "left"}, metric in LOSS_METRICS
     ticks = {"tickvals": [-4, -3, -2, -1, 0, 1], "ticktext": ["10⁻⁴", "10⁻³", ".01", ".1", "1", "10"]} if loss else {}
     return go.Heatmap(x=edges(np.arange(runs.sizes["d_h"])), y=_step_edges(mean["step"].values),
                       z=np.log10(z) if loss else z, colorscale=LOSS_SCALE if loss else ACCURACY_SCALE,
@@ -137,7 +134,8 @@ def _cells(runs: xr.Dataset, metric: str) -> go.Heatmap:
                       customdata=np.broadcast_to(np.stack(np.broadcast_arrays(
                           runs["d_h"].values[None, :], mean["step"].values[:, None], z), -1), (*z.shape, 3)),
                       hovertemplate=f"d_h %{{customdata[0]}}, step %{{customdata[1]:,.0f}}<br>mean {MAPPED[metric]} "
-                                    "%{customdata[2]:.3g}<extra></extra>", meta={"metric": metric, "role": "cells"})
+                                    "%{customdata[2]:.3g}<extra></extra>", showlegend=False,
+                      meta={"metric": metric, "role": "cells"})
 
 
 def _step_edges(steps: np.ndarray) -> np.ndarray:
@@ -147,27 +145,9 @@ def _step_edges(steps: np.ndarray) -> np.ndarray:
 
 def _fit_line(runs: xr.Dataset) -> go.Scatter:
     steps = fit_step(runs)
-    every = (steps.notnull() | ~runs["trained"]).all("seed") & runs["trained"].any("seed")
-    middle = steps.median("seed").where(every)
+    known = runs["trained"]
+    middle = steps.median("seed").where((steps.notnull() | ~known).all("seed") & known.any("seed"))
     return go.Scatter(x=np.arange(runs.sizes["d_h"]), y=middle.values, mode="lines+markers", name="fit",
                       line={"color": "white", "dash": "dot", "width": 2.5}, meta={"role": "fit"},
                       marker={"color": "white", "size": 7, "line": {"color": "black", "width": 1}},
                       hovertemplate="fitted at step %{y:,.0f}<extra></extra>")
-
-
-def _along_width(runs: xr.Dataset, metric: str) -> list[go.Scatter]:
-    loss = metric in LOSSES
-    values = final(runs, metric).transpose("seed", "d_h")
-    stats = interval(log_loss(values) if loss else values, within=(-np.inf, np.inf) if loss else (0, 1))
-    lines = {name: (np.exp(stats[name].values) if loss else stats[name].values).astype(np.float32)
-             for name in ("mean", "lo", "hi")}
-    x, color, meta = runs["d_h"].values.astype(np.float32), METRIC_COLORS[metric], {"metric": metric}
-    return [band(x, lines["lo"], lines["hi"], color, meta=meta | {"role": "band"}, legendgroup=NAMES[metric]),
-            go.Scatter(x=x, y=lines["mean"], mode="lines", name=NAMES[metric], line={"color": color, "width": 2.5},
-                       legendgroup=NAMES[metric], meta=meta | {"role": "mean"}, customdata=stats["n"].values,
-                       hovertemplate=f"{NAMES[metric]}, d_h %{{x}}: %{{y:.3g}}<br>mean of %{{customdata}} seeds"
-                                     "<extra></extra>"),
-            go.Scatter(x=np.tile(x, values.sizes["seed"]), y=values.values.ravel().astype(np.float32), mode="markers",
-                       showlegend=False, marker={"color": faded(color, 0.5), "size": 5}, legendgroup=NAMES[metric],
-                       customdata=np.repeat(values["seed"].values, len(x)), meta=meta | {"role": "runs"},
-                       hovertemplate=f"{NAMES[metric]}, d_h %{{x}}, seed %{{customdata}}: %{{y:.3g}}<extra></extra>")]

@@ -14,12 +14,12 @@ from plotly.subplots import make_subplots
 from grokbook.analysis import Zone, capacity, critical_size, final, main_zone, star, zone_shares
 from grokbook.analysis.star import place
 from grokbook.analysis.zones import zone_label
-from grokbook.plots.accuracy import TITLES
+from grokbook.plots.accuracy import FINAL
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import Runs, as_map, never_trained
 from grokbook.plots.template import INK, ZONE_COLORS
 
-SHOWN = ("zone", *TITLES)
+SHOWN = ("zone", *FINAL)
 
 ACCURACY_SCALE = "Cividis"
 """Runs from dark to light for every reader, with or without colour vision deficiency."""
@@ -55,9 +55,9 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
         fig.add_traces(zone_legend())
     notes = _add_lines(fig, data, random, critical_size(data) if critical is None else critical)
     _lay_out(fig, data)
-    title = "The four zones, measured" if show == "zone" else f"Mean {TITLES[show]}"
+    title = "The four zones, measured" if show == "zone" else f"Mean {FINAL[show]}"
     return frame(fig, title=title, plot_height=440,
-                 caption=caption(data, *notes, absent(_white(data)), never_trained(data, "d_h")))
+                 caption=caption(data, *notes, white_cells(_white(data)), never_trained(data, "d_h")))
 
 
 def atlas(runs: Runs, *, budgets: Sequence[int], show: str = "zone") -> go.Figure:
@@ -80,7 +80,7 @@ def atlas(runs: Runs, *, budgets: Sequence[int], show: str = "zone") -> go.Figur
     fig.update_yaxes(title_text="D_train", row=1, col=1)
     fig.update_annotations(font_size=13)
     return frame(fig, title="The map at several budgets", plot_height=300, above=20,
-                 caption=caption(data, "Each map judges the same runs by their first steps.", absent(_white(data)),
+                 caption=caption(data, "Each map judges the same runs by their first steps.", white_cells(_white(data)),
                                  never_trained(data, "d_h")))
 
 
@@ -121,10 +121,9 @@ def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
             hover[i, j] = f"{place}<br>not trained"
             continue
         counts = np.rint(shares.values[:, i, j] * n[i, j]).astype(int).tolist()
-        here = dict(zip(Zone, counts, strict=True))
-        if show == "zone" and max(here.values()) < n[i, j]:
-            text[i, j] = f"{max(here.values())}/{n[i, j]}"
-        listed = ", ".join(f"{zone_label(zone)} {count}" for zone, count in here.items() if count)
+        if show == "zone" and max(counts) < n[i, j]:
+            text[i, j] = f"{max(counts)}/{n[i, j]}"
+        listed = ", ".join(f"{zone_label(zone)} {count}" for zone, count in zip(Zone, counts, strict=True) if count)
         hover[i, j] = (f"{place}<br>{listed} of {n[i, j]} seeds<br>mean final validation accuracy {accuracy[i, j]:.3f}")
     return text, hover
 
@@ -141,21 +140,21 @@ def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, crit
     notes = ["D_crit: where mean final validation accuracy crosses one half. Bars: 95 % intervals."]
     if random is None:
         return notes
-    held = capacity(random).query("task == 'random'")
-    fig.add_trace(_line(data, held, "D_mem", ("D_mem_lo", "D_mem_hi"), MEM_COLOR))
+    memory = capacity(random).query("task == 'random'")
+    fig.add_trace(_line(data, memory, "D_mem", ("D_mem_lo", "D_mem_hi"), MEM_COLOR))
     steps = int(random["last_step"].max())
-    notes.append(f"D_mem: pairs of 12,769 with random labels known after {steps:,} steps, n = {held['n'].min()} or "
+    notes.append(f"D_mem: pairs of 12,769 with random labels known after {steps:,} steps, n = {memory['n'].min()} or "
                  "more seeds.")
-    at = star(held, critical).to_dict()
-    if at["n_crossings"]:
-        middle, lo, hi = _place(data, [at["d_h"], *(at["d_h"] if np.isnan(at[end]) else at[end]
-                                                    for end in ("d_h_lo", "d_h_hi"))])
-        fig.add_trace(go.Scatter(x=[middle], y=[at["D_train"]], mode="markers", name="crossing",
+    crossing = star(memory, critical).to_dict()
+    if crossing["n_crossings"]:
+        lo, hi = (crossing["d_h"] if np.isnan(end) else end for end in (crossing["d_h_lo"], crossing["d_h_hi"]))
+        middle, lo, hi = _place(data, [crossing["d_h"], lo, hi])
+        fig.add_trace(go.Scatter(x=[middle], y=[crossing["D_train"]], mode="markers", name="crossing",
                                  error_x={"array": [hi - middle], "arrayminus": [middle - lo], "width": 5,
                                           "thickness": 2, "color": INK},
                                  marker={"symbol": "star", "size": 17, "color": INK,
                                          "line": {"color": "white", "width": 1.5}}, meta={"role": "star"}))
-        notes.append(f"They cross at {place(at)}.")
+        notes.append(f"They cross at {place(crossing)}.")
     else:
         notes.append("They do not cross where both are known.")
     return notes
@@ -206,7 +205,7 @@ def _apart(values: Iterable[float], least: float) -> list[float]:
     return written
 
 
-def absent(n: int) -> str:
+def white_cells(n: int) -> str:
     """A sentence on the cells of a map that are white."""
     return f"White: {n} {'cell that was' if n == 1 else 'cells that were'} not trained." if n else ""
 

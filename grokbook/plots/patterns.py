@@ -23,7 +23,7 @@ from grokbook.analysis.patterns import (
 )
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import name_of
-from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, shown_steps, step_axis
+from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, ZONE_COLORS, shown_steps, step_axis
 from grokbook.plots.traces import name_once
 
 PATTERN_COLORS = ("#D55E00", "#7B3FA0", "#00795C", "#56B4E9", "#8C6D31", "#E377C2")
@@ -32,15 +32,13 @@ PATTERN_COLORS = ("#D55E00", "#7B3FA0", "#00795C", "#56B4E9", "#8C6D31", "#E377C
 KIND_COLORS: dict[str, str] = {"neither": ZONE_COLORS["PROGRESSION"], "double descent": ZONE_COLORS["UNGROKKING"],
                                "both": ZONE_COLORS["SEMI_GROKKING"], "grokking": ZONE_COLORS["GROKKING"]}
 
-ACCURACY_AXIS = {"range": [-0.04, 1.06], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
-
-NAMED = {"train_acc": "train", "val_acc": "validation"}
+SPLITS = {"train_acc": "train", "val_acc": "validation"}
 
 COMPUTED = "Computed from Eq 1 and 2 of Davies, Langosco and Krueger (2022), no network is trained."
 
-KINDS_SAID = (f"Double descent: test accuracy rises, falls and rises again, each by {DIP:g} or more. Grokking: it is "
-              f"at most {LOW:g} when train accuracy reaches {MEMORISED:g}, and reaches {HIGH:g} after at least "
-              f"{LONG_BEFORE} times as long.")
+CRITERIA = (f"Double descent: test accuracy rises, falls and rises again, each by {DIP:g} or more. Grokking: it is "
+            f"at most {LOW:g} when train accuracy reaches {MEMORISED:g}, and reaches {HIGH:g} after at least "
+            f"{LONG_BEFORE} times as long.")
 
 
 def pattern_curves(panels: Mapping[str, Patterns], *, names: Sequence[str] | None = None, t=TIMES) -> go.Figure:
@@ -109,10 +107,10 @@ def two_pattern_squares(patterns: Patterns = TWO, *, t: float = float(TIMES[-1])
     fig.update_yaxes(range=[0, 1], tickvals=[0, float(p[1]), 1], ticktext=["0", f"{p[1]:.2f}", "1"],
                      title_text="pattern 2", title_standoff=0)
     fig.update_annotations(font_size=13)
-    said = (f"{COMPUTED} The square holds all examples; pattern 1 covers its left strip, pattern 2 its lower one, at "
-            f"t = {t:g}. Numbers are the accuracy on each part, titles the whole. {_values(patterns)}. The paper's "
-            "figure gives no numbers; these are ours.")
-    return frame(fig, title="Two patterns as areas", caption=said, plot_height=560, above=24)
+    words = (f"{COMPUTED} The square holds all examples; pattern 1 covers its left strip, pattern 2 its lower one, at "
+             f"t = {t:g}. Numbers are the accuracy on each part, titles the whole. {_values(patterns)}. The paper's "
+             "figure gives no numbers; these are ours.")
+    return frame(fig, title="Two patterns as areas", caption=words, plot_height=560, above=24)
 
 
 def _square(cells: list[list], p: np.ndarray, name: str) -> go.Heatmap:
@@ -143,9 +141,9 @@ def pattern_morph(paths: Mapping[str, np.ndarray] = PATHS, *, patterns: Patterns
     fig = make_subplots(rows=1, cols=len(paths), shared_yaxes=True, horizontal_spacing=0.04, column_titles=list(paths))
     for column, (name, path) in enumerate(paths.items(), 1):
         for share in np.linspace(0, 1, n_steps):
-            here = along(path, float(share), patterns)
-            kind = kind_of(here, t)
-            line = _line(t, test_accuracy(here, t), kind, KIND_COLORS[kind], {"role": "stop", "path": name,
+            stop = along(path, float(share), patterns)
+            kind = kind_of(stop, t)
+            line = _line(t, test_accuracy(stop, t), kind, KIND_COLORS[kind], {"role": "stop", "path": name,
                                                                               "share": float(share), "kind": kind})
             ends = share in (0, 1)
             fig.add_trace(line.update(line_width=3 if ends else 1.5, text=f"{share:.0%} of the way"), row=1, col=column)
@@ -154,9 +152,9 @@ def pattern_morph(paths: Mapping[str, np.ndarray] = PATHS, *, patterns: Patterns
     fig.update_yaxes(title_text="test accuracy", col=1)
     fig.update_annotations(font_size=13)
     name_once(fig)
-    said = (f"{COMPUTED} {n_steps} stops a path, equally far apart; thick: the two ends. Only γ₁ and γ₃ change. "
-            f"{KINDS_SAID}")
-    return frame(fig, title="From double descent to grokking", caption=said, plot_height=300, above=20)
+    words = (f"{COMPUTED} {n_steps} stops a path, equally far apart; thick: the two ends. Only γ₁ and γ₃ change. "
+             f"{CRITERIA}")
+    return frame(fig, title="From double descent to grokking", caption=words, plot_height=300, above=20)
 
 
 def pattern_map(patterns: Patterns = DOUBLE_DESCENT, *, paths: Mapping[str, np.ndarray] | None = None, size: int = 81,
@@ -176,9 +174,9 @@ def pattern_map(patterns: Patterns = DOUBLE_DESCENT, *, paths: Mapping[str, np.n
     last = patterns[-1]
     fig.update_yaxes(title_text=f"γ{_subscript(len(patterns))} of pattern {len(patterns)} (g = {last.g:g})",
                      range=[-0.01, 1.01])
-    said = (f"{COMPUTED} {size} by {size} values, times {t[0]:g} to {t[-1]:g}. {KINDS_SAID} All else: "
-            f"{_values(patterns)}.")
-    return frame(fig, title="Where the model groks, and where it descends twice", caption=said, plot_height=400)
+    words = (f"{COMPUTED} {size} by {size} values, times {t[0]:g} to {t[-1]:g}. {CRITERIA} All else: "
+             f"{_values(patterns)}.")
+    return frame(fig, title="Where the model groks, and where it descends twice", caption=words, plot_height=400)
 
 
 def map_traces(patterns: Patterns, *, size: int, t=TIMES) -> Iterator[go.Heatmap | go.Scatter]:
@@ -205,7 +203,7 @@ def pattern_fit(run: xr.Dataset, fit: Fit) -> go.Figure:
     """
     fig = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.05, row_heights=[0.42, 0.33, 0.25])
     x = shown_steps(fit.step)
-    pairs = zip(NAMED.items(), (fit.train, fit.val), accuracy_traces(fit.patterns, fit.t), strict=True)
+    pairs = zip(SPLITS.items(), (fit.train, fit.val), accuracy_traces(fit.patterns, fit.t), strict=True)
     for (metric, name), measured, line in pairs:
         line.update(x=x, name=f"{name}, fitted")
         dots = go.Scatter(x=x, y=measured.astype(np.float32), mode="markers", name=f"{name}, measured",
@@ -222,8 +220,8 @@ def pattern_fit(run: xr.Dataset, fit: Fit) -> go.Figure:
         fig.update_yaxes(title_text=title, row=row)
     fig.update_yaxes(ACCURACY_AXIS, row=1)
     fig.update_yaxes(ACCURACY_AXIS, row=2)
-    one = run.expand_dims("seed") if run["seed"].ndim == 0 else run
-    return frame(fig, title=f"The pattern model fitted to {name_of(one)}", caption=caption(one, *_fit_notes(fit)),
+    cell = run.expand_dims("seed") if run["seed"].ndim == 0 else run
+    return frame(fig, title=f"The pattern model fitted to {name_of(cell)}", caption=caption(cell, *_fit_notes(fit)),
                  plot_height=520)
 
 
@@ -244,9 +242,9 @@ def _line(x, y, name: str, color: str, meta: dict, *, dash: str = "solid") -> go
 
 def _values(patterns: Sequence[Pattern]) -> str:
     """(γ, α, b, g) of every pattern in a line."""
-    told = [f"({p.gamma:.3g}, {p.alpha:.3g}, {float(f'{p.b:.4g}'):g}, {p.g:.3g}){' preferred' * p.preferred}"
-            for p in patterns]
-    return f"(γ, α, b, g) {', '.join(told)}"
+    values = [f"({p.gamma:.3g}, {p.alpha:.3g}, {float(f'{p.b:.4g}'):g}, {p.g:.3g}){' preferred' * p.preferred}"
+              for p in patterns]
+    return f"(γ, α, b, g) {', '.join(values)}"
 
 
 def _subscript(n: int) -> str:

@@ -1,12 +1,15 @@
 """Figures in a notebook that stay visible where no JavaScript runs: on GitHub, in a diff, on paper.
 
-The output of one cell carries the interactive figure for JupyterLab and beside it a picture of the same figure.
+A figure at the end of a cell, or `fig.show()`, leaves two outputs: the interactive figure for JupyterLab with a picture
+of it for other pages, and its caption as text.
 """
 
 import asyncio
 import atexit
 import base64
 import functools
+import html
+import io
 import json
 import threading
 from collections.abc import Callable
@@ -15,44 +18,60 @@ from contextlib import suppress
 from typing import Any
 
 import plotly.graph_objects as go
+import plotly.io as pio
+from IPython.core.getipython import get_ipython
 from IPython.display import display
+from plotly.io.base_renderers import ExternalRenderer
 
-from grokbook.plots.png import shrink
-
-WIDTH = 800
+PICTURE_WIDTH = 800
 """Pixels across the picture. JupyterLab shows the picture, pixel by pixel, until the pointer enters it and only then
 draws the figure, so one of double density would be twice too large there and cut off."""
 
-PATIENCE = 60
+BROWSER_TIMEOUT = 60
 """Seconds to wait for the browser that paints; a machine without a usable one must not stop a notebook."""
 
 NO_PICTURE = "(No picture: it takes Chrome or Chromium. JupyterLab draws the figure all the same.)"
 
 
-def show(fig: go.Figure) -> None:
-    """Display a figure: interactive in JupyterLab once the pointer enters it, a picture elsewhere."""
-    display(mime_bundle(fig), raw=True)
+class NotebookRenderer(ExternalRenderer):
+    """How plotly displays a figure of a notebook. JupyterLab shows one form of an output: the caption has its own."""
+
+    def render(self, fig_dict: dict) -> None:
+        fig = go.Figure(fig_dict)
+        display(mime_bundle(fig), raw=True, metadata={"image/png": {"alt": sentence(fig)}})
+        if words := caption_of(fig):
+            display({"text/html": paragraph(words), "text/plain": words}, raw=True)
 
 
 def mime_bundle(fig: go.Figure) -> dict:
-    """What `show` displays, by MIME type: the figure, its PNG if a browser is there to paint it, and a sentence.
+    """The figure by MIME type: for plotly.js, as PNG if a browser is there to paint it, and in a sentence.
 
     The same figure gives the same bytes on one machine.
     """
     figure = json.loads(fig.to_json() or "{}") | {"config": {"displaylogo": False, "responsive": True}}
     png = picture(fig)
-    said = sentence(fig)
     if png is None:
-        return {"application/vnd.plotly.v1+json": figure, "text/plain": f"{said} {NO_PICTURE}"}
-    return {"application/vnd.plotly.v1+json": figure, "image/png": base64.b64encode(png).decode(), "text/plain": said}
+        return {"application/vnd.plotly.v1+json": figure, "text/plain": f"{sentence(fig)} {NO_PICTURE}"}
+    return {"application/vnd.plotly.v1+json": figure, "image/png": base64.b64encode(png).decode(),
+            "text/plain": sentence(fig)}
+
+
+def caption_of(fig: go.Figure) -> str:
+    """The words that belong under a figure, empty where it has none."""
+    layout: Any = fig.layout
+    return (layout.meta or {}).get("caption", "")
+
+
+def paragraph(words: str) -> str:
+    """A caption as HTML: it wraps where a page is narrow, and is as wide as the picture above it where it is not."""
+    return f'<p style="max-width: {PICTURE_WIDTH}px; font-size: 13px; line-height: 1.4">{html.escape(words)}</p>'
 
 
 def sentence(fig: go.Figure) -> str:
     """The figure's title and the count of runs its caption starts with."""
     layout: Any = fig.layout
-    title = layout.title.text or "Figure"
-    counted = (layout.meta or {}).get("caption", "").partition(". ")[0]
-    return f"{title}: {counted.removesuffix('.')}." if counted else f"{title}."
+    title, counted = layout.title.text or "Figure", caption_of(fig).partition(". ")[0].removesuffix(".")
+    return f"{title}: {counted}." if counted else f"{title}."
 
 
 def picture(fig: go.Figure) -> bytes | None:
@@ -65,6 +84,16 @@ def picture(fig: go.Figure) -> bytes | None:
         _painter.cache_clear()
         return None
     return shrink(png) if png else None
+
+
+def shrink(png: bytes) -> bytes:
+    """The same picture at a quarter of its size, in 256 colours: a figure has few, and shades of them along lines."""
+    from PIL import Image
+
+    small = io.BytesIO()
+    # Colours moved to the middle of what they stand for (kmeans) keep the gradations of a heatmap apart.
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(kmeans=1).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 @functools.cache
@@ -99,7 +128,7 @@ class Painter:
         """A PNG of the figure. Raises RuntimeError where the browser is gone or silent, and closes what is left."""
         from choreographer.protocol import DevtoolsProtocolError
 
-        opts: Any = {"format": "png", "width": WIDTH}
+        opts: Any = {"format": "png", "width": PICTURE_WIDTH}
         try:
             return self._wait_for(self._browser.calc_fig(fig, opts=opts))
         except (RuntimeError, OSError, CancelledError, DevtoolsProtocolError) as error:
@@ -118,7 +147,7 @@ class Painter:
             self._loop.close()
 
     def _wait_for(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(BROWSER_TIMEOUT)
 
 
 async def _open():
@@ -127,3 +156,8 @@ async def _open():
     browser = kaleido.Kaleido(mathjax=False)
     await browser.open()
     return browser
+
+
+pio.renderers["grokbook"] = NotebookRenderer()
+if getattr(get_ipython(), "kernel", None):  # elsewhere plotly's own choice stays: a script opens a browser
+    pio.renderers.default = "grokbook"

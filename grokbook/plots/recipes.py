@@ -6,8 +6,8 @@ import xarray as xr
 
 from grokbook.analysis import recipe_zones
 from grokbook.analysis.zones import zone_label
-from grokbook.plots.captions import OURS, caption, frame, plain
-from grokbook.plots.maps import ZONE_SCALE, absent, zone_legend, zone_numbers
+from grokbook.plots.captions import CHOSEN, caption, frame, plain
+from grokbook.plots.maps import ZONE_SCALE, white_cells, zone_legend, zone_numbers
 from grokbook.studies import EXAMPLES
 
 USUAL = "as in the book"
@@ -26,13 +26,13 @@ def recipe_check(changed: xr.Dataset, usual: xr.Dataset) -> go.Figure:
     shape = -1, len(EXAMPLES)
     z, text, hover = (np.array([of(row) for row in table], object).reshape(shape) for of in (_number, _text, _hover))
     fig = go.Figure(go.Heatmap(
-        x=[f"{example}<br>{at}" for example, at in EXAMPLES.items()], y=list(dict.fromkeys(map(_setting, table))),
+        x=[f"{example}<br>{cell}" for example, cell in EXAMPLES.items()], y=list(dict.fromkeys(map(_setting, table))),
         z=z.astype(float), xgap=2, ygap=2, text=text, texttemplate="%{text}", textfont={"size": 12}, customdata=hover,
         hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"}, **ZONE_SCALE))
     fig.add_traces(zone_legend())
     fig.update_xaxes(showgrid=False)
     fig.update_yaxes(autorange="reversed", showgrid=False)
-    missing = absent(sum(not row["n"] for row in table))
+    missing = white_cells(sum(not row["n"] for row in table))
     return frame(fig, title="The paper's example cells under other recipes", plot_height=320, left=90,
                  caption=caption(_examples(changed), HOW, missing))
 
@@ -46,7 +46,7 @@ def _examples(runs: xr.Dataset) -> xr.Dataset:
 def _setting(row: dict) -> str:
     if not row["field"]:
         return USUAL
-    return f"{OURS[row['field']]} {plain(row['value'])}"
+    return f"{CHOSEN[row['field']]} {plain(row['value'])}"
 
 
 def _number(row: dict) -> float:
@@ -58,8 +58,8 @@ def _text(row: dict) -> str:
 
 
 def _hover(row: dict) -> str:
-    at = f"{_setting(row)}<br>d_h {row['d_h']}, D_train {row['D_train']:,}<br>"
+    place = f"{_setting(row)}<br>d_h {row['d_h']}, D_train {row['D_train']:,}<br>"
     if not row["n"]:
-        return f"{at}not trained"
-    return (f"{at}{zone_label(row['zone'])}: {row['agree']} of {row['n']} seeds<br>mean final validation accuracy "
+        return f"{place}not trained"
+    return (f"{place}{zone_label(row['zone'])}: {row['agree']} of {row['n']} seeds<br>mean final validation accuracy "
             f"{row['val_acc']:.3f}")

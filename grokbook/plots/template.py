@@ -25,6 +25,9 @@ FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-ser
 INK = "#262626"
 FAINT = "#E6E6E6"
 
+ACCURACY_AXIS = {"range": [-0.04, 1.06], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
+"""An axis of accuracies, or of anything else from 0 to 1."""
+
 MARGIN_LEFT = 64
 """Pixels beside a plot: room for an axis with numbers and its title."""
 
@@ -74,7 +77,7 @@ def _template() -> go.layout.Template:
         "xaxis": axis, "yaxis": axis, "hoverlabel": {"align": "left", "font": {"family": FONT}},
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "yanchor": "top",
                    "font": {"size": 13}, "tracegroupgap": 0},
-        "margin": {"l": MARGIN_LEFT, "r": 16, "t": 80, "b": 64}, "annotationdefaults": {"font": {"size": 13}},
+        "margin": {"l": MARGIN_LEFT, "r": 24, "t": 80, "b": 64}, "annotationdefaults": {"font": {"size": 13}},
     })
 
 

@@ -1,6 +1,7 @@
 """The traces of one cell's curves, each with a `meta` that says what it draws so that tests and widgets can find it.
 
-`meta` holds `metric`, `role` (seeds, line, mean, band or event), `d_h` and `D_train`; an event also its name.
+`meta` holds `metric` and `role` (seeds, line, mean, band, runs or event); a cell's curve also `d_h` and `D_train`, an
+event its name.
 """
 
 from collections.abc import Collection, Iterator
@@ -10,11 +11,10 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.basedatatypes import BaseFigure
 
-from grokbook.analysis import carried, events, interval
-from grokbook.analysis.statistics import TINY
+from grokbook.analysis import events, interval
+from grokbook.analysis.statistics import TINY, log_loss
 from grokbook.plots.cells import name_of
 from grokbook.plots.template import METRIC_COLORS, faded, shown_steps
-from grokbook.run import ACCURACIES
 
 NAMES = {"train_acc": "train", "val_acc": "validation", "twin_free_val_acc": "twin-free validation",
          "train_loss": "train", "val_loss": "validation", "param_norm": "weight norm"}
@@ -24,7 +24,7 @@ EVENTS = {"t_mem": ("memorised", "circle", ("train_acc", "train_loss", "param_no
           "t_gen": ("generalised", "diamond", ("val_acc", "val_loss", "param_norm"))}
 """Events as legends call them, their symbols, and the curves they are marked on."""
 
-LOSSES = ("train_loss", "val_loss")
+LOSS_METRICS = ("train_loss", "val_loss")
 
 THIN_TOLERANCE = 0.004
 """How far a thin line may pass by a measured point, as a share of its range: a pixel or two. It halves a figure."""
@@ -54,22 +54,34 @@ def line_traces(cell: xr.Dataset, metric: str, seed: int) -> Iterator[go.Scatter
     yield _curve(cell.sel(seed=[seed]), metric, "line", {"color": color, "width": 2.5})
 
 
-def mean_traces(cell: xr.Dataset, metric: str) -> Iterator[go.Scatter]:
-    """The mean over the seeds of a trained cell, and behind it its 95 % interval where there are several seeds.
+def summary(values: xr.DataArray, *, name: str, label: str, color: str, meta: dict, log: bool = False,
+            within: tuple[float, float] = (0, 1), dots: bool = False, **line) -> list[go.Scatter]:
+    """The mean over seeds as a line, its 95 % interval as a band behind it if there is any, and every run as a dot.
 
-    Drawn at steps that every run was followed to; accuracies of runs that settled go on. Losses are averaged as
-    logarithms.
+    `values`: seed by one other dimension, which is x. With `log` the mean is geometric, as for losses. `within` is the
+    range that a mean can have. `label` is what hovering calls it, `line` more settings of the line.
     """
-    mean = _mean(cell, metric)
-    color, x = METRIC_COLORS[metric], shown_steps(mean["step"])
-    if len(cell["seed"]) > 1:
-        yield band(x, mean["lo"].values, mean["hi"].values, color, meta=_meta(cell, metric, "band"),
-                   legendgroup=NAMES[metric])
-    yield go.Scatter(
-        x=x, y=_float32(mean["mean"]), mode="lines", name=NAMES[metric], legendgroup=NAMES[metric],
-        line={"color": color, "width": 2.5}, meta=_meta(cell, metric, "mean"),
-        hovertemplate=f"{_place(cell, metric)}, mean of {len(cell['seed'])} seeds<br>"
-                      "step %{x:,.0f}: %{y:.4g}<extra></extra>")
+    (dim,) = [str(dim) for dim in values.dims if dim != "seed"]
+    x = shown_steps(values[dim]) if dim == "step" else values[dim].values.astype(np.float32)
+    stats = interval(log_loss(values) if log else values, within=(-np.inf, np.inf) if log else within)
+    parts = [_float32(stats[part]) for part in ("mean", "lo", "hi")]
+    mean, lo, hi = np.exp(parts) if log else parts
+    hover, group = f"{label}, {dim} %{{x:,.0f}}", {"name": name, "legendgroup": name}
+    traces = [go.Scatter(
+        x=x, y=mean, mode="lines", **group, line={"color": color, "width": 2.5}, meta=meta | {"role": "mean"},
+        customdata=np.column_stack([lo, hi, stats["n"]]).astype(np.float32),
+        hovertemplate=f"{hover}: %{{y:,.4g}} (%{{customdata[0]:,.4g}} to %{{customdata[1]:,.4g}})<br>"
+                      "mean of %{customdata[2]} seeds<extra></extra>").update(line)]
+    if not np.isnan(lo).all():
+        traces.insert(0, band(x, lo, hi, color, meta=meta | {"role": "band"}, legendgroup=name))
+    if dots:
+        runs = values.transpose("seed", dim)
+        traces.append(go.Scatter(
+            x=np.tile(x, runs.sizes["seed"]), y=_float32(runs).ravel(), mode="markers", **group, showlegend=False,
+            marker={"color": faded(color, 0.5), "size": 4}, meta=meta | {"role": "runs"},
+            customdata=np.repeat(runs["seed"].values, len(x)),
+            hovertemplate=f"{hover}, seed %{{customdata}}: %{{y:,.4g}}<extra></extra>"))
+    return traces
 
 
 def event_traces(cell: xr.Dataset, metric: str, seed: int | None) -> Iterator[go.Scatter]:
@@ -103,7 +115,7 @@ def band(x: np.ndarray, lo: np.ndarray, hi: np.ndarray, color: str, **settings) 
 def _curve(cell: xr.Dataset, metric: str, role: str, line: dict, tolerance: float | None = None) -> go.Scatter:
     """All seeds' curves as one line, with a gap between seeds; with a tolerance only their corners."""
     x, seeds, curves = shown_steps(cell["step"]), cell["seed"].values, cell[metric].transpose("seed", "step").values
-    drawn = np.log10(np.maximum(curves, TINY)) if metric in LOSSES else curves
+    drawn = np.log10(np.maximum(curves, TINY)) if metric in LOSS_METRICS else curves
     kept = [np.flatnonzero(~np.isnan(y)) if tolerance is None else corners(np.log10(x), y, tolerance) for y in drawn]
     return go.Scatter(
         x=_joined([x[k] for k in kept]), y=_joined([y[k] for y, k in zip(curves, kept, strict=True)]),
@@ -127,15 +139,6 @@ def corners(x: np.ndarray, y: np.ndarray, tolerance: float) -> np.ndarray:
             kept.add(worst)
             pieces += [(a, worst), (worst, b)]
     return seen[sorted(kept)]
-
-
-def _mean(cell: xr.Dataset, metric: str) -> xr.Dataset:
-    values = carried(cell, metric) if metric in ACCURACIES else cell[metric]
-    if metric in LOSSES:
-        values = xr.apply_ufunc(np.log10, values.clip(TINY))
-    stats = interval(values, within=(0, 1) if metric in ACCURACIES else (-np.inf, np.inf))
-    stats = stats.sel(step=stats["n"].values == len(cell["seed"]))
-    return 10**stats if metric in LOSSES else stats
 
 
 def _meta(cell: xr.Dataset, metric: str, role: str) -> dict:

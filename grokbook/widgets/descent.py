@@ -5,7 +5,7 @@ from IPython.display import display
 from traitlets import Int, validate
 
 from grokbook.analysis import describe_valley
-from grokbook.plots import accuracy_by_size, picture, zone_map
+from grokbook.plots import accuracy_by_size, zone_map
 from grokbook.plots.lookup import Lookup
 from grokbook.widgets.explorer import Explorer, frame_on, row
 from grokbook.widgets.front_end import paragraph, redraw, show_picture, watched
@@ -55,7 +55,7 @@ class DescentExplorer(Explorer):
         print(self.sentence)
         chart = zone_map(runs, self.lookup.random, show=SHOWN, critical=self.lookup.critical(self.budget))
         frame_on(chart, self.lookup.outline(None, self.D_train))
-        picture.show(chart)
+        chart.show("grokbook")
 
     @validate("D_train", "budget")
     def _on_the_map(self, proposal) -> int:

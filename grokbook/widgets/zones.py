@@ -9,7 +9,7 @@ from traitlets import Int, TraitError, Unicode, validate
 
 from grokbook.analysis import describe
 from grokbook.config import RunConfig
-from grokbook.plots import grokking_panels, picture, zone_map
+from grokbook.plots import grokking_panels, zone_map
 from grokbook.plots.cells import choose, name_of, trained
 from grokbook.plots.explored import cell_figure, cell_lines
 from grokbook.plots.lookup import Lookup
@@ -105,8 +105,8 @@ class ZoneExplorer(Explorer):
         show_picture(chart, "a map to click on, with sliders and a button that trains its cells")
         print(self.sentence)
         here = (self.d_h, self.D_train)
-        picture.show(grokking_panels(self.lookup.at(self.budget), cells=[here], rows=("accuracy", "norm"),
-                                     seed=self.seed if self.seed in self.selection["seed"] else None))
+        grokking_panels(self.lookup.at(self.budget), cells=[here], rows=("accuracy", "norm"),
+                        seed=self.seed if self.seed in self.selection["seed"] else None).show("grokbook")
 
     @validate("d_h", "D_train", "seed", "budget")
     def _on_the_map(self, proposal) -> int:
