@@ -7,7 +7,11 @@
 
 Every contender does the same work, full-batch AdamW on the same networks. For one cell of the table they take turns,
 `repeats` times, so that a slow moment of the machine meets all of them; the median is printed with the range.
-Compilation and warm-up come before. Printed a cell: milliseconds a model-step, model-steps a second, times faster than
+Compilation and warm-up come before. The column *memorised* has the same steps of networks that know their pairs (train
+loss below 1e-6), whose gradients hold subnormal numbers, with a learning rate of 0 so that they stay so; "–" where none
+of that size got there in a few thousand steps, or the network is no one-layer transformer.
+
+Printed a cell: milliseconds a model-step, model-steps a second, times faster than
 the usual loop, and the share of the machine's own float32 matrix rate (`torch.mm` of 1024 × 1024 on as many threads, of
 8192 × 8192 on a GPU, which smaller ones do not fill), counting the matrix products that `products` says, three times an
 example: forward, and back for inputs and for weights. All of it is float32; TF32 stays off, in cuDNN too.
@@ -18,7 +22,8 @@ import math
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
@@ -33,6 +38,9 @@ from grokbook.training import able, engine_named
 
 Advance = Callable[[int], None]
 SIZES, TRAIN_SIZES, COHORTS = (8, 16, 32, 64, 100), (1000, 3000, 6000), (1, 8)
+
+MEMORISED, MEMORISING_STEPS = 1e-6, 4000
+"""Train loss below which a network knows its pairs, and the most steps that it is given to."""
 
 
 class UsualLayer(nn.Module):
@@ -103,7 +111,8 @@ USUAL = {"transformer": UsualTransformer, "lstm": UsualLSTM, "mlp": UsualMLP}
 def products(c: RunConfig) -> int:
     """Multiplications by weights that the answer to one example takes, read at the last position.
 
-    One layer of a transformer counts as the fused pass computes it (docs/fused.md, 6). The others count as the plain
+    One layer of a transformer counts without keys and values, which no engine computes for every row, but with the
+    products that the fused pass folds away (docs/fused.md, 6): its share can pass 100 %. The others count as the plain
     network does, whose last layer answers at the last position alone, less the first state of an LSTM, which is zero:
     what their first layer does with a token could be tabulated too, so shares compare engines, not kinds of network.
     """
@@ -129,14 +138,35 @@ class Row:
     median_ms: float
     least_ms: float
     most_ms: float
+    memorised_ms: float
     model_steps_per_second: float
     times_faster: float
     share_of_matrix_rate: float
 
 
-def usual_loop(configs: list[RunConfig], device: str, compiled: bool) -> Advance:
+def usual_weights(weights: Mapping[str, np.ndarray], config: RunConfig) -> dict[str, torch.Tensor]:
+    """Our weights under the names and in the layouts of the usual network."""
+    w = {name: torch.tensor(value) for name, value in weights.items()}
+    named = {"embed.weight": w["W_E"], "unembed.weight": w["W_U"].T}
+    for k in range(config.n_layers):
+        own = {name.rpartition(".")[2]: value for name, value in w.items() if name.startswith(f"layers.{k}.")}
+        if config.architecture == "transformer":
+            queries, keys, values = (own[name].transpose(1, 2).flatten(0, 1) for name in ("W_Q", "W_K", "W_V"))
+            named |= {f"layers.{k}.qkv.weight": torch.cat([queries, keys, values]), "position": w["W_pos"],
+                      f"layers.{k}.out.weight": own["W_O"].flatten(0, 1).T, f"layers.{k}.up.weight": own["W_in"].T,
+                      f"layers.{k}.down.weight": own["W_out"].T}
+        elif config.architecture == "lstm":
+            named |= {f"lstm.weight_ih_l{k}": own["W_x"].T, f"lstm.weight_hh_l{k}": own["W_h"].T}
+        else:
+            named |= {f"layers.{k}.0.weight": own["W"].T}
+    if config.architecture == "mlp":
+        named[f"layers.{config.n_layers}.weight"] = named.pop("unembed.weight")
+    return named
+
+
+def usual_loop(configs: list[RunConfig], start: np.ndarray, device: str, compiled: bool) -> Advance:
     """nn.Module, autograd, torch.optim.AdamW, one network after another."""
-    trainers = [_usual_step(c, device, compiled) for c in configs]
+    trainers = [_usual_step(c, theta, device, compiled) for c, theta in zip(configs, start, strict=True)]
 
     def advance(n_steps: int) -> None:
         for step in trainers:
@@ -146,13 +176,14 @@ def usual_loop(configs: list[RunConfig], device: str, compiled: bool) -> Advance
     return advance
 
 
-def _usual_step(config: RunConfig, device: str, compiled: bool) -> Callable[[], None]:
+def _usual_step(config: RunConfig, start: np.ndarray, device: str, compiled: bool) -> Callable[[], None]:
     table, split = tasks.table(config), tasks.split(config)
     tokens = torch.as_tensor(table.tokens[split.train], device=device)
     labels = torch.as_tensor(table.labels[split.train], device=device)
     network = USUAL[config.architecture](config).to(device)
+    network.load_state_dict(usual_weights(models.unflatten(start, config), config))
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay,
-                                  betas=(0.9, 0.98))
+                                  betas=(0.9, config.beta2))
     forward = torch.compile(network) if compiled else network
 
     def step() -> None:
@@ -163,11 +194,39 @@ def _usual_step(config: RunConfig, device: str, compiled: bool) -> Callable[[], 
     return step
 
 
-def engine_advance(name: str, configs: list[RunConfig], device: str, threads: int) -> Advance:
+def engine_advance(name: str, configs: list[RunConfig], start: np.ndarray, device: str, threads: int) -> Advance:
     """One of ours, on the same configs and as many threads."""
-    start = np.stack([models.flatten(models.initial_weights(c), c) for c in configs])
-    options = {"n_threads": threads} if name == "fused" else {}
+    options = {"n_threads": threads} if name in ("fused", "autograd") else {}
     return engine_named(name)(configs, start, device, **options).advance
+
+
+def contenders(configs: list[RunConfig], start: np.ndarray, device: str, threads: int,
+               with_compiled: bool) -> dict[str, Advance]:
+    """All that can train these configs, from these weights (member, n_params); the usual loop comes first."""
+    torch._dynamo.reset()  # which gives up compiling after eight sizes of one function
+    advances = {"usual": usual_loop(configs, start, device, False)}
+    if with_compiled:
+        advances["usual compiled"] = usual_loop(configs, start, device, True)
+    return advances | {name: engine_advance(name, configs, start, device, threads)
+                       for name in able(configs[0], torch.device(device))}
+
+
+def initial(configs: list[RunConfig]) -> np.ndarray:
+    """Fresh weights, (member, n_params)."""
+    return np.stack([models.flatten(models.initial_weights(c), c) for c in configs])
+
+
+def memorised(configs: list[RunConfig]) -> np.ndarray | None:
+    """Weights of networks that know their pairs, (member, n_params), or None if that takes too long."""
+    if "fused" not in able(configs[0], torch.device("cpu")):
+        return None
+    quick = [c.replace(lr=3e-3, weight_decay=0.0) for c in configs]
+    engine = engine_named("fused")(quick, initial(configs))
+    for _ in range(MEMORISING_STEPS // 100):
+        engine.advance(100)
+        if engine.evaluate()["train_loss"].max() < MEMORISED:
+            return np.stack([engine.weights(k) for k in range(len(configs))])
+    return None
 
 
 def matrix_rate(device: str) -> float:
@@ -182,23 +241,25 @@ def matrix_rate(device: str) -> float:
     return 2 * size**3 / min(_seconds(multiply, 3, device) / 3 for _ in range(10))
 
 
-def measure(configs: list[RunConfig], contenders: dict[str, Advance], repeats: int, seconds: float,
-            device: str) -> list[Row]:
-    """Time the contenders in turn; the first one is what the others are compared with."""
-    steps, times, rates = {}, {name: [] for name in contenders}, []
-    for name, advance in contenders.items():
+def measure(configs: list[RunConfig], fresh: dict[str, Advance], known: dict[str, Advance], repeats: int,
+            seconds: float, device: str) -> list[Row]:
+    """Time the contenders in turn, on fresh networks and on those that know their pairs; the first is the measure."""
+    steps, times, rates = {}, defaultdict(list), []
+    runs = {(name, kind): advance for kind, advances in (("fresh", fresh), ("known", known))
+            for name, advance in advances.items()}
+    for run, advance in runs.items():
         advance(2)
-        steps[name] = max(1, int(seconds / _seconds(advance, 2, device) * 2))
+        steps[run] = max(1, int(seconds / _seconds(advance, 2, device) * 2))
     for _ in range(repeats):
         rates.append(matrix_rate(device))
-        for name, advance in contenders.items():
-            times[name].append(1e3 * _seconds(advance, steps[name], device) / steps[name] / len(configs))
-    c, medians = configs[0], {name: statistics.median(values) for name, values in times.items()}
-    flops = 6 * c.D_train * products(c)
-    usual, rate = medians[next(iter(medians))], statistics.median(rates)
-    return [Row(c.architecture, c.n_layers, name, c.d_h, c.D_train, len(configs), median, min(values), max(values),
-                1e3 / median, usual / median, flops / (1e-3 * median) / rate)
-            for (name, values), median in zip(times.items(), medians.values(), strict=True)]
+        for run, advance in runs.items():
+            times[run].append(1e3 * _seconds(advance, steps[run], device) / steps[run] / len(configs))
+    c, medians = configs[0], {run: statistics.median(values) for run, values in times.items()}
+    flops, rate = 6 * (c.D_train + c.D_random) * products(c), statistics.median(rates)
+    return [Row(c.architecture, c.n_layers, name, c.d_h, c.D_train, len(configs), median, min(times[name, kind]),
+                max(times[name, kind]), medians.get((name, "known"), math.nan), 1e3 / median,
+                medians["usual", "fresh"] / median, flops / (1e-3 * median) / rate)
+            for (name, kind), median in medians.items() if kind == "fresh"]
 
 
 def _seconds(advance: Advance, n_steps: int, device: str) -> float:
@@ -229,6 +290,9 @@ def _processor() -> str:
 @click.option("--D-train", "train_sizes", multiple=True, type=int, help="Training pairs.", default=TRAIN_SIZES)
 @click.option("--models", "cohorts", multiple=True, type=int, help="Networks trained together.", default=COHORTS)
 @click.option("--architecture", default="transformer", type=click.Choice(tuple(USUAL)), help="Kind of network.")
+@click.option("--task", default="add", help="What the table holds.")
+@click.option("--D-random", "D_random", default=0, help="Random-label pairs beside them (task add+random).")
+@click.option("--memorised/--fresh-only", "with_memorised", default=True, help="Also networks that know their pairs.")
 @click.option("--layers", default=1, help="Layers between embedding and unembedding.")
 @click.option("--repeats", default=5, help="Turns of each contender.")
 @click.option("--seconds", default=0.5, help="Length of a turn.")
@@ -236,7 +300,8 @@ def _processor() -> str:
 @click.option("--threads", default=torch.get_num_threads(), help="Threads of PyTorch and of the fused engine.")
 @click.option("--compile/--no-compile", "with_compiled", default=True, help="Also torch.compile of the usual loop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead of the table.")
-def main(sizes, train_sizes, cohorts, architecture, layers, repeats, seconds, device, threads, with_compiled, as_json):
+def main(sizes, train_sizes, cohorts, architecture, task, D_random, with_memorised, layers, repeats, seconds, device,
+         threads, with_compiled, as_json):
     """Time every engine that can do it on every cell of the grid."""
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # which it is by default, for the usual LSTM
@@ -244,27 +309,27 @@ def main(sizes, train_sizes, cohorts, architecture, layers, repeats, seconds, de
     print(json.dumps(where) if as_json else " · ".join(f"{name} {value}" for name, value in where.items()))
     if not as_json:
         print(f"{'d_h':>4} {'D_train':>7} {'models':>6} {'engine':<14} {'ms/model-step':>13} {'range':>19} "
+              f"{'memorised':>9} "
               f"{'a second':>9} {'faster':>7} {'matrix rate':>11}")
     for n_models in cohorts:
         for d_h in sizes:
             for D_train in train_sizes:
-                configs = [RunConfig(architecture=architecture, n_layers=layers, d_h=d_h, D_train=D_train, seed=seed)
-                           for seed in range(n_models)]
-                torch._dynamo.reset()  # which gives up compiling after eight sizes of one function
-                contenders = {"usual": usual_loop(configs, device, False)}
-                if with_compiled:
-                    contenders["usual compiled"] = usual_loop(configs, device, True)
-                for name in able(configs[0], torch.device(device)):
-                    contenders[name] = engine_advance(name, configs, device, threads)
-                for row in measure(configs, contenders, repeats, seconds, device):
+                configs = [RunConfig(architecture=architecture, n_layers=layers, d_h=d_h, D_train=D_train, seed=seed,
+                                     task=task, D_random=D_random) for seed in range(n_models)]
+                fresh = contenders(configs, initial(configs), device, threads, with_compiled)
+                start = memorised(configs) if with_memorised else None
+                still = [c.replace(lr=0.0) for c in configs]
+                known = {} if start is None else contenders(still, start, device, threads, False)
+                for row in measure(configs, fresh, known, repeats, seconds, device):
                     print(json.dumps(asdict(row)) if as_json else _line(row), flush=True)
 
 
 def _line(row: Row) -> str:
     digits = 3 if row.median_ms >= 0.1 else 5
     spread = f"{row.least_ms:.{digits}f} to {row.most_ms:.{digits}f}"
+    known = "–" if math.isnan(row.memorised_ms) else f"{row.memorised_ms:.{digits}f}"
     return (f"{row.d_h:>4} {row.D_train:>7} {row.n_models:>6} {row.engine:<14} {row.median_ms:>13.{digits}f} "
-            f"{spread:>19} {row.model_steps_per_second:>9,.0f} {row.times_faster:>6.1f}× "
+            f"{spread:>19} {known:>9} {row.model_steps_per_second:>9,.0f} {row.times_faster:>6.1f}× "
             f"{row.share_of_matrix_rate:>10.0%}")
 
 

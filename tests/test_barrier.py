@@ -25,7 +25,8 @@ def race(counter, thread, n_threads, n_rounds, seen, written):
 def test_no_thread_runs_ahead_and_none_is_left_behind(n_threads):
     counter, seen, written = np.zeros(1, np.int64), np.zeros(n_threads, np.int64), np.zeros(n_threads, np.int64)
     race(np.zeros(1, np.int64), 0, 1, 1, seen, written)  # compiled before threads need it
-    threads = [threading.Thread(target=race, args=(counter, k, n_threads, 300, seen, written)) for k in range(n_threads)]
+    threads = [threading.Thread(target=race, args=(counter, k, n_threads, 300, seen, written))
+               for k in range(n_threads)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -16,6 +16,7 @@ import torch
 from samples import finish, run_python
 
 from grokbook import RunConfig, models
+from grokbook.training import engine_named
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 benchmark = runpy.run_path(str(FOLDER / "training.py"))
@@ -39,26 +40,14 @@ def test_every_engine_that_can_is_timed_beside_the_usual_loop(architecture, engi
     assert machine["torch"] == torch.__version__
     assert [(row["engine"], row["d_h"], row["n_models"]) for row in rows] == [(name, 8, 2) for name in engines]
     assert all(row["least_ms"] <= row["median_ms"] <= row["most_ms"] for row in rows)
+    assert all((row["memorised_ms"] > 0) == (architecture == "transformer") for row in rows)
 
 
-def named_as_usual(config: RunConfig) -> dict[str, torch.Tensor]:
-    """Our initial weights under the names and in the layouts of the usual network."""
-    w = {name: torch.tensor(value) for name, value in models.initial_weights(config).items()}
-    named = {"embed.weight": w["W_E"], "unembed.weight": w["W_U"].T}
-    for k in range(config.n_layers):
-        own = {name.rpartition(".")[2]: value for name, value in w.items() if name.startswith(f"layers.{k}.")}
-        if config.architecture == "transformer":
-            queries, keys, values = (own[name].transpose(1, 2).flatten(0, 1) for name in ("W_Q", "W_K", "W_V"))
-            named |= {f"layers.{k}.qkv.weight": torch.cat([queries, keys, values]), "position": w["W_pos"],
-                      f"layers.{k}.out.weight": own["W_O"].flatten(0, 1).T, f"layers.{k}.up.weight": own["W_in"].T,
-                      f"layers.{k}.down.weight": own["W_out"].T}
-        elif config.architecture == "lstm":
-            named |= {f"lstm.weight_ih_l{k}": own["W_x"].T, f"lstm.weight_hh_l{k}": own["W_h"].T}
-        else:
-            named |= {f"layers.{k}.0.weight": own["W"].T}
-    if config.architecture == "mlp":
-        named[f"layers.{config.n_layers}.weight"] = named.pop("unembed.weight")
-    return named
+def test_networks_that_know_their_pairs_do_and_those_that_cannot_are_none():
+    configs = [SMALL.replace(seed=seed) for seed in range(2)]
+    engine = engine_named("fused")(configs, benchmark["memorised"](configs))
+    assert engine.evaluate()["train_loss"].max() < 1e-6
+    assert benchmark["memorised"]([RunConfig(d_h=4, p=31, D_train=900)]) is None
 
 
 @pytest.mark.parametrize("architecture", ["transformer", "lstm", "mlp"])
@@ -66,7 +55,7 @@ def named_as_usual(config: RunConfig) -> dict[str, torch.Tensor]:
 def test_the_usual_networks_compute_what_ours_do(architecture, n_layers):
     config = SMALL.replace(architecture=architecture, n_layers=n_layers, init_scale=2.0)
     usual, tokens = benchmark["USUAL"][architecture](config), torch.randint(0, 113, (9, 3))
-    usual.double().load_state_dict(named_as_usual(config))
+    usual.double().load_state_dict(benchmark["usual_weights"](models.initial_weights(config), config))
     torch.testing.assert_close(usual(tokens)[:, -1], models.build(config, dtype=torch.float64)(tokens))
 
 
@@ -74,6 +63,7 @@ COUNT = """
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from grokbook import RunConfig, models
+from grokbook.training import engine_named
 for architecture in ("transformer", "lstm", "mlp"):
     for n_layers in (1, 2, 3):
         network = models.build(RunConfig(d_h=8, D_train=40, architecture=architecture, n_layers=n_layers))

@@ -84,7 +84,8 @@ def test_1_scores_and_base_are_measured_from_the_last_position(both):
     plain, ours = both
     table = ours.room.table
     relative = plain.scores - plain.scores[..., -1:]
-    np.testing.assert_allclose(table.scores[ours.train_entries][..., : plain.config.n_heads], relative[..., :-1].transpose(2, 0, 1), atol=1e-12)
+    scores = table.scores[ours.train_entries][..., : plain.config.n_heads]
+    np.testing.assert_allclose(scores, relative[..., :-1].transpose(2, 0, 1), atol=1e-12)
     attends_to_itself = plain.x[0, -1] + plain.residual[0, :, -1].sum(0)
     np.testing.assert_allclose(table.mid[0, : plain.config.d_h], attends_to_itself, atol=1e-12)
 

@@ -13,9 +13,9 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
+from typing import Any
 
 try:
     import fcntl
@@ -26,11 +26,11 @@ from numba import njit
 from numba.core import config as numba_config
 
 HERE = Path(__file__).parent
-OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 """Free of the interpreter's lock; x / 0 is no exception, for which every loop with a division would be scalar; and
 nothing is allocated, so nothing needs its references counted."""
 
-INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """For what only compiled code calls: the way in from Python, which takes long to compile, is left out."""
 
 SOURCES = (*sorted(HERE.glob("*.py")), HERE.parent / "config.py")
@@ -41,9 +41,9 @@ def inner(function: Callable) -> Callable:
     return compiled(function, INNER)
 
 
-def compiled(function: Callable, options: Mapping[str, bool] = MappingProxyType({})) -> Callable:
+def compiled(function: Callable, more: dict[str, Any] | None = None) -> Callable:
     """`function` compiled by Numba on first use."""
-    options = {**OPTIONS, **options}
+    options = OPTIONS | (more or {})
     if FOLDER is None:
         return njit(**options)(function)
     before, numba_config.CACHE_DIR = numba_config.CACHE_DIR, str(FOLDER)

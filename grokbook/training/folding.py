@@ -1,8 +1,8 @@
 """What the rows share, folded through the layer once a step, and the way back.
 
 X = [W_E; W_pos]. A row of X adds to the residual stream, for head h, R_h = X W_V^h W_O^h; to the neurons R_h W_in; and
-to the logits R_h W_U. All of it is linear, so what an entry (token t, position i) adds is the sum of two rows, and since
-a head's attention sums to 1, an example that attends to `=` alone is the base from which entries are measured:
+to the logits R_h W_U. All of it is linear, so what an entry (token t, position i) adds is the sum of two rows, and
+since a head's attention sums to 1, an example that attends to `=` alone is the base from which entries are measured:
 
     T_h[t, i] = F_h[t] + F_h[i] − F_h[=] − F_h[last],   F_h = [R_h W_in | R_h or R_h W_U]
     mid = x_(=) + Σ_h (R_h[=] + R_h[last]),             base = [mid W_in | mid or mid W_U]
@@ -28,8 +28,8 @@ def _pack(sizes, weights, operands):
     """Copy the weights to where the products read them."""
     e = sizes.d_head
     for h in range(sizes.n_heads):
-        _copy(weights.W_V[h], operands.V[:, h * e :])
-        _copy(weights.W_O[h], operands.O[h * e :])
+        _copy(weights.W_V[h], operands.W_V[:, h * e :])
+        _copy(weights.W_O[h], operands.W_O[h * e :])
     _copy(weights.W_in, operands.W_in)
     _copy(weights.W_out, operands.out)
     _copy(weights.W_U, operands.U)
@@ -97,18 +97,18 @@ def fold(sizes, weights, operands, table, names):
     last = X.shape[0] - sizes.n_ctx - 1, X.shape[0] - 1
     _pack(sizes, weights, operands)
     _score(sizes, weights, table, last)
-    multiply(X, operands.V, table.values, sizes.d_pad, False)  # (n, d) (d, d)
+    multiply(X, operands.W_V, table.values, sizes.d_pad, False)  # (n, d) (d, d)
     for f in range(d):
         table.mid[0, f] = X[last[0], f] + X[last[1], f]
     for h in range(sizes.n_heads):
         head = slice(h * e, h * e + e)
-        v, O, O_in = table.values[:, head], operands.O[head], table.O_in[head]
+        v, W_O, O_in = table.values[:, head], operands.W_O[head], table.O_in[head]
         R, folded = table.residual[h], table.folded[:, h * table.rows.shape[1] :]
-        multiply(v, O, R, sizes.d_pad, False)  # (n, e) (e, d)
+        multiply(v, W_O, R, sizes.d_pad, False)  # (n, e) (e, d)
         if _through_residual(sizes):
             multiply(R, operands.W_in, folded, m_pad, False)  # (n, d) (d, m)
         else:
-            multiply(O, operands.W_in, O_in, m_pad, False)  # (e, d) (d, m)
+            multiply(W_O, operands.W_in, O_in, m_pad, False)  # (e, d) (d, m)
             multiply(v, O_in, folded, m_pad, False)  # (n, e) (e, m)
         if sizes.wide:
             multiply(R, operands.U[:d], folded[:, m_pad:], sizes.v_pad, False)  # (n, d) (d, v)
@@ -221,7 +221,7 @@ def unfold(sizes, weights, gradient, operands, table, names, total):
     for h in range(sizes.n_heads):
         _unfold_head(sizes, operands, table, h, last)
     multiply(X.T, table.d_values, table.d_V, sizes.d_pad, False)  # (d, n) (n, d)
-    correlate(table.d_values, operands.V, gradient.X, sizes.d_pad)  # (n, d) (d, d)
+    correlate(table.d_values, operands.W_V, gradient.X, sizes.d_pad)  # (n, d) (d, d)
     for row in last:
         for f in range(d):
             gradient.X[row, f] += table.d_mid[0, f]
@@ -239,7 +239,7 @@ def _unfold_head(sizes, operands, table, h, last):
     """From the gradient of one head's `folded` to those of its values and of W_O, W_in and W_U."""
     d, e, m_pad = sizes.d, sizes.d_head, sizes.m_pad
     head = slice(h * e, h * e + e)
-    v, dv, O, d_O = table.values[:, head], table.d_values[:, head], operands.O[head], table.d_O[head]
+    v, dv, W_O, d_O = table.values[:, head], table.d_values[:, head], operands.W_O[head], table.d_O[head]
     R, dR, d_folded = table.residual[h], table.d_residual, table.d_folded[:, h * table.rows.shape[1] :]
     dR[:] = 0
     if sizes.wide:
@@ -258,6 +258,6 @@ def _unfold_head(sizes, operands, table, h, last):
         correlate(d_folded, O_in, dv, m_pad)  # (n, m) (m, e)
         multiply(v.T, d_folded, d_O_in, m_pad, False)  # (e, n) (n, m)
         correlate(d_O_in, operands.W_in, d_O, m_pad)  # (e, m) (m, d)
-        multiply(O.T[:d], d_O_in, table.d_W_in, m_pad, True)  # (d, e) (e, m)
-    correlate(dR, O, dv, sizes.d_pad)  # (n, d) (d, e)
+        multiply(W_O.T[:d], d_O_in, table.d_W_in, m_pad, True)  # (d, e) (e, m)
+    correlate(dR, W_O, dv, sizes.d_pad)  # (n, d) (d, e)
     multiply(v.T, dR, d_O, sizes.d_pad, True)  # (e, n) (n, d)

@@ -21,8 +21,23 @@ from grokbook.config import BETAS, RunConfig
 from grokbook.training.cohort import Cohort
 from grokbook.training.engines import ONE_LAYER, unknown_options
 from grokbook.training.fused_pass import Moments, Rates, advance, evaluate
-from grokbook.training.layout import (PARTS, Operands, Sizes, Sums, Table, Tile, all_rows_of, entries_of, operands_of,
-                                      rows_of, sizes_of, sums_of, table_of, tile_of, views)
+from grokbook.training.layout import (
+    PARTS,
+    Operands,
+    Sizes,
+    Sums,
+    Table,
+    Tile,
+    all_rows_of,
+    entries_of,
+    operands_of,
+    rows_of,
+    sizes_of,
+    sums_of,
+    table_of,
+    tile_of,
+    views,
+)
 
 
 class Member:

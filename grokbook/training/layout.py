@@ -72,14 +72,15 @@ class Weights(NamedTuple):
 def views(vector: np.ndarray, config: RunConfig) -> Weights:
     """The weights inside a flat vector."""
     _, _, *layer, W_U = models.unflatten(vector, config).values()
-    return Weights(vector[: (config.d_vocab + config.n_ctx) * config.d_h].reshape(-1, config.d_h), *layer, W_U)
+    X = vector[: (config.d_vocab + config.n_ctx) * config.d_h].reshape(-1, config.d_h)
+    return Weights._make([X, *layer, W_U])
 
 
 class Operands(NamedTuple):
     """Weights as the products read them, copied once a step: padded, heads side by side, some transposed."""
 
-    V: np.ndarray  # (d, d_pad)
-    O: np.ndarray  # (d, d_pad)
+    W_V: np.ndarray  # (d, d_pad)
+    W_O: np.ndarray  # (d, d_pad)
     W_in: np.ndarray  # (d, m_pad)
     out: np.ndarray  # (m_pad, d_pad)
     out_T: np.ndarray  # (d_pad, m_pad)
@@ -155,7 +156,7 @@ def operands_of(s: Sizes, dtype: type) -> Operands:
     narrow = [(s.m_pad, s.d_pad), (s.d_pad, s.m_pad)]
     wide = [(s.m_pad, s.v_pad), (s.v_pad, s.m_pad)] if s.wide else [(1, 1), (1, 1)]
     shapes = [(s.d, s.d_pad), (s.d, s.d_pad), (s.d, s.m_pad), *narrow, (s.d_pad, s.v_pad), (s.v_pad, s.d_pad), *wide]
-    return Operands(*(zeros(shape, dtype) for shape in shapes))
+    return Operands._make(zeros(shape, dtype) for shape in shapes)
 
 
 def table_of(s: Sizes, n_entries: int, dtype: type) -> Table:
@@ -166,7 +167,8 @@ def table_of(s: Sizes, n_entries: int, dtype: type) -> Table:
     before = [(s.n_heads, s.d), values, O_in, (s.n_heads, *values), folded, (1, folded[1]), (s.n, s.n_heads)]
     after = [(n_entries, s.n_heads), (1, s.width), (1, s.d_pad), (1, s.d_pad), values, values, folded, O_in,
              (s.d, s.d_pad), (s.d, s.d_pad), (s.d, s.m_pad), (s.d, s.v_pad)]
-    return Table(*(zeros(shape, dtype) for shape in before), rows, wide_rows, *(zeros(shape, dtype) for shape in after))
+    first, last = ([zeros(shape, dtype) for shape in shapes] for shapes in (before, after))
+    return Table._make([*first, rows, wide_rows, *last])
 
 
 def sums_of(s: Sizes, n_entries: int, n_slots: int, dtype: type) -> Sums:
@@ -185,7 +187,8 @@ def tile_of(s: Sizes, dtype: type) -> Tile:
     mixed = zeros((s.width, n), dtype)
     logits = mixed[s.m_pad :] if s.wide else zeros((s.v_pad, n), dtype)
     shares, rest = [(s.n_ctx * s.n_heads, n)] * 2, [(s.d_mlp, n), (n, max(s.v_pad, s.d_pad)), (4, n), (LANES, STRIP)]
-    return Tile(*(zeros(shape, dtype) for shape in shares), mixed, logits, *(zeros(shape, dtype) for shape in rest))
+    first, last = ([zeros(shape, dtype) for shape in shapes] for shapes in (shares, rest))
+    return Tile._make([*first, mixed, logits, *last])
 
 
 class Rows(NamedTuple):
@@ -204,7 +207,7 @@ class Rows(NamedTuple):
 
 
 def entries_of(tokens: np.ndarray, n_vocab: int) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct (token, position) before the last, as rows of X, (2, entry), and each example's, (n_ctx − 1, row)."""
+    """The distinct (token, position) before the last, as rows of X, (2, entry), and of each row (n_ctx − 1, row)."""
     columns = [np.unique(column, return_inverse=True) for column in tokens.T[:-1]]
     starts = np.cumsum([0] + [len(values) for values, _ in columns])
     names = np.concatenate([[values, np.full(len(values), n_vocab + i)] for i, (values, _) in enumerate(columns)], 1)

@@ -19,8 +19,18 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-from grokbook.training.vectors import (INDEX, accumulators, fma, fold, lanes_of, matrices, number, plus, spread,
-                                       transpose)
+from grokbook.training.vectors import (
+    INDEX,
+    accumulators,
+    fma,
+    fold,
+    lanes_of,
+    matrices,
+    number,
+    plus,
+    spread,
+    transpose,
+)
 
 STRIP = 512
 """Features that a strip holds: with eight rows in float32, half of a first-level cache of 32 kB."""

@@ -19,8 +19,18 @@ from numba.extending import intrinsic, register_jitable
 
 from grokbook.training.compiled import inner
 from grokbook.training.subnormals import X86
-from grokbook.training.vectors import (FEATURES, accumulators, any_layout, fma, fold, lanes_of, matrices, number, plus,
-                                       transpose)
+from grokbook.training.vectors import (
+    FEATURES,
+    accumulators,
+    any_layout,
+    fma,
+    fold,
+    lanes_of,
+    matrices,
+    number,
+    plus,
+    transpose,
+)
 
 VECTORS = 2 if X86 and not FEATURES.get("avx512f") else 4
 """Vectors along r that a block of `multiply` holds: with six outputs 24 of 32 registers, or 12 of 16."""

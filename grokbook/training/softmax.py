@@ -111,7 +111,7 @@ def exponentiate(A, n):
 
 @register_jitable
 def softmax(L, y, S, n):
-    """Logits L (class, row) become exponentials, e^{l − max l}, in place, 0 for the label, and S (4, row) is filled with
+    """Logits L (class, row) become exponentials, e^{l − max l}, in place, 0 for the label, and S (4, row) becomes
 
     the label's logit; the largest other logit; the sum of the others' exponentials; the label's own exponential.
     y (1, row) int32. The others are summed without the label, so nothing is ever subtracted from 1.
