@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from grokbook import models, tasks
 from grokbook.config import RunConfig
 from grokbook.run import METRICS
-from grokbook.training import ENGINES, autograd, engine_named, vmapped
+from grokbook.training import ENGINES, autograd, engine_named, fused, vmapped
 from grokbook.training.fused import shares
 from grokbook.training.loss import CROSS_ENTROPY, exact_cross_entropy, loss_gradient, plain_cross_entropy
 from grokbook.training.prefixes import PASSES
@@ -321,3 +321,27 @@ def test_a_class_without_a_number_makes_no_answer_right(engine):
     weights["W_U"][:, SMALL.p] = np.nan
     measured = engine_named(engine)([SMALL], models.flatten(weights, SMALL)[None], "cpu", "float32").evaluate()
     assert measured["train_acc"][0] == measured["val_acc"][0] == 0
+
+
+def test_a_thread_that_fails_leaves_no_other_waiting(monkeypatch):
+    trainer = engine_named("fused")([SMALL], start([SMALL]), n_threads=2)
+    trainer.advance(1)
+    advance = fused.advance
+
+    def failing(n_steps, step, thread, *others):
+        if thread == 0:
+            raise OSError("no room")
+        advance(n_steps, step, thread, *others)
+
+    monkeypatch.setattr(fused, "advance", failing)
+    with pytest.raises(OSError, match="no room"):
+        trainer.advance(5)
+
+
+def test_a_second_rate_close_to_one_leaves_single_precision_its_step():
+    config = RunConfig(p=11, d_h=8, D_train=60, beta2=1 - 1e-6)
+    single, double = (engine_named("fused")([config], start([config]), dtype=dtype) for dtype in ("float32", "float64"))
+    for trainer in (single, double):
+        trainer.advance(20)
+    moved = [trainer.weights(0) - start([config])[0] for trainer in (single, double)]
+    assert relative(*moved) < 1e-3

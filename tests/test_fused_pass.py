@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from samples import finish, run_python
 
 from grokbook import models, tasks
 from grokbook.config import RunConfig
@@ -154,3 +155,25 @@ def test_rows_of_arrays_lie_an_odd_number_of_cache_lines_apart():
         for dtype in (np.float32, np.float64):
             array = layout.zeros((2, columns), dtype)
             assert array.shape[1] >= columns and array.strides[0] // 64 % 2 == 1 and array.strides[0] % 64 == 0
+
+
+OTHER_REGISTERS = """
+import sys
+import numpy as np
+from grokbook.training import compiled, vectors
+compiled.FOLDER, vectors.VECTOR_BYTES, vectors.LANES = None, int(sys.argv[1]), int(sys.argv[1]) // 4
+from grokbook import RunConfig, models
+from grokbook.training import engine_named
+for config in (RunConfig(p=7, d_h=12, D_train=45), RunConfig(p=5, d_h=48, task="add+random", D_train=9, D_random=7)):
+    start = models.flatten(models.initial_weights(config), config)[None]
+    engines = (engine_named(name)([config], start, "cpu", "float64") for name in ("fused", "vmapped"))
+    ours, reference = (engine.gradient()[0] for engine in engines)
+    print(np.linalg.norm(ours - reference) / np.linalg.norm(reference))
+"""
+
+
+@pytest.mark.parametrize("register", [16, 64])
+def test_gradients_are_right_on_processors_with_other_registers(register):
+    """Of 128 bits, as on Arm, and of 512: LLVM makes do with what this processor has, so only speed differs."""
+    errors = [float(line) for line in finish(run_python(OTHER_REGISTERS, str(register))).split()]
+    assert len(errors) == 2 and max(errors) < 1e-12

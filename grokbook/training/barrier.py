@@ -2,7 +2,8 @@
 
 Every thread that arrives adds one to a counter and waits until the counter has passed the next multiple of their
 number. They look at it without sleeping, since the next arrival is microseconds away; one that has looked in vain for
-long offers its core to others, for there may be fewer cores than threads.
+long offers its core to others, for there may be fewer cores than threads. The processor's own instruction for such a
+wait is not used: on a virtual machine it can hand the core to another guest, which took a third of a small step.
 """
 
 # pyright: reportCallIssue=false
@@ -15,7 +16,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-from grokbook.training.subnormals import X86
+ABANDONED = -(2**62)
+"""What a counter is set to when a thread has failed: nobody waits any more."""
 
 PATIENCE = 4096
 """Looks at the counter between two offers of the core."""
@@ -41,9 +43,6 @@ def _arrivals(typing, counter):
     """counter[0] as other threads have left it."""
 
     def generate(context, builder, signature, arguments):
-        if X86:
-            pause = ir.FunctionType(ir.VoidType(), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, pause, "llvm.x86.sse2.pause"), [])
         return builder.load_atomic(_cell(context, builder, signature.args[0], arguments[0]), "acquire", 8)
 
     return types.int64(counter), generate
@@ -64,11 +63,14 @@ def _offer_core(typing):
 
 @register_jitable
 def meet(counter, n_threads):
-    """Return once `n_threads` threads have called this as often. counter: (1,) int64, zero before the first meeting."""
+    """Return once `n_threads` threads have called this as often. counter: (1,) int64, zero before the first meeting,
+
+    and `ABANDONED` where one of them will never come.
+    """
     if n_threads > 1:
         target = (_arrive(counter) // n_threads + 1) * n_threads
         looks = 0
-        while _arrivals(counter) < target:
+        while 0 <= _arrivals(counter) < target:
             looks += 1
             if looks % PATIENCE == 0:
                 _offer_core()

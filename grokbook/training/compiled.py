@@ -44,7 +44,7 @@ def inner(function: Callable) -> Callable:
 def compiled(function: Callable, more: dict[str, Any] | None = None) -> Callable:
     """`function` compiled by Numba on first use."""
     options = OPTIONS | (more or {})
-    if FOLDER is None:
+    if FOLDER is None or numba_config.DISABLE_JIT:
         return njit(**options)(function)
     before, numba_config.CACHE_DIR = numba_config.CACHE_DIR, str(FOLDER)
     try:
@@ -55,17 +55,14 @@ def compiled(function: Callable, more: dict[str, Any] | None = None) -> Callable
     return made
 
 
-def _one_at_a_time(act: Callable, lock: Path) -> Callable:
-    """`act`, which no two processes do at once; where the system has no such locks, as it is."""
-    if fcntl is None:
-        return act
-    flock, alone = fcntl.flock, fcntl.LOCK_EX
-
+def _one_at_a_time(save: Callable, lock: Path) -> Callable:
+    """`save`, which no two processes do at once where the system has locks for that; if it cannot, nothing is saved."""
     def waiting(*arguments):
-        with open(lock, "a") as held:
-            with contextlib.suppress(OSError):  # some network file systems have none either
-                flock(held, alone)  # until the file is closed
-            return act(*arguments)
+        with contextlib.suppress(OSError), open(lock, "a") as held:
+            if fcntl is not None:
+                with contextlib.suppress(OSError):  # some network file systems have none
+                    fcntl.flock(held, fcntl.LOCK_EX)  # until the file is closed
+            save(*arguments)
     return waiting
 
 

@@ -15,9 +15,11 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 from grokbook.config import BETAS, RunConfig
+from grokbook.training.barrier import ABANDONED
 from grokbook.training.cohort import Cohort
 from grokbook.training.engines import ONE_LAYER, unknown_options
 from grokbook.training.fused_pass import Moments, Rates, advance, evaluate
@@ -61,9 +63,13 @@ class Member:
 
     def advance_with(self, n_steps: int, room: "Room", thread: int, tiles: tuple[Tile, ...]) -> None:
         """Steps by as many threads as there are tiles; this is one of them."""
-        advance(n_steps, self.step, thread, len(tiles), room.counter, room.sizes, self.weights, self.gradient,
-                self.moments, self.rates, room.operands, room.table, self.rows, tiles[thread], room.parts, room.total,
-                self.plain)
+        try:
+            advance(n_steps, self.step, thread, len(tiles), room.counter, room.sizes, self.weights, self.gradient,
+                    self.moments, self.rates, room.operands, room.table, self.rows, tiles[thread], room.parts,
+                    room.total, self.plain)
+        except BaseException:
+            room.counter[0] = ABANDONED
+            raise
 
     def evaluate(self, room: "Room") -> tuple[np.ndarray, np.ndarray, float]:
         """Loss of each row of the table, whether its answer is right, and the norm of all weights."""
@@ -141,6 +147,8 @@ class Fused:
     @classmethod
     def cannot(cls, config: RunConfig, device: Any, dtype: str) -> str:
         """What of a config it does not train (`engines.reason`)."""
+        if numba.config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
+            return "with NUMBA_DISABLE_JIT set, which leaves its code uncompiled"
         return unknown_options(config, ONE_LAYER | {"beta2"})
 
     def advance(self, n_steps: int) -> None:
@@ -179,9 +187,17 @@ class Fused:
     def _take_together(self, member: Member, n_steps: int) -> None:
         """All threads in step, each with a tile of its own; one hand-over for all the steps."""
         self._first.counter[0] = 0
-        self._finish([self._pool.submit(member.advance_with, n_steps, self._first, thread, self._tiles)
-                      for thread in range(len(self._tiles))])
-        member.step += n_steps
+        futures = []
+        try:
+            for thread in range(len(self._tiles)):
+                futures.append(self._pool.submit(member.advance_with, n_steps, self._first, thread, self._tiles))
+        except BaseException:
+            self._first.counter[0] = ABANDONED
+            raise
+        try:
+            self._finish(futures)
+        finally:  # they are all taken by now, whoever interrupted
+            member.step += n_steps
 
     def _in_rooms(self, calls: Sequence[Callable[[Room], Any]]) -> list[Any]:
         """What the calls give, each on a thread and with a room of its own."""

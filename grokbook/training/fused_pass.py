@@ -181,10 +181,10 @@ def adamw(moments, step, rates):
     rate = rates.lr * min(step / rates.n_warmup, 1.0)
     keep, size = number(1 - rate * rates.weight_decay), number(rate / (1 - rates.beta1**step))
     root, eps = number(1 / math.sqrt(1 - rates.beta2**step)), number(EPS)
-    b1, b2 = number(rates.beta1), number(rates.beta2)
+    b1, c1, b2, c2 = number(rates.beta1), number(1 - rates.beta1), number(rates.beta2), number(1 - rates.beta2)
     for k in range(theta.size):
-        m[k] = b1 * m[k] + (1 - b1) * grad[k]
-        v[k] = b2 * v[k] + (1 - b2) * grad[k] * grad[k]
+        m[k] = b1 * m[k] + c1 * grad[k]
+        v[k] = b2 * v[k] + c2 * grad[k] * grad[k]
         theta[k] = keep * theta[k] - size * m[k] / (math.sqrt(v[k]) * root + eps)
 
 

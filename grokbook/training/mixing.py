@@ -88,9 +88,10 @@ def _spread_heads(n):
                 for t, name in enumerate(names):
                     builder.store(fma(builder, change, table.load(name, f), builder.load(dots[t])), dots[t])
                     d_table.store(fma(builder, shares[t], change, d_table.load(name, f)), name, f)
-            totals = fold(builder, [builder.load(slot) for slot in dots])[0]
+            totals = fold(builder, [builder.load(slot) for slot in dots])  # more than one where registers are short
             for t in range(n):
-                total = builder.extract_element(totals, ir.Constant(ir.IntType(32), t))
+                lane = ir.Constant(ir.IntType(32), t % vector.count)
+                total = builder.extract_element(totals[t // vector.count], lane)
                 at_share = plus(builder, s, t), row
                 da.store(builder.fadd(da.load(*at_share, da.scalar), total), *at_share)
             return context.get_dummy_value()
