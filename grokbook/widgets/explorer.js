@@ -101,7 +101,7 @@ function render({model, el}) {
   const view = () => views[get("budget")];
   const live = () => get("live") ?? {};
 
-  const root = add(el, "div", {class: "gb-explorer", "data-lm-suppress-shortcuts": "true"});
+  const root = add(el, "div", {class: "gb-explorer"});
   const controls = add(root, "div", {class: "gb-explorer-controls"});
   const sentence = add(root, "p", {class: "gb-explorer-sentence", "aria-live": "polite"});
   const training = add(root, "div", {class: "gb-explorer-training"});
@@ -388,6 +388,9 @@ function render({model, el}) {
   const events = {...Object.fromEntries([...Object.keys(values), "color"].map((name) => [`change:${name}`, moved])),
                   "change:live": follow, "change:note": tell, "msg:custom": take};
   for (const [event, act] of Object.entries(events)) model.on(event, act);
+  // JupyterLab takes keys for its own from whatever has the focus, unless that says otherwise.
+  for (const control of root.querySelectorAll("input, select, button, [tabindex]"))
+    control.setAttribute("data-lm-suppress-shortcuts", "true");
   const sized = new ResizeObserver(() => { if (root.clientWidth > 100) draw(); });
   sized.observe(root);
   return () => {

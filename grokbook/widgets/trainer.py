@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from traitlets import TraitError
+
 from grokbook.config import RunConfig
 from grokbook.run import Run
 
@@ -152,6 +154,6 @@ class Trainer:
 def reason(error: Exception) -> str:
     """What went wrong, in one line. The errors of this package are sentences; of others the kind is named too."""
     message = (str(error).strip().splitlines() or [""])[0]
-    if isinstance(error, ValueError | LookupError | OSError) and message:
+    if isinstance(error, ValueError | LookupError | OSError | TraitError) and message:
         return message
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -63,10 +63,20 @@ class Notebook:
 
     def __init__(self, page: Page, name: str):
         self.page, self.name = page, name
-        page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', {path}).then(() => true)", name)
-        page.wait_for_function(READY)
-        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.info.then(() => true)")
-        page.evaluate("() => { book.listen(); }")
+        self._open()
+
+    def _open(self) -> None:
+        self.page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', {path}).then(() => true)",
+                           self.name)
+        self.page.wait_for_function(READY)
+        self.page.evaluate("() => book.kernel().info.then(() => true)")
+        self.page.evaluate("() => { book.listen(); }")
+
+    def reopen(self) -> None:
+        """Close the tab and open it again, saved, with the kernel going on: as a page that is loaded anew."""
+        self.page.evaluate("() => book.panel().context.save().then(() => true)")
+        self.page.evaluate("() => book.panel().dispose()")
+        self._open()
 
     def run_all(self, seconds: int = 180) -> None:
         """Run every cell; no output may be an error."""
