@@ -203,10 +203,10 @@ def _report(failures: Sequence[str]) -> None:
 
 def _stored_map():
     """The map that the book's explorer shows; None, and a line that says so, where no run of it is stored."""
-    from grokbook.plots.lookup import Lookup
+    from grokbook.widgets.explorer_data import ExplorerData
 
     try:
-        return Lookup.stored()
+        return ExplorerData.stored()
     except LookupError as nothing:
         click.echo(f"no explorer.html: {nothing}", err=True)
         return None

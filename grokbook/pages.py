@@ -17,8 +17,8 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from grokbook.plots.lookup import MAP_HEIGHT, Lookup
-from grokbook.plots.offline import explorer_data
+from grokbook.widgets.explorer_data import ExplorerData
+from grokbook.widgets.plot import script
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
@@ -29,17 +29,17 @@ PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN_FIRST = ["text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain"]
 
 
-def write(notebooks: Sequence[Path], folder: Path, title: str, lookup: Lookup | None = None) -> Path:
+def write(notebooks: Sequence[Path], folder: Path, title: str, explored: ExplorerData | None = None) -> Path:
     """Write a page for each executed notebook, and `index.html` that links them; returns the latter.
 
     `folder` is made where it is missing and gets the scripts as well. Pages are named after their notebooks. With a
-    `lookup` there is also `explorer.html`, the map to move through.
+    map `explored` there is also `explorer.html`, to move through it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, script in SCRIPTS.items():
-        shutil.copy(str(distribution(name).locate_file(script)), folder)
+    for owner, path in SCRIPTS.items():
+        shutil.copy(str(distribution(owner).locate_file(path)), folder)
     exporter = _exporter()
-    entries = [] if lookup is None else [_explorer(lookup, folder, exporter)]
+    entries = [] if explored is None else [_explorer(explored, folder, exporter)]
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
         page = folder / f"{path.stem}.html"
@@ -52,13 +52,16 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, lookup: Lookup | 
     return index
 
 
-def _explorer(lookup: Lookup, folder: Path, exporter: HTMLExporter) -> dict[str, str]:
+def _explorer(explored: ExplorerData, folder: Path, exporter: HTMLExporter) -> dict[str, str]:
     """Write the map to move through; its entry in the contents."""
     page, heading = folder / "explorer.html", "The map to move through"
     opening = "Every cell is networks that were really trained, with their curves."
-    data = json.dumps(explorer_data(lookup), separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
+    views = {budget: explored.view(budget) for budget in explored.budgets}
+    data = json.dumps({"start": explored.start(), "fixed": explored.fixed(), "views": views}, separators=(",", ":"),
+                      allow_nan=False).replace("<", r"\u003c")
     template = exporter.environment.get_template("explorer.html.j2")
-    page.write_text(template.render(heading=heading, opening=opening, height=MAP_HEIGHT, data=data), "utf-8")
+    page.write_text(template.render(heading=heading, opening=opening, script=script("explorer.js"),
+                                    style=script("explorer.css"), data=data), "utf-8")
     return {"page": page.name, "title": heading, "opening": opening, "changed": ""}
 
 

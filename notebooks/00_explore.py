@@ -3,7 +3,7 @@
 #
 # Every cell of this map is a network that was really trained: `d_h` is its size, `D_train` the number of pairs it was
 # shown. Click on a cell, or move the sliders, and see what it did. Nothing trains while you look; **Train this** trains
-# exactly that network here and now, and its curves grow below.
+# exactly that network here and now, and its curves grow over the stored ones.
 
 # %% tags=["parameters"]
 d_h: int = 32  # hidden size of the cell to start at
@@ -14,8 +14,8 @@ budget: int = 40_000  # steps after which all is judged
 # %% tags=["nbval-check-output"]
 import grokbook as gb
 
-explorer = gb.widgets.ZoneExplorer(d_h=d_h, D_train=D_train, seed=seed, budget=budget)
-explorer.show()
+explorer = gb.widgets.Explorer(d_h=d_h, D_train=D_train, seed=seed, budget=budget)
+explorer
 
 # %% [markdown]
 # **What to try.** Click on cells of each colour. Where seeds disagree, a cell says how many are in the zone that it
@@ -24,16 +24,9 @@ explorer.show()
 # $D_{mem}$, is how much a network of that size can know by heart. `explorer.selection` holds the runs behind the
 # curves.
 #
+# The figure at the lower right is the row of the map in which the cell stands: keep the pairs and let the network grow.
+# Where the walk crosses from grey through red to blue, accuracy on new pairs rises, falls, and rises again: *double
+# descent*, the subject of [chapter 04](04_double_descent.ipynb). Move `D_train` to see other rows.
+#
 # Why there are four zones is told in [chapter 03](03_four_zones.ipynb), and from the start in
 # [chapter 01](01_grokking.ipynb).
-
-# %% [markdown]
-# ## Along a row
-#
-# Keep the pairs and let the network grow. Where the walk crosses from grey through red to blue, accuracy on new pairs
-# rises, falls, and rises again: *double descent*, the subject of [chapter 04](04_double_descent.ipynb). Move `D_train`,
-# or click on a row.
-
-# %% tags=["nbval-check-output"]
-descent = gb.widgets.DescentExplorer(D_train=D_train, budget=budget)
-descent.show()

@@ -44,7 +44,7 @@ print(f"{config.n_params:,} weights, {config.D_train:,} of {config.n_pairs:,} pa
 
 # %%
 live = gb.widgets.LiveRun(config)
-live.show()
+live
 
 # %% [markdown]
 # Nothing changed from outside when validation accuracy took off: same pairs, same learning rate, a training loss

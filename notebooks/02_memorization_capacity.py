@@ -35,7 +35,7 @@ print(f"{config.n_params:,} weights for 6,441 labels of 6.82 bits: {6441 * 6.82 
 
 # %%
 live = gb.widgets.LiveRun(config)
-live.show()
+live
 
 # %% [markdown]
 # ## Measure it

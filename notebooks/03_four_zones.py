@@ -45,7 +45,7 @@ config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
 
 # %%
 live = gb.widgets.LiveRun(config)
-live.show()
+live
 
 # %%
 if live.runs:
@@ -151,7 +151,7 @@ gb.plots.zone_map(maps, random, show="twin_free_val_acc")
 # Look into the cells: click, or move the sliders, and read below the curves why a run counts as what it is.
 
 # %%
-gb.widgets.ZoneExplorer(d_h=24, D_train=4000, budget=budget).show()
+gb.widgets.Explorer(d_h=24, D_train=4000, budget=budget)
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("zone-map")

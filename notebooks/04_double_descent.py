@@ -35,7 +35,7 @@ config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
 
 # %%
 live = gb.widgets.LiveRun(config)
-live.show()
+live
 
 # %% [markdown]
 # ## Measure it
@@ -87,7 +87,7 @@ gb.analysis.double_descent(maps.sel(D_train=[3400])).round(3)
 # Walk through the map yourself: `D_train` moves the cut.
 
 # %%
-gb.widgets.DescentExplorer(D_train=3400, budget=budget).show()
+gb.widgets.Explorer(D_train=3400, budget=budget, color="val_acc")
 
 # %% [markdown]
 # ## Inside the progression zone

@@ -43,7 +43,7 @@ config = like_theirs.replace(d_h=d_h, D_train=D_train, seed=seed, weight_decay=w
 
 # %%
 live = gb.widgets.LiveRun(config)
-live.show()
+live
 
 # %% [markdown]
 # ## Three views

@@ -7,9 +7,10 @@ import weakref
 import pytest
 from ipywidgets.widgets.widget import _instances
 from maps import cube, typical
+from traitlets import TraitError
 
 import grokbook as gb
-from grokbook.widgets import DescentExplorer, LiveRun, PatternExplorer, ZoneExplorer, live
+from grokbook.widgets import Explorer, LiveRun, PatternExplorer, live
 
 CONFIG = gb.RunConfig(p=7, d_h=8, D_train=20, n_steps=60, stop_early=False)
 
@@ -49,27 +50,24 @@ def test_an_ended_training_lets_go_of_its_networks_and_still_says_how_far_it_cam
 
 
 def test_trainings_that_replace_each_other_leave_nothing(runs, monkeypatch):
-    explorer = ZoneExplorer(runs)
-    monkeypatch.setattr(ZoneExplorer, "config", lambda self: CONFIG)
+    explorer = Explorer(runs)
+    monkeypatch.setattr(Explorer, "config", lambda self: CONFIG)
 
-    def train() -> int:
-        explorer.train().wait()
-        for thread in threading.enumerate():
-            if thread.name == "closing":
-                thread.join()
+    def train() -> tuple[int, int]:
+        explorer.train()
+        explorer.train()
+        explorer.wait()
         gc.collect()
-        return len(_instances)
+        return len(_instances), threading.active_count()
 
     train()
     assert train() == train() == train()
     explorer.close()
 
 
-@pytest.mark.parametrize("kind", [ZoneExplorer, DescentExplorer])
-def test_an_explorer_that_is_closed_leaves_no_widget(runs, kind):
-    kind(runs).close()  # what all of them share exists from here on
+def test_an_explorer_that_is_closed_leaves_no_widget(runs):
     before = set(_instances)
-    kind(runs).close()
+    Explorer(runs).close()
     assert set(_instances) == before
 
 
@@ -87,8 +85,7 @@ def test_a_pattern_explorer_keeps_no_widget_of_patterns_that_are_gone():
 
 
 @pytest.mark.parametrize("make, error, said", [
-    (lambda runs: ZoneExplorer(runs, d_h=7), Exception, "d_h=7 is not on the map"),
-    (lambda runs: DescentExplorer(runs, D_train=7), Exception, "D_train=7 is not on the map"),
+    (lambda runs: Explorer(runs, d_h=7), TraitError, "d_h=7 is not on the map; valid: 8, 16"),
     (lambda runs: LiveRun(CONFIG, n_seeds=0), ValueError, "n_seeds=0 is not valid; valid: 1, 2, 3"),
     (lambda runs: LiveRun(CONFIG, n_seeds="3"), ValueError, "n_seeds='3' is not valid"),  # pyright: ignore[reportArgumentType]
 ])
@@ -104,9 +101,9 @@ def test_a_live_figure_that_cannot_be_drawn_fails_where_nobody_watches(monkeypat
         raise RuntimeError("no pen")
 
     run = LiveRun(CONFIG)
-    monkeypatch.setattr(live, "redraw", broken)
+    monkeypatch.setattr(live, "_growing", broken)
     with pytest.raises(RuntimeError, match="The curves cannot be drawn: RuntimeError: no pen"):
-        run.show()
+        run._ipython_display_()
     run.close()
 
 

@@ -1,4 +1,4 @@
-"""explorer.html: the map to move through without a kernel, its data, and the page opened from a file, offline."""
+"""explorer.html: the map to move through without a kernel, opened from a file, with only this machine to reach."""
 
 import json
 import re
@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import xarray as xr
 from maps import STEPS, cube, rise, typical
+from playwright.sync_api import Browser, Page, expect
 
-from grokbook import pages, plots
-from grokbook.analysis import describe, main_zone, outcomes, runs_until
-from grokbook.plots.explored import METRICS
-from grokbook.plots.lookup import Lookup
-from grokbook.plots.offline import TOLERANCE, explorer_data
+from grokbook import pages
+from grokbook.analysis import describe, describe_valley, outcomes, runs_until
+from grokbook.analysis.descent import double_descent
+from grokbook.widgets.explorer_data import ExplorerData
 
-SIZES, PAIRS = (8, 32), (2000, 3000, 4000)
+SIZES, PAIRS = (8, 16, 32), (2000, 3000, 4000)
+SCREENS = {"laptop": (1280, 800), "window": (800, 900), "telephone": (390, 844)}
 LARGEST = 3_000_000
 """Bytes of the page with the runs that are shipped."""
 
@@ -35,110 +36,152 @@ def runs() -> xr.Dataset:
 
 
 @pytest.fixture(scope="module")
-def data(runs) -> dict:
-    return explorer_data(Lookup(runs))
-
-
-@pytest.fixture(scope="module")
-def folder(runs, tmp_path_factory) -> Path:
+def address(runs, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("book")
-    pages.write([], folder, "A book", Lookup(runs))
-    return folder
+    pages.write([], folder, "A book", ExplorerData(runs))
+    assert "explorer.html" in (folder / "index.html").read_text()
+    for word in ("src=", "import(", "fetch(", "eval("):
+        assert word not in (folder / "explorer.html").read_text().replace("srcset", "")
+    return (folder / "explorer.html").as_uri()
 
 
-def test_thinned_curves_stay_beside_the_measured_ones_and_keep_their_budgets(runs, data):
-    for key, seeds in data["cells"].items():
-        d_h, D_train = map(int, key.split(","))
-        for seed, run in seeds.items():
-            for metric, (x, y) in zip(METRICS, run["lines"], strict=True):
-                measured = runs[metric].sel(d_h=d_h, D_train=D_train, seed=seed).values
-                drawn = np.interp(np.log10(np.maximum(runs["step"], 0.4)), np.log10(x), y)
-                assert np.abs(drawn - measured).max() <= (TOLERANCE + 1e-3) * np.ptp(measured) + 1e-3 * measured.max()
-                for budget in data["values"]["budget"]:
-                    last = runs["step"].values[runs["step"].values <= budget][-1]
-                    assert np.isclose(x, last, rtol=1e-3).any()
-
-
-def test_every_sentence_is_that_of_the_cell_at_the_budget(runs, data):
-    for i, budget in enumerate(data["values"]["budget"]):
-        known = outcomes(runs_until(runs, budget))
-        for key, seeds in data["told"].items():
-            d_h, D_train = map(int, key.split(","))
-            for seed, places in seeds.items():
-                assert data["sentences"][places[i]] == describe(known.sel(d_h=d_h, D_train=D_train), seed)
-    assert len(set(data["sentences"])) == len(data["sentences"]) > 4
-
-
-def test_the_contents_lead_to_the_page(folder: Path):
-    assert '<a href="explorer.html">The map to move through</a>' in (folder / "index.html").read_text()
-    pages.write([], folder / "without", "No map")
-    assert not (folder / "without" / "explorer.html").exists()
-    assert "explorer" not in (folder / "without" / "index.html").read_text()
-
-
-def test_the_page_asks_for_nothing_but_the_script_beside_it(folder: Path):
-    text = (folder / "explorer.html").read_text()
-    assert re.findall(r"(?:src|href)=\"([^\"]*)\"", text) == ["plotly.min.js", "index.html"]
-    assert (folder / "plotly.min.js").exists()
-    assert json.loads(re.findall(r'<script id="data"[^>]*>(.*?)</script>', text)[0])["values"]["d_h"] == list(SIZES)
-
-
-def test_the_page_of_the_shipped_runs_is_small(tmp_path: Path):
-    pages.write([], tmp_path, "A book", Lookup.stored())
-    assert (tmp_path / "explorer.html").stat().st_size < LARGEST
-
-
-def test_a_reader_moves_through_the_map_without_a_network(runs, folder: Path, chromium):
-    page = chromium.new_page()
-    complaints: list[str] = []
+@pytest.fixture(params=SCREENS)
+def page(chromium: Browser, address: str, request):
+    """The page on a screen; on the telephone it is touched. Nothing may fail, nor ask for anything."""
+    width, height = SCREENS[request.param]
+    context = chromium.new_context(viewport={"width": width, "height": height}, has_touch=request.param == "telephone")
+    page, complaints = context.new_page(), []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda request: complaints.append(request.url))
-    page.goto((folder / "explorer.html").as_uri())
-    page.wait_for_selector("#curves .scatterlayer .trace")
-    budgets = Lookup(runs).budgets
-
-    def shows(d_h: int, D_train: int, seed: int, budget: int) -> None:
-        """Outputs, sentence, frame, colours and curves are those of that run."""
-        outputs = [page.locator(f"#{name} + output").inner_text() for name in ("d_h", "D_train", "seed", "budget")]
-        assert outputs == [f"{value:,}" for value in (d_h, D_train, seed, budget)]
-        then = runs_until(runs, budget)
-        cell = then.sel(d_h=d_h, D_train=D_train)
-        assert page.locator("#sentence").inner_text() == describe(outcomes(then).sel(d_h=d_h, D_train=D_train), seed)
-        lines = page.evaluate("""document.querySelector("#curves").data.map(({meta, x, y}) =>
-            ({meta, x: Array.from(x), y: Array.from(y)}))""")
-        (line,) = [one for one in lines if one["meta"].get("role") == "line" and one["meta"]["metric"] == "val_acc"]
-        if not cell["trained"].any():
-            assert line["y"] == []
-        else:
-            known = cell["val_acc"].sel(seed=seed).dropna("step")
-            np.testing.assert_allclose([line["x"][-2], line["y"][-2]], [known["step"][-1], known[-1]], rtol=1e-3)
-        zones = main_zone(then).transpose("D_train", "d_h").values
-        shown = page.evaluate('document.querySelector("#map").data[0].z')
-        assert [["" if z is None else list(plots.ZONE_COLORS)[int(z)] for z in row] for row in shown] == zones.tolist()
-
-    start = page.evaluate("data.start")
-    shows(start["d_h"], start["D_train"], start["seed"], start["budget"])
-    for name, key in (("d_h", "Home"), ("D_train", "Home"), ("seed", "End"), ("budget", "Home")):
-        page.locator(f"#{name}").press(key)
-    shows(8, 2000, 1, budgets[0])
-    for name in ("d_h", "D_train", "budget"):
-        page.locator(f"#{name}").press("End")
-    shows(32, 4000, 1, budgets[-1])
-    page.locator("#seed").press("Home")
-    shows(32, 4000, 0, budgets[-1])
-
-    for _ in range(2):  # the colours may change in between
-        x, y = page.evaluate("""() => { const plot = document.querySelector("#map"), {xaxis, yaxis} = plot._fullLayout;
-            plot.scrollIntoView();
-            const {left, top} = plot.getBoundingClientRect();
-            return [left + xaxis._offset + xaxis.d2p(0), top + yaxis._offset + yaxis.d2p(3000)]; }""")
-        page.mouse.move(x, y)
-        page.wait_for_selector("#map .hoverlayer .hovertext")
-        page.mouse.click(x, y)
-        page.wait_for_function("chosen.d_h === 8 && chosen.D_train === 3000")
-        page.locator("#color").select_option("validation accuracy")
-        page.locator("#d_h").press("End")
-    page.locator("#color").select_option("zone")
-    shows(32, 3000, 0, budgets[-1])
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda sent: complaints.append(sent.url) if not sent.url.startswith(address) else None)
+    page.goto(address)
+    yield page
     assert complaints == []
-    page.close()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    context.close()
+
+
+def slider(page: Page, name: str):
+    return page.get_by_role("slider", name=name, exact=True)
+
+
+def read(page: Page) -> dict[str, int]:
+    """What the sliders say, to the eye."""
+    return {name: int(page.locator(f"label:has(.gb-explorer-{name}) output").inner_text().replace(",", ""))
+            for name in ("d_h", "D_train", "seed", "budget")}
+
+
+def assert_shows(page: Page, runs: xr.Dataset, d_h: int, D_train: int, seed: int, budget: int) -> None:
+    """Sliders, sentences, address, curves and row are those of that run; the frame is round its cell."""
+    assert read(page) == {"d_h": d_h, "D_train": D_train, "seed": seed, "budget": budget}
+    judged = runs_until(runs, budget)
+    told, cell = outcomes(judged).sel(d_h=d_h, D_train=D_train), judged.sel(d_h=d_h, D_train=D_train)
+    expect(page.locator(".gb-explorer-sentence")).to_have_text(describe(told, seed))
+    (row,) = double_descent(judged.sel(D_train=[D_train])).to_dict("records")
+    expect(page.locator(".gb-explorer-row .gb-explorer-caption")).to_have_text(describe_valley(row))
+    for metric in ("train_acc", "val_acc"):
+        thick = page.locator(f".gb-explorer-cell [data-metric={metric}][stroke-width='2.5']")
+        known = cell[metric].sel(seed=seed).dropna("step")
+        expect(thick).to_have_count(1 if known.size else 0)
+        if known.size:
+            assert len(re.findall("[ML]", thick.get_attribute("d") or "")) == known.size
+    marks = page.locator(".gb-explorer-cell [data-event]")
+    expect(marks).to_have_count(int(told[["t_mem", "t_gen"]].notnull().sum().to_array().sum()))
+    place = page.evaluate("""() => {
+        const middle = (element) => { const {x, y, width, height} = element.getBoundingClientRect();
+                                      return [x + width / 2, y + height / 2]; };
+        const frame = middle(document.querySelector(".gb-explorer-frame rect"));
+        const ticks = [...document.querySelectorAll(".gb-explorer-map svg > text")]
+            .map((text) => [text.textContent, ...middle(text)]);
+        const nearest = (axis) => ticks.filter(([words]) => words.replace(",", "").match(/^\\d+$/))
+            .sort((a, b) => Math.abs(a[axis] - frame[axis - 1]) - Math.abs(b[axis] - frame[axis - 1]))[0][0];
+        return [nearest(1), nearest(2)]; }""")
+    assert place == [f"{d_h}", f"{D_train:,}"]
+
+
+def click_on(page: Page, d_h: int, D_train: int) -> None:
+    """Click or tap on a cell of the map, in its middle."""
+    left, top, width, height = page.evaluate("""() => { const map = document.querySelector(".gb-explorer-map svg");
+        map.scrollIntoView({block: "center"});
+        const {x, y, width, height} = map.getBoundingClientRect(); return [x, y, width, height]; }""")
+    x = left + 60 + (width - 68) * (SIZES.index(d_h) + 0.5) / len(SIZES)
+    y = top + 6 + (height - 44) * (1 - (PAIRS.index(D_train) + 0.5) / len(PAIRS))
+    (page.touchscreen.tap if width < 380 else page.mouse.click)(x, y)
+
+
+def test_every_slider_moves_by_keyboard_and_reads_its_value_aloud(page: Page, runs):
+    budgets = ExplorerData(runs).budgets
+    for name, key in (("d_h", "Home"), ("D_train", "Home"), ("seed", "End"), ("budget", "Home")):
+        slider(page, name).press(key)
+    assert_shows(page, runs, 8, 2000, 1, budgets[0])
+    for name, key in (("d_h", "ArrowRight"), ("D_train", "ArrowRight"), ("budget", "End")):
+        slider(page, name).press(key)
+    assert_shows(page, runs, 16, 3000, 1, budgets[-1])
+    said = [slider(page, name).get_attribute("aria-valuetext") for name in ("d_h", "D_train", "seed", "budget")]
+    assert said == ["hidden size 16", "3,000 training pairs", "seed 1", "judged after 40,000 steps"]
+
+
+def test_the_map_is_clicked_or_touched_and_walked_by_arrow_keys(page: Page, runs):
+    for d_h, D_train in ((8, 3000), (32, 4000), (16, 2000)):
+        click_on(page, d_h, D_train)
+        now = read(page)
+        assert_shows(page, runs, d_h, D_train, now["seed"], now["budget"])
+    for key in ("ArrowRight", "ArrowUp", "ArrowUp", "ArrowUp", "ArrowLeft"):
+        page.locator(".gb-explorer-map svg").press(key)
+    assert_shows(page, runs, 16, 4000, now["seed"], now["budget"])
+    assert "d_h 16, D_train 4,000" in (page.locator(".gb-explorer-map svg").get_attribute("aria-label") or "")
+
+
+def test_the_colours_of_the_map_are_those_of_the_budget(page: Page):
+    cells, choice = page.locator(".gb-explorer-map svg > g rect[fill^='#']"), page.get_by_label("color")
+    late = cells.evaluate_all("cells => cells.map((cell) => cell.getAttribute('fill'))")
+    slider(page, "budget").press("Home")
+    early = cells.evaluate_all("cells => cells.map((cell) => cell.getAttribute('fill'))")
+    assert len(early) == len(late) == 8 and early != late
+    choice.select_option("validation accuracy")
+    shades = page.locator(".gb-explorer-map svg > g rect[fill^='rgb']")
+    expect(shades).to_have_count(8)
+    assert page.locator(".gb-explorer-map h4").inner_text().startswith("validation accuracy after")
+
+
+def test_a_link_leads_to_what_it_was_copied_from(page: Page, runs, address: str):
+    page.goto(f"{address}#d_h=16&D_train=3000")
+    page.reload()
+    now = read(page)
+    assert_shows(page, runs, 16, 3000, now["seed"], now["budget"])
+    slider(page, "d_h").press("End")
+    page.get_by_label("color").select_option("train accuracy")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.locator(".gb-explorer-note")).to_contain_text("explorer.html#d_h=32&D_train=3000")
+    link = page.url
+    slider(page, "D_train").press("Home")
+    page.goto(link)
+    assert_shows(page, runs, 32, 3000, now["seed"], now["budget"])
+    expect(page.get_by_label("color")).to_have_value("train_acc")
+    page.goto(f"{address}#d_h=17&D_train=4000&cats=1")
+    assert_shows(page, runs, 32, 4000, now["seed"], now["budget"])
+
+
+def test_pointing_at_a_figure_says_what_is_there(page: Page):
+    hint = page.locator(".gb-explorer-hint:visible")
+    for name, words in (("map", r"d_h \d+, D_train [\d,]+"), ("row", r"d_h \d+\ntrain")):
+        figure = page.locator(f".gb-explorer-{name} svg")
+        figure.scroll_into_view_if_needed()
+        figure.hover(position={"x": 120, "y": 60})
+        expect(hint).to_have_text(re.compile(words))
+    page.mouse.move(1, 1)
+    expect(hint).to_have_count(0)
+
+
+def test_every_control_has_a_name(page: Page):
+    assert page.evaluate("""() => [...document.querySelectorAll("input, select, button, svg, progress")]
+        .filter((element) =>
+        !element.labels?.length && !element.getAttribute("aria-label") && !element.textContent.trim()).length""") == 0
+
+
+def test_the_page_with_the_shipped_runs_is_small(tmp_path: Path):
+    pages.write([], tmp_path, "The book", explored := ExplorerData.stored())
+    text = (tmp_path / "explorer.html").read_text()
+    assert len(text.encode()) < LARGEST
+    (data,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', text)
+    assert [int(budget) for budget in json.loads(data)["views"]] == explored.budgets

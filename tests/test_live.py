@@ -5,7 +5,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 import traitlets
 import xarray as xr
@@ -17,12 +16,13 @@ from grokbook import plots, training
 from grokbook.plots.cells import as_dataset
 from grokbook.run import evaluation_steps
 from grokbook.widgets import front_end, live
-from grokbook.widgets.panel import progress
+from grokbook.widgets.steered import progress
 from grokbook.widgets.trainer import Trainer
 
 CONFIG = gb.RunConfig(p=7, d_h=8, D_train=20, n_steps=60, stop_early=False)
 LONG = CONFIG.replace(n_steps=10**9)
 ENDED = ("stopped", "finished", "failed")
+WIDGET = "application/vnd.jupyter.widget-view+json"
 PATIENCE = 120
 """Seconds after which a condition counts as failed: on a new machine the first training compiles."""
 
@@ -80,7 +80,7 @@ def wait_for_step(run: gb.widgets.LiveRun, step: int) -> None:
 
 def drawn(run: gb.widgets.LiveRun, metric: str = "val_acc") -> np.ndarray:
     """What the figure shows of a metric, of all seeds, without the gap behind each."""
-    (trace,) = plots.find(go.Figure(run.figure), metric=metric, role="line")
+    (trace,) = plots.find(run.plot.figure, metric=metric, role="line")
     return np.array(trace.y)[:-1]
 
 
@@ -187,7 +187,7 @@ def test_starting_anew_ends_the_training_under_way_before_the_next_begins(make):
     reach(run, *ENDED)
     assert first and first.phase == "stopped" and not first.alive
     assert run.phase == "finished" and run.runs[0].config.d_h == 4 and run.runs[0].last_step == 200
-    assert run.figure.layout.title.text.endswith("d_h 4, D_train 20")
+    assert run.plot.figure.layout.title.text.endswith("d_h 4, D_train 20")
 
 
 def test_until_its_first_step_a_training_follows_the_sliders(make, monkeypatch):
@@ -235,7 +235,7 @@ def test_closing_ends_the_thread(make):
     run.start()
     wait_for_step(run, 5)
     run.close()
-    assert run._trainer and run._drawing and not run._trainer.alive and not run._drawing.is_alive()
+    assert run._trainer and not run._trainer.alive
     assert run.runs[0].last_step < LONG.n_steps
 
 
@@ -243,7 +243,7 @@ def test_a_training_is_paused_and_stopped_before_its_first_step():
     resting = Trainer([CONFIG])
     resting.pause()
     resting.stop()
-    resting.join(PATIENCE)
+    resting.join()
     assert not resting.alive and resting.phase in ("stopped", "finished")
     resting.pause()  # too late to matter
     assert resting.phase in ("stopped", "finished")
@@ -301,11 +301,11 @@ def test_curves_that_cannot_be_drawn_are_said_and_end_the_training(make, monkeyp
         raise RuntimeError("<no> pen")
 
     run = make(LONG)
-    monkeypatch.setattr(live, "redraw", broken)
+    monkeypatch.setattr(live, "_growing", broken)
     run.start()
     run.wait()
     assert run._trainer
-    run._trainer.join(PATIENCE)
+    run._trainer.join()
     assert run._trainer.phase == "stopped" and run.note == "The curves cannot be drawn: RuntimeError: <no> pen"
     assert run.phase == "failed" and run.panel.stop.disabled and run.panel.pause.disabled
 
@@ -338,7 +338,7 @@ def test_without_anybody_watching_it_trains_to_the_end_and_leaves_a_picture(make
     monkeypatch.setattr(front_end, "display", lambda bundle, **_: shown.append(bundle))
     monkeypatch.setattr(front_end, "mime_bundle", lambda fig: fig)
     run = make()
-    run.show()
+    run._ipython_display_()
     (fig,) = shown
     assert run.runs[0].last_step == 60 and plots.find(fig, metric="val_acc", role="line")
     assert fig.layout.meta["caption"].startswith("n = 1 run (seed 0). Followed for 60 steps.")
@@ -346,10 +346,9 @@ def test_without_anybody_watching_it_trains_to_the_end_and_leaves_a_picture(make
 
 
 def test_an_interrupt_before_anything_is_trained_leaves_no_picture(make, monkeypatch):
-    ready, waits, shown = threading.Event(), [], []
+    ready, waits = threading.Event(), []
     wait, train = live.LiveRun.wait, training.train
     monkeypatch.setattr(training, "train", lambda configs: ready.wait(PATIENCE) and train(configs))
-    monkeypatch.setattr(live, "show_picture", lambda *_: shown.append(1))
 
     def interrupted(self):
         waits.append(self.phase)
@@ -360,13 +359,12 @@ def test_an_interrupt_before_anything_is_trained_leaves_no_picture(make, monkeyp
 
     monkeypatch.setattr(live.LiveRun, "wait", interrupted)
     run = make()
-    run.show()
-    assert (run.phase, run.runs, shown) == ("stopped", [], [])
+    assert run.pictures() == [] and (run.phase, run.runs) == ("stopped", [])
 
 
 def test_without_anybody_watching_an_error_is_raised(make):
     with pytest.raises(RuntimeError, match="has no weights here"):
-        make(CONFIG.replace(parent="0123456789abcdef@5")).show()
+        make(CONFIG.replace(parent="0123456789abcdef@5"))._ipython_display_()
 
 
 @pytest.mark.parametrize(("request_", "somebody"), [
@@ -380,11 +378,11 @@ def test_a_page_is_watched_where_questions_can_be_asked(make, monkeypatch, reque
     shell, shown = InteractiveShell(), []
     monkeypatch.setattr(shell, "kernel", Kernel(), raising=False)
     monkeypatch.setattr(front_end, "get_ipython", lambda: shell)
-    monkeypatch.setattr(live, "display", shown.append)
-    monkeypatch.setattr(live, "show_picture", lambda *_: None)
+    monkeypatch.setattr(front_end, "display", lambda bundle, **_: shown.append(bundle))
+    monkeypatch.setattr(front_end, "mime_bundle", lambda fig: fig)
     run = make()
-    run.show()
-    assert shown == ([run] if somebody else []) and (run.phase == "idle") == somebody
+    bundle, _ = shell.display_formatter.format(run)
+    assert (WIDGET in bundle, run.phase == "idle", not shown) == (somebody, somebody, somebody)
 
 
 def test_progress_tells_step_rate_and_time_left():

@@ -9,7 +9,7 @@ import pytest
 from grokbook import plots
 from grokbook.analysis import kinds, patterns
 from grokbook.analysis.patterns import DOUBLE_DESCENT, GROKKING, PRESETS, TIMES
-from grokbook.widgets import PatternExplorer
+from grokbook.widgets import PatternExplorer, front_end
 from grokbook.widgets import patterns as module
 
 
@@ -21,14 +21,14 @@ def explorer() -> PatternExplorer:
 def assert_shows(explorer: PatternExplorer, wanted):
     """Controls, curves, map and sentence all agree."""
     assert explorer.patterns == tuple(wanted) == tuple(row.read() for row in explorer.rows.children)
-    (test,) = plots.find(explorer.curves, metric="val_acc")
+    (test,) = plots.find(explorer.curves.figure, metric="val_acc")
     np.testing.assert_allclose(test.y, patterns.test_accuracy(wanted, TIMES), atol=1e-6)
-    drawn = plots.find(explorer.curves, role="pattern")
+    drawn = plots.find(explorer.curves.figure, role="pattern")
     np.testing.assert_allclose([line.y for line in drawn], patterns.predictiveness(wanted, TIMES), atol=1e-6)
     assert kinds.describe(wanted) in explorer.message.value
-    here = plots.find(explorer.map, role="here")
+    here = plots.find(explorer.map.figure, role="here")
     assert [(ring.x[0], ring.y[0]) for ring in here] == [(wanted[0].gamma, wanted[-1].gamma)] * (len(wanted) > 1)
-    for heat in plots.find(explorer.map, role="map"):
+    for heat in plots.find(explorer.map.figure, role="map"):
         np.testing.assert_array_equal(heat.z, kinds.kind_map(wanted, size=module.MAP_SIZE).T)
 
 
@@ -48,12 +48,12 @@ def test_it_starts_with_the_preset_that_was_asked_for():
 @pytest.mark.parametrize("name, value", [("gamma", 0.4), ("alpha", 0.3), ("b", 80.0), ("g", 0.5)])
 @pytest.mark.parametrize("place", [0, 2])
 def test_every_slider_of_every_pattern_moves_the_curves(explorer: PatternExplorer, place: int, name: str, value: float):
-    (before,) = plots.find(explorer.curves, metric="val_acc")
+    (before,) = plots.find(explorer.curves.figure, metric="val_acc")
     before = np.array(before.y)
     explorer.rows.children[place].sliders[name].value = value
     assert getattr(explorer.patterns[place], name) == value and explorer.preset.value == module.HAND_MADE
     assert_shows(explorer, explorer.patterns)
-    assert np.abs(plots.find(explorer.curves, metric="val_acc")[0].y - before).max() > 0.01
+    assert np.abs(plots.find(explorer.curves.figure, metric="val_acc")[0].y - before).max() > 0.01
 
 
 def test_the_morph_goes_from_double_descent_to_grokking(explorer: PatternExplorer):
@@ -137,10 +137,9 @@ def test_clicks_on_several_threads_all_count(explorer: PatternExplorer, monkeypa
     assert_shows(explorer, (*left, *[module.NEW] * (2 if button == "add" else 1)))
 
 
-def test_a_page_without_a_kernel_gets_a_picture_and_a_sentence(explorer: PatternExplorer, monkeypatch):
-    monkeypatch.setattr(module, "picture", lambda fig: b"painted")
-    bundle = explorer._repr_mimebundle_()
-    assert bundle["image/png"] == "cGFpbnRlZA==" and "application/vnd.jupyter.widget-view+json" in bundle
-    assert kinds.describe(DOUBLE_DESCENT) in bundle["text/plain"]
-    monkeypatch.setattr(module, "picture", lambda fig: None)
-    assert "image/png" not in explorer._repr_mimebundle_()
+def test_a_page_without_a_kernel_gets_a_figure_and_a_sentence(explorer: PatternExplorer, monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(front_end, "display", lambda bundle, **_: shown.append(bundle))
+    monkeypatch.setattr(front_end, "mime_bundle", lambda fig: fig)
+    explorer._ipython_display_()
+    assert plots.find(shown[0], metric="val_acc") and capsys.readouterr().out.endswith(f"{explorer.sentence}\n")

@@ -1,158 +1,160 @@
-"""What the explorers of the map share: sliders over values that exist, tied to traits, and errors said on the page.
+"""The explorer: the measured map, the curves behind each of its cells, its rows, and a button that trains a cell anew.
 
-JupyterLab may run callbacks on several threads, so one lock guards everything that draws.
+The page draws and moves by itself (explorer.js); this says what there is, follows what was chosen, and trains.
 """
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-import ipywidgets as W
+import anywidget
+import numpy as np
 import plotly.graph_objects as go
-from traitlets import TraitError, Unicode
+import xarray as xr
+from traitlets import Bool, Dict, Int, TraitError, Unicode, validate
 
-from grokbook.plots import find
-from grokbook.plots.lookup import Lookup, outline_traces
-from grokbook.widgets.front_end import close_with_parts, figure_widget, half, paragraph, traces_of
-from grokbook.widgets.trainer import reason
+from grokbook.analysis import runs_until
+from grokbook.config import RunConfig
+from grokbook.plots import accuracy_by_size, grokking_panels, zone_map
+from grokbook.plots.cells import choose, trained
+from grokbook.plots.maps import edges
+from grokbook.plots.template import shown_steps
+from grokbook.run import Run
+from grokbook.store import Store, config_of
+from grokbook.widgets.explorer_data import COLORS, METRICS, ExplorerData
+from grokbook.widgets.front_end import Picture, close_with_parts
+from grokbook.widgets.plot import script
+from grokbook.widgets.steered import UNDER_WAY, Steered, progress
+from grokbook.widgets.trainer import Trainer
+
+CHOSEN = ("d_h", "D_train", "seed", "budget", "color")
 
 
-class Explorer(W.VBox):
-    """A figure beside another, under sliders that are the traits' page. Subclasses have the traits and draw.
+class Explorer(Steered, Picture, anywidget.AnyWidget):
+    """The map, the curves of one cell, the row of final accuracies in which it stands, a sentence on the chosen run.
 
-    `sentence` is what the page says below the figures, `note` the last error.
+    Traits `d_h`, `D_train`, `seed`, `budget` (steps after which all is judged) and `color` (one of `plots.maps.SHOWN`)
+    may be set, here or on the page. `selection` and `sentence` follow. As the last line of a cell it is shown; where
+    nobody watches it leaves pictures.
+
+    *Train this* trains the chosen run over its stored curves; `result()` is what was trained, `keep()` stores it.
+
+    Args:
+        runs: a map as `gb.load("zone_map")` gives it; if not given, the stored one.
+        random: runs on random labels, for D_mem.
+        d_h, D_train, seed, budget, color: where to start; if not given, at a run that understood late. A budget between
+            the slider's values joins them.
+        store: where `keep` writes. If not given, the folder GROKBOOK_DATA, else `my-runs` here; not the shipped runs.
+
+    Raises:
+        TraitError: a start that is not on the map.
+        ValueError: runs that vary over other fields.
+        LookupError: no runs were given and none are stored.
     """
 
-    sentence, note = Unicode(""), Unicode("")
+    _esm, _css = script("explorer.js"), script("explorer.css")
+    what = "a map to move through, with a button that trains its cells"
 
-    def __init__(self, lookup: Lookup, chosen: Mapping[str, int | None], name: str):
-        self.lookup, self._name = lookup, name
-        lookup.include(chosen["budget"])
-        self._values = {key: lookup.values()[key] for key in chosen}
-        self._lock, self._holding = threading.RLock(), 0
-        super().__init__()
-        self.add_class(f"gb-{name}")
-        for key, value in chosen.items():
-            setattr(self, key, self._start(key) if value is None else value)
-        self.sliders: dict[str, Any] = {key: self._slider(key) for key in chosen}
-        self._sentence, self._note, self._caption = W.HTML(), W.HTML(), W.HTML()
-        self._note.style.text_color = "#B00020"
-        self._classed(self._sentence, "sentence")
-        self._classed(self._note, "note")
+    d_h, D_train, seed, budget = (Int().tag(sync=True) for _ in range(4))
+    color = Unicode("zone").tag(sync=True)
+    fixed, views = Dict().tag(sync=True), Dict().tag(sync=True)
+    note, wrong = Unicode().tag(sync=True), Bool().tag(sync=True)
+    live = Dict().tag(sync=True)
+    """The training on the page: its run, its curves, a line of words, and what can be done with it."""
 
-    def choose(self, **values: int) -> None:
-        """Set several of the traits and draw once. Raises TraitError for a value that is not on the map."""
-        with self._held():
-            for key, value in values.items():
-                setattr(self, key, value)
+    def __init__(self, runs: xr.Dataset | None = None, random: xr.Dataset | None = None, *, d_h: int | None = None,
+                 D_train: int | None = None, seed: int | None = None, budget: int | None = None,
+                 color: str | None = None, store: Store | None = None):
+        self.data = ExplorerData.stored() if runs is None else ExplorerData(runs, random)
+        self.data.include(budget)
+        given = {"d_h": d_h, "D_train": D_train, "seed": seed, "budget": budget, "color": color}
+        chosen = self.data.start() | {name: value for name, value in given.items() if value is not None}
+        self._check(chosen)
+        views = {str(chosen["budget"]): self.data.view(chosen["budget"])}
+        super().__init__(store=store, fixed=self.data.fixed(), views=views, **chosen)
+        self.on_msg(lambda _, message, __: self._saying_errors(lambda: self._answer(message))(None))
+
+    def choose(self, **values: int | str) -> None:
+        """Set several of the traits at once. Raises TraitError for a value that is not on the map."""
+        with self.hold_sync(), self.hold_trait_notifications():
+            for name, value in values.items():
+                setattr(self, name, value)
+
+    @property
+    def selection(self) -> xr.Dataset:
+        """The runs of the chosen cell as they stood at the budget: dimensions seed and step, perhaps no seed."""
+        return trained(choose(runs_until(self.data.runs, self.budget), d_h=self.d_h, D_train=self.D_train))
+
+    @property
+    def sentence(self) -> str:
+        """What became of the chosen run by the budget, and how it compares with the other seeds."""
+        return self.data.view(self.budget)["told"][f"{self.d_h},{self.D_train}"][self.seed]
+
+    def config(self) -> RunConfig:
+        """The chosen run, with the budget as its number of steps."""
+        return self._config({name: getattr(self, name) for name in CHOSEN})
+
+    def train(self) -> None:
+        """Begin to train the chosen run; a training that was begun here before ends."""
+        self._begin([self.config()])
 
     def close(self) -> None:
-        """Take the widget and all its parts from the page."""
+        """End a training that was begun here, wait for it, and take the widget from the page."""
+        self.stop()
+        self.wait()
         close_with_parts(self)
 
-    def warm(self) -> threading.Thread:
-        """Make, in the background, what the sliders will look up; the thread that does it."""
-        thread = threading.Thread(target=self._make_all, name="warming", daemon=True)
-        thread.start()
-        return thread
+    def pictures(self) -> list[go.Figure]:
+        """The map with the chosen cell framed, the cell's curves, and its row."""
+        runs, seeds = runs_until(self.data.runs, self.budget), self.selection["seed"]
+        chart = zone_map(runs, self.data.random, show=self.color)
+        chart.add_traces(_frame(self.data.runs, self.d_h, self.D_train))
+        cell = grokking_panels(runs, cells=[(self.d_h, self.D_train)], rows=("accuracy", "norm"),
+                               seed=self.seed if self.seed in seeds else None)
+        return [chart, cell, accuracy_by_size(runs.sel(D_train=[self.D_train]))]
 
-    def _draw(self) -> None:
-        raise NotImplementedError
+    @validate(*CHOSEN)
+    def _on_the_map(self, proposal) -> Any:
+        self._check({proposal["trait"].name: proposal["value"]})
+        return proposal["value"]
 
-    def _make_all(self) -> None:
-        raise NotImplementedError
+    def _check(self, chosen: dict[str, Any]) -> None:
+        values = self.data.values() | {"color": [*COLORS]}
+        for name, value in chosen.items():
+            if value not in values[name]:
+                raise TraitError(f"{name}={value} is not on the map; valid: {', '.join(map(str, values[name]))}")
 
-    def _start(self, key: str) -> int:
-        """The value that nobody chose: the longest budget, the first seed, the middle of the rest."""
-        values = self._values[key]
-        return {"budget": values[-1], "seed": values[0]}.get(key, values[len(values) // 2])
+    def _answer(self, message: dict[str, Any]) -> None:
+        """Do what the page asks for. It says what it shows: a busy kernel hears of a click before a slider's move."""
+        match message:
+            case {"act": "view", "budget": budget}:
+                self._check({"budget": budget})
+                self.views[str(budget)] = self.data.view(budget)  # a page that opens later finds it there
+                self.send({"budget": budget, "view": self.data.view(budget)})
+            case {"act": "train", **chosen}:
+                self._check(chosen)
+                self._begin([self._config(chosen)])
+            case {"act": "pause" | "stop" | "keep" as act}:
+                {"pause": self.pause_or_resume, "stop": self.stop, "keep": self.keep}[act]()
 
-    def _valid(self, proposal: dict) -> int:
-        key, value = proposal["trait"].name, proposal["value"]
-        if value not in self._values[key]:
-            raise TraitError(f"{key}={value} is not on the map; valid: {', '.join(map(str, self._values[key]))}")
-        return value
+    def _config(self, chosen: dict[str, Any]) -> RunConfig:
+        return config_of(self.data.runs, **{name: chosen[name] for name in ("d_h", "D_train", "seed")},
+                         n_steps=chosen["budget"])
 
-    def _slider(self, key: str) -> W.SelectionSlider:
-        slider = W.SelectionSlider(options=[(f"{v:,}", v) for v in self._values[key]], value=getattr(self, key),
-                                   description=key, style={"description_width": "54px"},
-                                   layout=W.Layout(flex="1 1 240px", max_width="330px"))
-        self._follow(key, slider)
-        return self._classed(slider, key)
+    def _draw(self, trainer: Trainer, runs: list[Run]) -> None:
+        pass  # the page draws what `live` says
 
-    def _follow(self, key: str, control) -> None:
-        """Let trait and control have the same value."""
-        control.observe(self._saying_errors(lambda change: setattr(self, key, change["new"])), names="value")
-        self.observe(self._moved, names=key)
-
-    def _half(self, fig: go.Figure, name: str) -> tuple[go.FigureWidget, W.Box]:
-        """A figure that can be redrawn, and its place: half of the page, all of it where that is narrow."""
-        shown = figure_widget(fig)
-        return shown, self._classed(half(shown), name)
-
-    def _classed(self, widget, name: str):
-        widget.add_class(f"gb-{self._name}-{name}")
-        return widget
-
-    def _moved(self, change: dict) -> None:
-        with self._held():
-            self.sliders[change["name"]].value = change["new"]
-
-    @contextmanager
-    def _held(self):
-        """Draw once, when the outermost of these ends, whatever was changed within."""
-        with self._lock:
-            self._holding += 1
-            try:
-                yield
-            finally:
-                self._holding -= 1
-                if not self._holding:
-                    self._draw()
-
-    def _on_click(self, shown: go.FigureWidget) -> None:
-        """Let a click anywhere on a map choose the cell there; to be told anew when its traces were replaced."""
-        def click(trace, points, state) -> None:
-            if points.xs:
-                d_h, D_train = self.lookup.cell_at(points.xs[0], points.ys[0])
-                wanted = {"d_h": d_h, "D_train": D_train}
-                self.choose(**{key: value for key, value in wanted.items() if key in self.sliders})
-
-        for trace in traces_of(shown):
-            trace.on_click(self._saying_errors(click))
-
-    def _say(self, sentence: str) -> None:
-        self.sentence, self._sentence.value = sentence, paragraph(sentence, size=15)
-
-    def _saying_errors(self, act: Callable[..., object]) -> Callable[..., None]:
-        """An error is said in the widget, since a callback has no cell to raise it in."""
-        def said(*arguments) -> None:
-            try:
-                act(*arguments)
-                self.note = ""
-            except Exception as error:
-                self.note = reason(error)
-            self._note.value = paragraph(self.note) if self.note else ""
-        return said
+    def _show_phase(self, trainer: Trainer, phase: str, keepable: bool) -> None:
+        config, curves = trainer.configs[0], trainer.runs[0].curves if trainer.runs else {}
+        lines = [np.round(curves[name], 4).tolist() for name in METRICS] if curves else [[]] * len(METRICS)
+        self.live = {"d_h": config.d_h, "D_train": config.D_train, "seed": config.seed, "n_steps": config.n_steps,
+                     "step": trainer.step, "words": progress(trainer, phase), "under_way": phase in UNDER_WAY,
+                     "paused": phase == "paused", "keepable": keepable, "lines": lines,
+                     "x": shown_steps(curves["step"]).tolist() if curves else []}
 
 
-def row(*parts: W.Widget, align: str = "center") -> W.Box:
-    """Widgets side by side, below each other where the page is narrow."""
-    return W.Box(parts, layout=W.Layout(display="flex", flex_flow="row wrap", align_items=align))
-
-
-def show_values(shown: go.FigureWidget, values: Sequence[Mapping]) -> None:
-    """Give the traces of a figure other x, y and customdata, in one message a trace as `redraw` does."""
-    for trace, new in zip(traces_of(shown), values, strict=True):
-        with shown.batch_update():
-            trace.update(new)
-
-
-def frame_on(fig: Any, frame: tuple[list[float], list[float]]) -> None:
-    """Frame what is selected on a map; `frame` as `Lookup.outline` gives it."""
-    if not find(fig, role="outline"):
-        fig.add_traces(outline_traces())
-    with fig.batch_update():
-        for line in find(fig, role="outline"):
-            line.update(x=frame[0], y=frame[1])
+def _frame(runs: xr.Dataset, d_h: int, D_train: int) -> list[go.Scatter]:
+    """Lines round a cell of the map, black on white so that they are seen on any colour."""
+    column, i = runs["d_h"].values.tolist().index(d_h), runs["D_train"].values.tolist().index(D_train)
+    left, right, (low, high) = column - 0.5, column + 0.5, edges(runs["D_train"].values)[i:i + 2].tolist()
+    return [go.Scatter(x=[left, right, right, left, left], y=[low, low, high, high, low], mode="lines", line=line,
+                       hoverinfo="skip", showlegend=False, cliponaxis=False, meta={"role": "outline"})
+            for line in ({"color": "white", "width": 6}, {"color": "black", "width": 3})]

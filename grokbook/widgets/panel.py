@@ -5,14 +5,13 @@ from collections.abc import Iterable
 import ipywidgets as W
 
 from grokbook.config import RunConfig
+from grokbook.widgets.steered import UNDER_WAY, progress
 from grokbook.widgets.trainer import Trainer
 
 D_H = (4, 8, 16, 24, 32, 48, 64, 96, 128)
 D_TRAIN = range(500, 12_501, 500)
 STEPS = (200, 1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 60_000, 100_000)
 SEEDS = 8
-
-ENDED = {"finished": "Finished", "stopped": "Stopped", "failed": "Ended", "paused": "Paused"}
 
 
 class Panel(W.VBox):
@@ -45,7 +44,7 @@ class Panel(W.VBox):
 
     def follow(self, trainer: Trainer | None, phase: str, keepable: bool) -> None:
         """Say how far the training in that phase is, and enable what can be done with it."""
-        under_way = phase in ("preparing", "training", "paused")
+        under_way = phase in UNDER_WAY
         self.start.description = "Start" if phase == "idle" else "Start anew"
         self.pause.description, self.pause.icon = ("Resume", "play") if phase == "paused" else ("Pause", "pause")
         self.pause.disabled = self.stop.disabled = not under_way
@@ -53,23 +52,6 @@ class Panel(W.VBox):
         if trainer:
             self.bar.max, self.bar.value = trainer.configs[0].n_steps, trainer.step
             self.status.value = progress(trainer, phase)
-
-
-def progress(trainer: Trainer, phase: str) -> str:
-    """How far a training in that phase is, in a line."""
-    step, rate, n_steps = trainer.step, trainer.steps_per_second, trainer.configs[0].n_steps
-    if phase in ("preparing", "training"):
-        if not rate:
-            return "Preparing: the first training on a machine compiles for half a minute"
-        return f"Step {step:,} of {n_steps:,}, {rate:,.0f} a second, at most {_duration((n_steps - step) / rate)} left"
-    settled = phase == "finished" and step < n_steps
-    return f"{ENDED[phase]} at step {step:,}{': every accuracy has settled at 1' if settled else ''}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
 
 
 def _slider(label: str, values: Iterable[int], value: int) -> W.SelectionSlider:

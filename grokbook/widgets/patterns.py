@@ -4,20 +4,17 @@ On the left the patterns and the accuracies they add up to, on the right where t
 JupyterLab may run callbacks on several threads, so one lock guards all of them.
 """
 
-import base64
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ipywidgets as W
-import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from grokbook.analysis import kinds, patterns
 from grokbook.analysis.patterns import DOUBLE_DESCENT, PRESETS, TIMES, Pattern
-from grokbook.plots.lookup import beside
 from grokbook.plots.patterns import (
     ACCURACY_AXIS,
     COMPUTED,
@@ -27,9 +24,8 @@ from grokbook.plots.patterns import (
     pattern_curves,
     pattern_traces,
 )
-from grokbook.plots.picture import picture, sentence
-from grokbook.widgets.explorer import row
-from grokbook.widgets.front_end import close_with_parts, figure_widget, half, paragraph, redraw, watched
+from grokbook.widgets.front_end import Picture, close_with_parts, paragraph
+from grokbook.widgets.plot import Plot
 
 RANGES = {"gamma": ("γ", 0, 1, 0.01, ".2f"), "alpha": ("α", 0, 0.5, 0.005, ".3f"), "b": ("b", 0, 300, 1, ".0f"),
           "g": ("g", 0, 1, 0.01, ".2f")}
@@ -85,12 +81,14 @@ class PatternRow(W.Box):
         self.preferred.value = pattern.preferred
 
 
-class PatternExplorer(W.VBox):
+class PatternExplorer(Picture, W.VBox):
     """Presets, a morph from double descent to grokking, sliders for any number of patterns, figures, and a sentence.
 
     `patterns` is what the figures show: `curves`, and `map` for two patterns or more. What cannot be drawn is said in
-    `message`, and the figures stay as they were.
+    `message`, and the figures stay as they were. As the last line of a cell it is shown.
     """
+
+    what = "the model with all its parameters on sliders"
 
     def __init__(self, preset: str = "double descent"):
         if preset not in PRESETS:
@@ -104,18 +102,17 @@ class PatternExplorer(W.VBox):
                                    style={"description_width": "142px"})
         self.add = W.Button(description="Add a pattern", icon="plus", layout=W.Layout(width="130px"))
         self.rows, self.message = W.VBox(), W.HTML()
-        self.curves, self.map = figure_widget(_curves(self.patterns)), figure_widget(_map(self.patterns))
-        self._places = half(self.curves), half(self.map)
+        self.curves, self.map = (Plot(fig, flex="1 1 380px") for fig in (_curves(self.patterns), _map(self.patterns)))
         self._set(self.patterns)
         self._say(kinds.describe(self.patterns))
         self.preset.observe(self._choose, names="value")
         self.morph.observe(self._move, names="value")
         self.add.on_click(self._add)
-        super().__init__([row(self.preset, self.add, self.morph), self.rows, self.message,
-                          row(*self._places, align="flex-start"), W.HTML(paragraph(CAPTION))])
+        super().__init__([_row(self.preset, self.add, self.morph), self.rows, self.message,
+                          _row(self.curves, self.map, align="flex-start"), W.HTML(paragraph(CAPTION))])
         self.add_class("gb-patterns")
         named = {"preset": self.preset, "morph": self.morph, "add": self.add, "message": self.message,
-                 "curves": self._places[0], "map": self._places[1]}
+                 "curves": self.curves, "map": self.map}
         for name, widget in named.items():
             widget.add_class(f"gb-patterns-{name}")
 
@@ -123,13 +120,14 @@ class PatternExplorer(W.VBox):
         """Take the widget and all its parts from the page."""
         close_with_parts(self)
 
-    def _repr_mimebundle_(self, **kwargs) -> dict:
-        """The widget for JupyterLab; where nobody watches, with a picture for pages without a kernel."""
-        bundle = dict(super()._repr_mimebundle_(**kwargs) or {})
-        still = pattern_curves({str(self.preset.value): self.patterns})
-        bundle["text/plain"] = f"{sentence(still)} {kinds.describe(self.patterns)} (Interactive in JupyterLab.)"
-        png = None if watched() else picture(still)
-        return bundle | ({"image/png": base64.b64encode(png).decode()} if png else {})
+    @property
+    def sentence(self) -> str:
+        """What these patterns show."""
+        return kinds.describe(self.patterns)
+
+    def pictures(self) -> list[go.Figure]:
+        """The curves as they are now."""
+        return [pattern_curves({str(self.preset.value): self.patterns})]
 
     def _choose(self, change) -> None:
         with self._asked() as asked:
@@ -192,7 +190,7 @@ class PatternExplorer(W.VBox):
     def _draw(self, wanted: tuple[Pattern, ...], *, preset: str | None = None, morph: float | None = None) -> bool:
         """Draw patterns and say what they show; if they cannot be, say why. Whether they were drawn."""
         try:
-            said, curves, chart = kinds.describe(wanted), _curves(wanted), _map(wanted)
+            sentence, curves, chart = kinds.describe(wanted), _curves(wanted), _map(wanted)
         except ValueError as refused:
             self._say(str(refused), color="#B00020")
             return False
@@ -200,10 +198,9 @@ class PatternExplorer(W.VBox):
         with self._hands_off():
             self.preset.value = preset or _preset_of(wanted)
             self.morph.value = _share(wanted) if morph is None else morph
-        redraw(self.curves, curves)
-        redraw(self.map, chart)
-        self._places[1].layout.display = "block" if len(wanted) > 1 else "none"
-        self._say(said)
+        self.curves.figure, self.map.figure = curves, chart
+        self.map.layout.display = "block" if len(wanted) > 1 else "none"
+        self._say(sentence)
         return True
 
     def _say(self, text: str, color: str | None = None) -> None:
@@ -218,32 +215,37 @@ def _preset_of(wanted: tuple[Pattern, ...]) -> str:
 def _share(wanted: tuple[Pattern, ...]) -> float:
     """How far these patterns are on the straight way to grokking; 0 where they are not on it."""
     share = 1 - wanted[0].gamma / DOUBLE_DESCENT[0].gamma if wanted else 0
-    there = 0 <= share <= 1 and patterns.along(patterns.PATHS["γ₁ and γ₃ together"], share) == wanted
-    return round(share, 2) if there else 0.0
+    on_the_way = 0 <= share <= 1 and patterns.along(patterns.PATHS["γ₁ and γ₃ together"], share) == wanted
+    return round(share, 2) if on_the_way else 0.0
 
 
 def _curves(wanted: tuple[Pattern, ...]) -> go.Figure:
     """Patterns over time, and below them the accuracies that they add up to."""
     fig = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
-    fig.add_traces(_listed(pattern_traces(wanted, TIMES)), rows=1, cols=1)
-    fig.add_traces(_listed(accuracy_traces(wanted, TIMES)), rows=2, cols=1)
+    fig.add_traces(list(pattern_traces(wanted, TIMES)), rows=1, cols=1)
+    fig.add_traces(list(accuracy_traces(wanted, TIMES)), rows=2, cols=1)
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text="predictiveness", row=1)
     fig.update_yaxes(title_text="accuracy", row=2)
     fig.update_xaxes(title_text="time t", title_standoff=2, row=2)
-    return beside(fig, "The pattern model", HEIGHT)
+    return _beside(fig, "The pattern model")
 
 
 def _map(wanted: tuple[Pattern, ...]) -> go.Figure:
     """What the model shows over γ of the first and of the last pattern; empty for a single one."""
-    fig = go.Figure(_listed(map_traces(wanted, size=MAP_SIZE)) if len(wanted) > 1 else [])
+    fig = go.Figure(list(map_traces(wanted, size=MAP_SIZE)) if len(wanted) > 1 else [])
     fig.update_xaxes(range=[-0.02, 1.02], title_text="γ of pattern 1", title_standoff=2)
     fig.update_yaxes(range=[-0.02, 1.02], title_text=f"γ of pattern {len(wanted)}")
-    return beside(fig, "What it shows, by two of its γ", HEIGHT)
+    return _beside(fig, "What it shows, by two of its γ")
 
 
-def _listed(traces: Iterable[Any]) -> list[dict]:
-    """Traces with lists for arrays: plotly's widget stumbles over arrays that the page sends back."""
-    told = [trace.to_plotly_json() for trace in traces]
-    return [trace | {name: np.asarray(trace[name]).tolist() for name in ("x", "y", "z") if name in trace}
-            for trace in told]
+def _beside(fig: go.Figure, title: str) -> go.Figure:
+    """A figure for one half of a page."""
+    return fig.update_layout(title={"text": title, "font": {"size": 14}, "xref": "container", "x": 0.02},
+                             height=HEIGHT, hovermode="closest", margin={"l": 64, "r": 12, "t": 106, "b": 44},
+                             legend_y=1 - 32 / HEIGHT)
+
+
+def _row(*parts: W.Widget, align: str = "center") -> W.Box:
+    """Widgets side by side, below each other where the page is narrow."""
+    return W.Box(parts, layout=W.Layout(display="flex", flex_flow="row wrap", align_items=align))

@@ -1,22 +1,25 @@
 """A training in a thread of its own, that can be paused, resumed and stopped. It knows nothing of widgets.
 
-The thread is the only one that touches the training. Everyone else sets flags, and reads `phase`, `runs` and `step`.
+The thread is the only one that touches the training. Everyone else sets flags, and reads `phase`, `runs` and `step`;
+a second thread tells whoever wants to know, so that training waits for no page.
 """
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import grokbook
+from traitlets import TraitError
+
 from grokbook.config import RunConfig
 from grokbook.run import Run
 
 if TYPE_CHECKING:
     from grokbook.training import Training
 
-EVERY = 0.25
-"""Seconds between copies of the runs, for which the training waits: half of what lies between redraws."""
+COPY_EVERY, TELL_EVERY = 0.25, 0.5
+"""Seconds between copies of the runs, for which the training waits, and between calls of `tell`: a page that is redrawn
+more often is slow to answer the mouse."""
 
 
 class Trainer:
@@ -25,22 +28,26 @@ class Trainer:
     `phase` is preparing until the first step is done, then training or paused, and where the thread has ended stopped,
     finished or failed.
     `runs` are the runs as far as they were followed, replaced by a new list now and then and never changed. `error` is
-    one sentence in phase failed, else empty. `changed` is set whenever the phase changes.
+    one sentence in phase failed, else empty.
 
-    `after` is a training that this one replaces: it is stopped, and this one begins when it has ended.
+    `after` is a training that this one replaces: it is stopped, and this one begins when it has ended. `tell` is called
+    with this trainer now and then, at each change of phase, and once after the end.
     """
 
-    def __init__(self, configs: Sequence[RunConfig], *, after: "Trainer | None" = None):
+    def __init__(self, configs: Sequence[RunConfig], *, after: "Trainer | None" = None,
+                 tell: Callable[["Trainer"], None] = lambda trainer: None):
         self.configs = list(configs)
         self.phase, self.error = "preparing", ""
         self.runs: list[Run] = []
-        self.changed = threading.Event()
+        self._changed = threading.Event()
         self._go, self._halt, self._lock = threading.Event(), threading.Event(), threading.Lock()
         self._go.set()
         self._training: Training | None = None
         self._ended_at, self._looked = (0, 0.0), 0.0
         self._thread = threading.Thread(target=self._work, args=(after,), name="training", daemon=True)
+        self._telling = threading.Thread(target=self._tell, args=(tell,), name="telling", daemon=True)
         self._thread.start()
+        self._telling.start()
 
     @property
     def step(self) -> int:
@@ -80,9 +87,16 @@ class Trainer:
             self._go.set()
             self._interrupt()
 
-    def join(self, timeout: float | None = None) -> None:
-        """Wait for the thread to end."""
-        self._thread.join(timeout)
+    def join(self) -> None:
+        """Wait until the training has ended and all is told."""
+        self._telling.join()
+
+    def _tell(self, tell: Callable[["Trainer"], None]) -> None:
+        while self._thread.is_alive():
+            self._changed.wait(TELL_EVERY)
+            self._changed.clear()
+            tell(self)
+        tell(self)
 
     def _interrupt(self) -> None:
         training = self._training
@@ -98,7 +112,9 @@ class Trainer:
             if after:
                 after.stop()
                 after.join()
-            self._training = grokbook.train(self.configs)
+            from grokbook.training import train  # here, since a page opens without PyTorch
+
+            self._training = train(self.configs)
             ended = self._train(self._training)
         except Exception as error:  # whatever it is, nobody sees what a thread raises unless it is said
             self.error, ended = reason(error), "failed"
@@ -124,7 +140,7 @@ class Trainer:
         return not self._halt.is_set()
 
     def _look(self, training: "Training") -> None:
-        if time.monotonic() - self._looked >= EVERY:
+        if time.monotonic() - self._looked >= COPY_EVERY:
             self.runs, self._looked = training.runs(), time.monotonic()
         if training.step:
             self._enter("training")
@@ -132,12 +148,12 @@ class Trainer:
     def _enter(self, phase: str) -> None:
         if phase != self.phase:
             self.phase = phase
-            self.changed.set()
+            self._changed.set()
 
 
 def reason(error: Exception) -> str:
     """What went wrong, in one line. The errors of this package are sentences; of others the kind is named too."""
-    said = (str(error).strip().splitlines() or [""])[0]
-    if isinstance(error, ValueError | LookupError | OSError) and said:
-        return said
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    message = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, ValueError | LookupError | OSError | TraitError) and message:
+        return message
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

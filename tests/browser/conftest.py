@@ -1,46 +1,69 @@
-"""One JupyterLab for each way in which it delivers the messages of widgets, over a copy of the chapters."""
+"""One browser and one JupyterLab for all tests here, over notebooks made of the chapters' sources.
 
-import shutil
+Most tests share a page too, in which notebooks are opened and closed: a JupyterLab takes seconds to appear.
+"""
+
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
 import pytest
-from labpage import SHOTS, Notebook
+from browsing import opened
+from labpage import SHOTS, Lab, Notebook
 from labserver import SUBSHELLS, serve
 from playwright.sync_api import Browser
 
-ROOT = Path(__file__).parents[2]
-NO_SUBSHELLS = {SUBSHELLS: {"commsOverSubshells": "disabled"}}
+from grokbook import book
+
+WITHOUT_SUBSHELLS = {SUBSHELLS: {"commsOverSubshells": "disabled"}}
+"""How JupyterLab delivers the messages of widgets where it does not go round a busy cell on another thread."""
+
+Open = Callable[[str], Notebook]
 
 
-@pytest.fixture(scope="module", params=[{}, NO_SUBSHELLS], ids=["subshells", "no-subshells"])
-def address(request, chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    notebooks = tmp_path_factory.mktemp("lab") / "notebooks"
-    shutil.copytree(ROOT / "notebooks", notebooks, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "my-runs"))
-    with serve(notebooks, tmp_path_factory.mktemp("server"), request.param) as address:
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    with opened() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The chapters, not executed."""
+    folder = tmp_path_factory.mktemp("lab") / "notebooks"
+    folder.mkdir()
+    for source in book.NOTEBOOKS.glob("*.py"):
+        nbformat.write(book.read(source), folder / f"{source.stem}.ipynb")
+    return folder
+
+
+@pytest.fixture(scope="package")
+def address(notebooks: Path, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serve(notebooks, tmp_path_factory.mktemp("server"), {}) as address:
         yield address
 
 
+@pytest.fixture(scope="package")
+def lab(chromium: Browser, address: str) -> Iterator[Lab]:
+    """JupyterLab in a page of the size of a small laptop's."""
+    with lab_in(chromium, address) as lab:
+        yield lab
+
+
 @pytest.fixture
-def open_notebook(address: str, chromium: Browser, request) -> Iterator[Callable[[str], Notebook]]:
-    """Open a notebook in a page of its own, at the size of a small laptop.
+def open_notebook(lab: Lab, request) -> Iterator[Open]:
+    """Open a notebook in the shared page. At the end a screenshot is kept, and nothing may have failed unseen."""
+    yield lab.open
+    lab.screenshot(SHOTS / f"{request.node.name}.png")
+    lab.close_notebooks()
 
-    At the end a screenshot is kept, and nothing may have asked for another machine or failed unseen.
-    """
-    context = chromium.new_context(viewport={"width": 1280, "height": 800})
-    page, asked, errors, opened = context.new_page(), [], [], []
-    page.on("request", lambda sent: asked.append(sent.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
 
-    def open_one(name: str) -> Notebook:
-        opened.append(Notebook(page, address, name))
-        return opened[-1]
-
-    yield open_one
-    page.screenshot(path=SHOTS / f"{request.node.name}.png")
-    complaints = [complaint for notebook in opened for complaint in notebook.complaints()]
-    for notebook in opened:
-        notebook.close()
+@contextmanager
+def lab_in(chromium: Browser, address: str, **settings) -> Iterator[Lab]:
+    """A page of its own, with settings of `Browser.new_context`."""
+    context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}} | settings)
+    lab = Lab(context.new_page(), address)
+    yield lab
+    lab.close_notebooks()
     context.close()
-    elsewhere = [url for url in asked if not url.startswith((address, f"blob:{address}", "data:"))]
-    assert [elsewhere, errors, complaints] == [[], [], []]

@@ -11,6 +11,9 @@ SHOTS = Path(__file__).parents[2] / "_artefacts" / "browser"
 """Where pictures of the pages are kept; git ignores it."""
 
 SCRIPT = (Path(__file__).parent / "page.js").read_text()
+SCREENS = ((1280, 800), (800, 900), (390, 844))
+"""Pixels of a small laptop, of a narrow window and of a telephone."""
+
 PATIENCE = 60_000
 """Milliseconds after which a condition counts as failed; machines that compile or are busy take long."""
 
@@ -19,19 +22,62 @@ READY = """() => { const shown = window.jupyterapp?.shell?.currentWidget;
     return shown?.context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle'; }"""
 
 
+class Lab:
+    """A page with JupyterLab, in which nothing may ask for another machine or fail unseen."""
+
+    def __init__(self, page: Page, address: str):
+        self.page, self._address = page, address
+        self._asked: list[str] = []
+        self._errors: list[str] = []
+        self._opened: list[Notebook] = []
+        page.set_default_timeout(PATIENCE)
+        page.on("request", lambda sent: self._asked.append(sent.url))
+        page.on("pageerror", lambda error: self._errors.append(str(error)))
+        page.goto(f"{address}/lab/workspaces/{uuid.uuid4().hex[:8]}")
+        page.wait_for_function("() => window.jupyterapp !== undefined")
+        page.evaluate("() => window.jupyterapp.restored.then(() => true)")
+        page.evaluate("() => window.jupyterapp.shell.collapseLeft()")  # which leaves no room on a telephone
+        page.evaluate(SCRIPT)
+
+    def open(self, name: str) -> "Notebook":
+        """Open a notebook, with a kernel of its own."""
+        self._opened.append(Notebook(self.page, name))
+        return self._opened[-1]
+
+    def close_notebooks(self) -> None:
+        """End their kernels and leave the page empty. AssertionError for what failed, or asked for another machine."""
+        complaints = [complaint for notebook in self._opened for complaint in notebook.complaints()]
+        for notebook in self._opened:
+            notebook.close()
+        ours = self._address, f"blob:{self._address}", "data:"
+        elsewhere = [url for url in self._asked if not url.startswith(ours)]
+        errors, self._asked, self._errors, self._opened = self._errors, [], [], []
+        assert [elsewhere, errors, complaints] == [[], [], []]
+
+    def screenshot(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=path)
+
+
 class Notebook:
     """Selectors are CSS; `.gb-start` and the like are the classes that the book's widgets carry."""
 
-    def __init__(self, page: Page, address: str, name: str):
+    def __init__(self, page: Page, name: str):
         self.page, self.name = page, name
-        page.set_default_timeout(PATIENCE)
-        page.goto(f"{address}/lab/workspaces/{uuid.uuid4().hex[:8]}/tree/{name}")
-        page.wait_for_function("() => window.jupyterapp !== undefined")
-        page.evaluate("() => window.jupyterapp.restored.then(() => true)")
-        page.wait_for_function(READY)
-        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.info.then(() => true)")
-        page.evaluate(SCRIPT)
-        page.evaluate("() => { book.listen(); }")
+        self._open()
+
+    def _open(self) -> None:
+        self.page.evaluate("path => window.jupyterapp.commands.execute('docmanager:open', {path}).then(() => true)",
+                           self.name)
+        self.page.wait_for_function(READY)
+        self.page.evaluate("() => book.kernel().info.then(() => true)")
+        self.page.evaluate("() => { book.listen(); }")
+
+    def reopen(self) -> None:
+        """Close the tab and open it again, saved, with the kernel going on: as a page that is loaded anew."""
+        self.page.evaluate("() => book.panel().context.save().then(() => true)")
+        self.page.evaluate("() => book.panel().dispose()")
+        self._open()
 
     def run_all(self, seconds: int = 180) -> None:
         """Run every cell; no output may be an error."""
@@ -111,23 +157,20 @@ class Notebook:
         return self.page.evaluate("() => book.complaints")
 
     def look(self, selector: str, name: str) -> None:
-        """Keep pictures of a widget as it opened, on a small laptop, then in a narrow window, and go back.
+        """Keep pictures of a widget on a small laptop, in a narrow window and on a telephone, and go back.
 
-        Every plot has to become as wide as the frame that is its place, or it would be cut off there. JupyterLab lays
-        out only cells near the window, so the widget is brought there first, as a reader does.
+        Every plot has to become as wide as its place, or it would be cut off there. JupyterLab lays out only cells near
+        the window, so the widget is brought there first, as a reader does.
         """
-        for width, height in ((1280, 800), (800, 900), (1280, 800)):
+        for width, height in (*SCREENS, SCREENS[0]):
             self.page.set_viewport_size({"width": width, "height": height})
             self.find(selector).evaluate("element => element.scrollIntoView()")
             self.page.wait_for_function("where => book.fits(where)", arg=selector)
-            self.screenshot(SHOTS / f"{name}-{width}x{height}.png")
-
-    def screenshot(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=path)
+            self.page.screenshot(path=SHOTS / f"{name}-{width}x{height}.png")
 
     def close(self) -> None:
-        """End the kernel. Until the server has forgotten it, a page that opens the same notebook would join it."""
-        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:shutdown-kernel').then(() => true)")
+        """End the kernel and close the tab. Until the server has forgotten it, a reader of the same notebook joins."""
+        self.page.evaluate("""() => window.jupyterapp.commands.execute('notebook:shutdown-kernel').then(() => true)""")
         self.page.wait_for_function("""name => fetch("/api/sessions").then((answer) => answer.json())
             .then((sessions) => sessions.every(({path}) => path !== name))""", arg=self.name, polling=200)
+        self.page.evaluate("() => { book.panel().context.model.dirty = false; book.panel().dispose(); }")

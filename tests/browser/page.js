@@ -56,12 +56,11 @@ window.book = {
     return {title: div.layout.title?.text ?? "", traces: div.data.map(({name, meta, x, y}) =>
       ({name, meta, x: book.numbers(x), y: book.numbers(y)}))};
   },
-  // Whether the plots in a widget are drawn, each as wide as its frame.
+  // Whether the figures in a widget are drawn, each as wide as its place.
   fits: (where) => {
-    const plots = [...document.querySelectorAll(`${where} .js-plotly-plot`)].filter((plot) => plot.offsetParent);
-    return plots.length > 0 && plots.every((plot) => {
-      const drawn = plot.querySelector(".main-svg")?.getBoundingClientRect().width;
-      return Math.abs(drawn - plot.parentElement.clientWidth) <= 1;
-    });
+    const widget = document.querySelector(where);
+    const drawn = [...widget.querySelectorAll(".main-svg:first-child, .gb-explorer svg")].filter((svg) => svg.clientWidth);
+    return drawn.length > 0 && drawn.every((svg) => Math.abs(svg.getBoundingClientRect().width
+      - (svg.closest(".js-plotly-plot") ?? svg).parentElement.clientWidth) <= 1);
   },
 };

@@ -1,27 +1,31 @@
 """Every chapter with widgets: it runs from start to end in JupyterLab, its plots are drawn, its sliders move."""
 
 import pytest
-from labpage import SHOTS
+from playwright.sync_api import expect
 
 from grokbook import book
 
 CHAPTERS = [path.stem for path in sorted(book.NOTEBOOKS.glob("*.py")) if "gb.widgets." in path.read_text("utf-8")]
 
+
 def test_there_are_chapters_with_widgets():
     assert CHAPTERS
 
 
-@pytest.mark.parametrize("address", [{}], indirect=True, ids=["subshells"])
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_the_chapter_runs_and_every_slider_moves(open_notebook, chapter: str):
     notebook = open_notebook(f"{chapter}.ipynb")
     notebook.run_all()
-    notebook.plot(".jp-OutputArea-output")
-    sliders = notebook.find(".widget-slider").count()
+    figure = ".jp-OutputArea-output :is(.js-plotly-plot .main-svg, .gb-explorer-map rect)"
+    notebook.page.wait_for_selector(figure, state="attached")
+    sliders, inputs = notebook.find(".widget-slider").count(), notebook.find(".gb-explorer input[type=range]:enabled")
     for k in range(sliders):
         slider = f":nth-match(.widget-slider, {k + 1})"
         handle = notebook.find(f"{slider} .noUi-handle")
-        there, end = (handle.get_attribute(f"aria-value{name}") for name in ("now", "max"))
-        notebook.slide(slider, "ArrowLeft" if there == end else "ArrowRight")
-    assert sliders
-    notebook.screenshot(SHOTS / f"{chapter}.png")
+        now, end = (handle.get_attribute(f"aria-value{name}") for name in ("now", "max"))
+        notebook.slide(slider, "ArrowLeft" if now == end else "ArrowRight")
+    for k in range(inputs.count()):
+        value, end = inputs.nth(k).input_value(), inputs.nth(k).get_attribute("max")
+        inputs.nth(k).press("ArrowLeft" if value == end else "ArrowRight")
+        expect(inputs.nth(k)).not_to_have_value(value)
+    assert sliders + inputs.count()

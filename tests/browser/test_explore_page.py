@@ -1,15 +1,21 @@
-"""Chapter 00 as a reader meets it: sliders, clicks on the map, a cell trained anew, a row walked along."""
+"""The explorer of chapter 00 in JupyterLab: by mouse, keyboard and touch, while the kernel is busy, while it trains."""
 
 import json
+import re
 
-import pytest
-from labpage import PATIENCE, SHOTS, Notebook
-from playwright.sync_api import expect
+from conftest import WITHOUT_SUBSHELLS, Open, lab_in
+from labpage import PATIENCE, SCREENS, Lab, Notebook
+from labserver import serve
+from playwright.sync_api import Browser, expect
 
 CHAPTER = "00_explore.ipynb"
-ZONES, DESCENT = ".gb-zones", ".gb-descent"
-VALIDATION = {"metric": "val_acc", "role": "line"}
-ONE_WAY = pytest.mark.parametrize("address", [{}], indirect=True, ids=["subshells"])
+EXPLORER = ".gb-explorer"
+BUSY = """from pathlib import Path
+import time
+while not Path("free").exists():
+    time.sleep(0.05)
+print("free again")
+"""
 
 
 def kernel(notebook: Notebook, expression: str):
@@ -17,98 +23,152 @@ def kernel(notebook: Notebook, expression: str):
     return json.loads(notebook.run(f"import json\nprint(json.dumps({expression}))"))
 
 
-def wait_for_titles(notebook: Notebook, name: str, **titles: str) -> None:
-    """Wait until the figures' titles end so, with what the sliders read: the page changes first, the kernel later."""
-    for figure, title in titles.items():
-        for slider in ("d_h", "D_train", "seed", "budget"):
-            if f"{{{slider}}}" in title:
-                title = title.replace(f"{{{slider}}}", notebook.find(f"{name}-{slider} .widget-readout").inner_text())
-        notebook.page.wait_for_function("([at, title]) => book.plot(at)?.title.replaceAll(',', '').endsWith(title)",
-                                        arg=[f"{name}-{figure}", title.replace(",", "")])
+def started(notebook: Notebook) -> Notebook:
+    """The chapter, with its explorer drawn."""
+    notebook.run_all()
+    notebook.page.wait_for_selector(f"{EXPLORER}-map svg rect")
+    return notebook
 
 
-def assert_page_shows_the_choice(notebook: Notebook, name: str, explorer: str, points: str) -> None:
-    """The sentence is the kernel's, and the validation curve in the page has as many points as there."""
-    said, n = kernel(notebook, f"[{explorer}.sentence, {points}]")
-    expect(notebook.find(f"{name}-sentence .widget-html-content")).to_have_text(said, timeout=PATIENCE)
-    notebook.page.wait_for_function("""([where, meta, n]) => book.plot(where)?.traces.some(trace =>
-        Object.entries(meta).every(([key, value]) => trace.meta?.[key] === value) && trace.y.length === n)""",
-                                    arg=[f"{name}-curves", VALIDATION | ({"role": "mean"} if "descent" in name else {}),
-                                         n])
+def read(notebook: Notebook) -> list[int]:
+    """d_h, D_train, seed and budget as the page writes them."""
+    outputs = notebook.page.locator(f"{EXPLORER}-controls output").all_inner_texts()
+    return [int(text.replace(",", "")) for text in outputs]
 
 
-def assert_zones(notebook: Notebook) -> None:
-    run = "explorer.selection.val_acc.sel(seed=[explorer.seed]).dropna('step').size + 1"  # a NaN lifts the pen
-    wait_for_titles(notebook, ZONES, map="after {budget} steps", curves="d_h {d_h}, D_train {D_train}, seed {seed}")
-    assert_page_shows_the_choice(notebook, ZONES, "explorer", run)
+def press(notebook: Notebook, name: str, key: str) -> None:
+    notebook.page.get_by_role("slider", name=name, exact=True).press(key)
 
 
-TRAINED = """explorer.lookup.runs.last_step.sel(seed=explorer.seed).stack(
-    cell=("d_h", "D_train")).pipe(lambda last: [list(map(int, cell)) for cell in last.cell.values[last >= 0]])"""
-"""The cells of the map that were trained with the chosen seed, from the smallest network to the largest."""
+def middle_of(notebook: Notebook, d_h: int, D_train: int) -> tuple[float, float]:
+    """Where a cell of the map lies on the page."""
+    values = kernel(notebook, "explorer.data.values()")
+    column, row, n = values["d_h"].index(d_h), values["D_train"].index(D_train), len(values["d_h"])
+    low, high = kernel(notebook, "explorer.fixed['edges']")[row:row + 2]
+    ends = kernel(notebook, "explorer.fixed['edges']")
+    left, top, width, height = notebook.page.evaluate("""where => { const map = document.querySelector(where);
+        map.scrollIntoView({block: "center"});
+        const {x, y, width, height} = map.getBoundingClientRect();
+        return [x, y, width, height]; }""", f"{EXPLORER}-map svg")
+    up = ((low + high) / 2 - ends[0]) / (ends[-1] - ends[0])
+    return left + 60 + (width - 68) * (column + 0.5) / n, top + 6 + (height - 44) * (1 - up)
 
 
-def click_on_cell(notebook: Notebook, d_h: int, D_train: int) -> None:
-    """Click into a cell of the map of the zones; the sliders move there."""
-    place = notebook.page.evaluate("""([where, x, y]) => {
-        const plot = document.querySelector(`${where}-map .js-plotly-plot`);
-        plot.scrollIntoView({block: "center"});
-        const {left, top} = plot.getBoundingClientRect(), {xaxis, yaxis} = plot._fullLayout;
-        return [left + xaxis._offset + xaxis.d2p(x), top + yaxis._offset + yaxis.d2p(y)]; }""",
-                                  [ZONES, kernel(notebook, f"explorer.lookup.values()['d_h'].index({d_h})"), D_train])
-    notebook.page.mouse.move(*place)
-    notebook.page.wait_for_selector(f"{ZONES}-map .hoverlayer .hovertext")
-    notebook.page.mouse.click(*place)
-    notebook.wait_for(f"{ZONES}-d_h .widget-readout", f"^{d_h}$")
-    notebook.wait_for(f"{ZONES}-D_train .widget-readout", f"^{D_train:,}$")
+def assert_kernel_agrees(notebook: Notebook) -> None:
+    """The kernel has what the page shows, its sentence, and as many points of the chosen run."""
+    chosen, sentence, n = kernel(notebook, "[[explorer.d_h, explorer.D_train, explorer.seed, explorer.budget],"
+                                 " explorer.sentence, int(explorer.selection.val_acc.sel(seed=[explorer.seed]).notnull().sum())]")
+    assert chosen == read(notebook)
+    expect(notebook.find(f"{EXPLORER}-sentence")).to_have_text(re.compile(f"^{re.escape(sentence)}"))
+    line = notebook.find(f"{EXPLORER}-cell [data-metric=val_acc][stroke-width='2.5']").get_attribute("d") or ""
+    assert len(re.findall("[ML]", line)) == n
 
 
-def test_sliders_and_clicks_move_through_the_map(open_notebook, request):
-    chapter = open_notebook(CHAPTER)
-    chapter.run_all()
-    chapter.plot(f"{ZONES}-map")
-    chapter.look(ZONES, f"{request.node.name}-zones")
-    for name, key in (("D_train", "ArrowRight"), ("D_train", "ArrowLeft"), ("seed", "ArrowRight"), ("seed", "Home"),
-                      ("d_h", "End"), ("budget", "ArrowLeft"), ("budget", "End")):
-        said = chapter.slide(f"{ZONES}-{name}", key)
-        assert_zones(chapter)
-        assert f"{kernel(chapter, f'explorer.{name}'):,}" == said
-
-    trained = kernel(chapter, TRAINED)
-    click_on_cell(chapter, *trained[0])
-    assert_zones(chapter)
-
-    chapter.find(f"{ZONES}-color select").select_option("validation accuracy")
-    chapter.page.wait_for_function("where => book.plot(where).title.startsWith('Mean')", arg=f"{ZONES}-map")
-    click_on_cell(chapter, *trained[-1])
-    assert_zones(chapter)
-
-
-def test_train_this_trains_the_cell_of_the_map(open_notebook, request):
-    chapter = open_notebook(CHAPTER)
-    chapter.run_all()
-    chapter.click(f"{ZONES}-train")
-    chapter.wait_for(".gb-live .gb-status", r"^Step [\d,]+ of")
-    chapter.wait_for_points(".gb-live", 40, **VALIDATION)
-    trained = kernel(chapter, "[explorer.live.runs[0].config.run_id, explorer.config().run_id]")
-    assert trained[0] == trained[1]
-    assert_zones(chapter)  # the kernel is free, and the map is still there
-    chapter.find(".gb-live").evaluate("element => element.scrollIntoView()")
-    chapter.screenshot(SHOTS / f"{request.node.name}.png")
-    chapter.click(".gb-live .gb-stop")
-    chapter.wait_for(".gb-live .gb-status", r"^(Stopped|Finished) at step [\d,]+")
+def test_sliders_and_clicks_move_page_and_kernel(open_notebook: Open, request):
+    chapter = started(open_notebook(CHAPTER))
+    chapter.look(EXPLORER, request.node.name)
+    assert_kernel_agrees(chapter)
+    for name, key in (("d_h", "ArrowLeft"), ("D_train", "ArrowRight"), ("seed", "End"), ("budget", "ArrowLeft")):
+        press(chapter, name, key)
+        chapter.wait_for(f"{EXPLORER}-map h4", r"after [\d,]+ steps$")
+        assert_kernel_agrees(chapter)
+    press(chapter, "seed", "Home")
+    for d_h, D_train in ((64, 5000), (8, 2000)):
+        chapter.page.mouse.click(*middle_of(chapter, d_h, D_train))
+        assert read(chapter)[:2] == [d_h, D_train]
+        assert_kernel_agrees(chapter)
+    chapter.find(f"{EXPLORER}-map svg").press("ArrowRight")
+    assert read(chapter)[:2] == [12, 2000]
+    assert_kernel_agrees(chapter)
+    chapter.run("explorer.choose(d_h=32, D_train=3000, budget=5_000, color='val_acc')")
+    chapter.wait_for(f"{EXPLORER}-map h4", "^validation accuracy after 5,000 steps$")
+    assert_kernel_agrees(chapter)
 
 
-@ONE_WAY
-def test_a_row_of_the_map_follows_its_slider(open_notebook, request):
-    chapter = open_notebook(CHAPTER)
-    chapter.run_all()
-    chapter.plot(f"{DESCENT}-map")
-    chapter.look(DESCENT, request.node.name)
-    row = "len(gb.plots.find(descent.curves, metric='val_acc', role='mean')[0].y)"
-    for name, key in (("D_train", "ArrowLeft"), ("budget", "ArrowLeft"), ("D_train", "End")):
-        chapter.slide(f"{DESCENT}-{name}", key)
-        wait_for_titles(chapter, DESCENT, curves="{D_train} pairs, after {budget} steps", map="after {budget} steps")
-        assert_page_shows_the_choice(chapter, DESCENT, "descent", row)
-    (frame,) = [t for t in chapter.plot(f"{DESCENT}-map")["traces"] if (t["meta"] or {}).get("role") == "outline"][-1:]
-    assert frame["y"] == kernel(chapter, "descent.lookup.outline(None, descent.D_train)[1]")
+def test_a_busy_kernel_holds_nobody_up_and_hears_of_it_later(open_notebook: Open, notebooks):
+    chapter = started(open_notebook(CHAPTER))
+    chapter.page.wait_for_function(ALL_VIEWS, arg=EXPLORER)
+    cell = chapter.begin(BUSY)
+    press(chapter, "d_h", "Home")
+    press(chapter, "D_train", "End")
+    press(chapter, "budget", "Home")
+    chapter.wait_for(f"{EXPLORER}-map h4", "^zone after 500 steps$")
+    chapter.wait_for(f"{EXPLORER}-cell h4", "^d_h 4, D_train 6,000: ")
+    before = chapter.find(f"{EXPLORER}-sentence").inner_text()
+    press(chapter, "d_h", "End")
+    expect(chapter.find(f"{EXPLORER}-sentence")).not_to_have_text(before)
+    assert chapter.text(cell) == ""  # still at it
+    (notebooks / "free").touch()
+    chapter.page.evaluate("ms => book.within(window.begun, ms).then(() => true)", PATIENCE)
+    (notebooks / "free").unlink()
+    assert_kernel_agrees(chapter)
+
+
+ALL_VIEWS = """async (where) => { const slider = document.querySelector(`${where} input.gb-explorer-budget`),
+    heading = document.querySelector(`${where}-map h4`), before = slider.value;
+    const shown = [...Array(Number(slider.max) + 1).keys()].every((i) => {
+        slider.value = i; slider.dispatchEvent(new Event("input"));
+        return heading.textContent.startsWith("zone after"); });
+    slider.value = before; slider.dispatchEvent(new Event("input"));
+    return shown; }"""
+"""Whether the page can judge by every budget without asking the kernel."""
+
+
+def train_move_and_stop(chapter: Notebook) -> None:
+    chapter.run("explorer.choose(d_h=4, D_train=4000, seed=0, budget=40_000)")
+    chapter.wait_for(f"{EXPLORER}-cell h4", "^d_h 4, D_train 4,000: ")
+    chapter.click(f"{EXPLORER}-train")
+    chapter.wait_for(f"{EXPLORER}-status", r"^d_h 4, D_train 4,000, seed 0: Step [\d,]+ of 40,000")
+    growing = f"{EXPLORER}-cell .gb-explorer-live[data-metric=val_acc]"
+    points = "where => (document.querySelector(where)?.getAttribute('d') ?? '').split('L').length"
+    chapter.page.wait_for_function(f"([where, n]) => ({points})(where) > n", arg=[growing, 20])
+    press(chapter, "d_h", "End")
+    expect(chapter.find(growing)).to_have_count(0)  # another cell
+    assert_kernel_agrees(chapter)
+    press(chapter, "d_h", "Home")
+    before = chapter.page.evaluate(points, growing)
+    chapter.page.wait_for_function(f"([where, n]) => ({points})(where) > n", arg=[growing, before])
+    chapter.click(f"{EXPLORER}-pause")
+    chapter.wait_for(f"{EXPLORER}-status", r"Paused at step [\d,]+$")
+    chapter.click(f"{EXPLORER}-stop")
+    chapter.wait_for(f"{EXPLORER}-status", r"Stopped at step [\d,]+$")
+    chapter.click(f"{EXPLORER}-keep")
+    chapter.wait_for(f"{EXPLORER}-note", "^1 run added")
+    same_run = "explorer.runs[0].config.run_id == explorer.config().run_id"
+    assert kernel(chapter, f"[{same_run}, explorer.phase]") == [True, "stopped"]
+
+
+def test_a_cell_is_trained_over_its_stored_curves_while_the_reader_moves(open_notebook: Open, request):
+    chapter = started(open_notebook(CHAPTER))
+    train_move_and_stop(chapter)
+    chapter.look(EXPLORER, request.node.name)
+
+
+def test_all_of_it_works_where_messages_wait_for_the_kernel(chromium: Browser, notebooks, tmp_path):
+    with serve(notebooks, tmp_path, WITHOUT_SUBSHELLS) as address, lab_in(chromium, address) as lab:
+        train_move_and_stop(started(lab.open(CHAPTER)))
+
+
+def test_on_a_telephone_cells_and_buttons_are_touched(chromium: Browser, address: str):
+    width, height = SCREENS[-1]
+    with lab_in(chromium, address, viewport={"width": width, "height": height}, has_touch=True, is_mobile=True) as lab:
+        chapter = started(lab.open(CHAPTER))
+        lab.page.touchscreen.tap(*middle_of(chapter, 24, 2000))
+        assert read(chapter)[:2] == [24, 2000]
+        button = chapter.find(f"{EXPLORER}-train")
+        button.scroll_into_view_if_needed()
+        button.tap()
+        chapter.wait_for(f"{EXPLORER}-status", "^d_h 24, D_train 2,000, seed 0: ")
+        stop = chapter.find(f"{EXPLORER}-stop")
+        stop.scroll_into_view_if_needed()
+        stop.tap()
+        chapter.wait_for(f"{EXPLORER}-status", r"(Stopped|Finished) at step")
+
+
+def test_keys_on_the_explorer_do_not_run_the_notebook(open_notebook: Open, lab: Lab):
+    chapter = started(open_notebook(CHAPTER))
+    n = lab.page.evaluate("() => book.cells().length")
+    for key in ("a", "b", "d", "d", "ArrowDown", "m"):
+        press(chapter, "d_h", key)
+    assert lab.page.evaluate("() => book.cells().length") == n
+    assert_kernel_agrees(chapter)

@@ -54,7 +54,7 @@ def test_train_pause_stop_keep_and_train_another(open_notebook, request):
 
 def test_a_busy_kernel_trains_what_the_sliders_show(open_notebook):
     chapter = open_notebook(CHAPTER)
-    chapter.run("import grokbook as gb\nlive = gb.widgets.LiveRun(gb.RunConfig(d_h=8, D_train=2000))\nlive.show()")
+    chapter.run("import grokbook as gb\nlive = gb.widgets.LiveRun(gb.RunConfig(d_h=8, D_train=2000))\nlive")
     chapter.plot(LIVE)
     chapter.begin("import time\ntime.sleep(4)")
     for said in ("1,500", "1,000", "500"):
@@ -68,7 +68,7 @@ def test_a_busy_kernel_trains_what_the_sliders_show(open_notebook):
 def test_an_error_is_read_in_the_widget(open_notebook, request):
     chapter = open_notebook(CHAPTER)
     chapter.run("import grokbook as gb\n"
-                "live = gb.widgets.LiveRun(gb.RunConfig(d_h=8, D_train=500, parent='0123456789abcdef@5'))\nlive.show()")
+                "live = gb.widgets.LiveRun(gb.RunConfig(d_h=8, D_train=500, parent='0123456789abcdef@5'))\nlive")
     chapter.plot(LIVE)
     chapter.click(".gb-start")
     chapter.wait_for(".gb-note", "^This cannot be trained: parent='0123456789abcdef@5' has no weights here; pass ")

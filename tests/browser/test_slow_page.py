@@ -1,27 +1,46 @@
-"""A page on a slow computer, or a busy one: figures take seconds to appear, and what happens meanwhile is not lost."""
+"""A page on a slow computer, or one that is opened late: what happens meanwhile is not lost."""
 
 import pytest
-from labpage import Notebook
+from conftest import lab_in
+from labpage import Lab, Notebook
+from playwright.sync_api import Browser
 
 CHAPTER = "00_explore.ipynb"
 TIMES_SLOWER = 6
 
 MOVED_AT_ONCE = """import grokbook as gb
-explorer = gb.widgets.ZoneExplorer(d_h=4, D_train=3000)
-display(explorer)
-explorer.choose(d_h=64, D_train=5000)
+explorer = gb.widgets.Explorer(d_h=4, D_train=3000)
+live = gb.widgets.LiveRun(gb.RunConfig(p=7, d_h=8, D_train=20, n_steps=60))
+display(explorer, live)
+explorer.choose(d_h=64, D_train=5000, seed=1, budget=10_000)
+live.start()
+live.wait()
 """
 
 
-@pytest.mark.parametrize("address", [{}], indirect=True, ids=["subshells"])
-def test_what_the_kernel_sends_before_a_figure_is_ready_is_drawn_when_it_is(open_notebook):
-    chapter: Notebook = open_notebook(CHAPTER)
-    page = chapter.page
-    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": TIMES_SLOWER})
+@pytest.fixture
+def slow(chromium: Browser, address: str):
+    with lab_in(chromium, address) as lab:
+        lab.page.context.new_cdp_session(lab.page).send("Emulation.setCPUThrottlingRate", {"rate": TIMES_SLOWER})
+        yield lab
+
+
+def assert_shows_the_last(notebook: Notebook) -> None:
+    notebook.wait_for(".gb-explorer-cell h4", "^d_h 64, D_train 5,000: seed 1 thick$")
+    notebook.wait_for(".gb-explorer-map h4", "^zone after 10,000 steps$")
+    n = int(notebook.run("print(live.runs[0].curves['step'].size)"))
+    notebook.wait_for_points(".gb-live", n - 1, metric="val_acc", role="line")
+
+
+def test_what_the_kernel_does_before_a_figure_is_ready_is_drawn_when_it_is(slow: Lab):
+    chapter = slow.open(CHAPTER)
     chapter.run(MOVED_AT_ONCE)
-    chapter.plot(".gb-zones-map")
-    page.wait_for_function("where => book.plot(where)?.title.startsWith('d_h 64, D_train 5000')",
-                           arg=".gb-zones-curves")
-    n = int(chapter.run("print(gb.plots.find(explorer.curves, metric='val_acc', role='line')[0].y.size)"))
-    page.wait_for_function("""([where, n]) => book.plot(where).traces.some(trace => trace.meta?.metric === 'val_acc'
-        && trace.meta.role === 'line' && trace.y.length === n)""", arg=[".gb-zones-curves", n])
+    assert_shows_the_last(chapter)
+
+
+def test_a_page_that_is_loaded_anew_shows_how_things_stand(open_notebook, lab: Lab):
+    chapter = open_notebook(CHAPTER)
+    chapter.run(MOVED_AT_ONCE)
+    assert_shows_the_last(chapter)
+    chapter.reopen()
+    assert_shows_the_last(chapter)

@@ -1,0 +1,154 @@
+"""What the explorer shows, as plain JSON: all of it is computed here, so that a page moves through it without a kernel.
+
+Curves are sent once. What a step budget changes (zones, lines, accuracies, sentences) is a *view*, one a budget; it
+takes most of a second, so a notebook gets the others after the page has opened.
+"""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from plotly.colors import sample_colorscale
+
+from grokbook import studies
+from grokbook.analysis import describe, describe_valley, double_descent, interval, outcomes, runs_until, zone_label
+from grokbook.plots import METRIC_COLORS, ZONE_COLORS, find, zone_map
+from grokbook.plots.cells import Runs
+from grokbook.plots.maps import ACCURACY_SCALE, SHOWN, checked_map, edges
+from grokbook.plots.template import shown_steps
+from grokbook.plots.traces import NAMES
+from grokbook.run import ACCURACIES, PER_DECADE
+from grokbook.store import Store
+
+BUDGETS = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 60_000, 100_000)
+
+METRICS = (*ACCURACIES, "param_norm")
+"""The curves of a cell: accuracies above, the norm below."""
+
+MARKED = {"t_mem": "train_acc", "t_gen": "val_acc"}
+"""Events, and the curve on which they are marked."""
+
+COLORS = dict(zip(SHOWN, ("zone", "train accuracy", "validation accuracy", "twin-free accuracy"), strict=True))
+"""What the map can be coloured by."""
+
+SHADES = [str(color) for color in sample_colorscale(ACCURACY_SCALE, 64)]
+
+
+class ExplorerData:
+    """A map, and what a page needs of it. Each view is made once; several threads may ask.
+
+    `random`: runs on random labels, for D_mem.
+
+    Raises:
+        ValueError: runs that vary over more than d_h, D_train and seed.
+    """
+
+    def __init__(self, runs: Runs, random: xr.Dataset | None = None):
+        self.runs, self.random = checked_map(runs), random
+        self.budgets = _budgets(max(int(self.runs["last_step"].max()), 1))
+        self._views: dict[int, dict[str, Any]] = {}
+
+    @classmethod
+    def stored(cls, store: Store | None = None, *, n_steps: int = studies.zone_map.shown) -> "ExplorerData":
+        """The map of the store's runs that were followed for `n_steps`; LookupError where there are none."""
+        store = store or Store()
+        random = [run.replace(n_steps=n_steps // 2) for run in studies.capacity.paper]
+        known = len(random) > len(store.missing(random))
+        return cls(studies.zone_map.load(n_steps, store), store.load(random) if known else None)
+
+    def include(self, budget: int | None) -> None:
+        """Let this be one of the budgets too, where the runs were followed so far."""
+        if isinstance(budget, int) and 0 < budget < self.budgets[-1]:
+            self.budgets = sorted({*self.budgets, budget})
+
+    def values(self) -> dict[str, list[int]]:
+        """What there is to choose from: d_h, D_train, seed, budget."""
+        return {name: self.runs[name].values.tolist() for name in ("d_h", "D_train", "seed")} | {"budget": self.budgets}
+
+    def start(self) -> dict[str, Any]:
+        """Where to begin: the run that took the longest, as a ratio of steps, from knowing its pairs to understanding.
+
+        Among the rows with the most sizes; where no run did both, in the middle of the map.
+        """
+        told, n_sizes = outcomes(self.runs), self.runs["trained"].any("seed").sum("d_h")
+        delay = (told["t_gen"] / told["t_mem"]).where(n_sizes == n_sizes.max()).fillna(0)
+        delay = delay.transpose("d_h", "D_train", "seed")
+        middle = (delay.shape[0] // 2, delay.shape[1] // 2, 0)
+        place = np.unravel_index(delay.values.argmax(), delay.shape) if delay.max() else middle
+        return {str(dim): int(delay[dim][i]) for dim, i in zip(delay.dims, place, strict=True)} | {
+            "budget": self.budgets[-1], "color": "zone"}
+
+    def fixed(self) -> dict[str, Any]:
+        """All that no budget changes: `values`, `steps`, `cells` (by "d_h,D_train" and seed, each metric), looks."""
+        values = self.values()
+        return {"values": values, "edges": edges(np.array(values["D_train"])).tolist(),
+                "steps": self.runs["step"].values.tolist(), "x": _plain(shown_steps(self.runs["step"])),
+                "cells": _by_run(self.runs, *METRICS),
+                "colors": COLORS, "shades": SHADES,
+                "zones": [{"name": zone_label(zone), "color": color} for zone, color in ZONE_COLORS.items()],
+                "metrics": [{"key": key, "name": NAMES[key], "color": METRIC_COLORS[key]} for key in METRICS]}
+
+    def view(self, budget: int) -> dict[str, Any]:
+        """What all looks like when it is judged at that step.
+
+        `shown`: by colour, rows (D_train) of columns (d_h); `text` and `hover` alike. `lines`: x, y, lo, hi of D_crit
+        and D_mem; `star`: where they cross. `row`: by accuracy, `mean`, `lo` and `hi` as `shown`. `runs`: by cell and
+        seed, the events' steps and the final accuracies. `told` and `valleys`: sentences.
+        """
+        if budget not in self._views:
+            self._views.setdefault(budget, self._view(budget))  # two threads may both make it; the first one's stays
+        return self._views[budget]
+
+    def _view(self, budget: int) -> dict[str, Any]:
+        runs = runs_until(self.runs, budget)
+        told, fig = outcomes(runs).load(), zone_map(runs, self.random)
+        (cells,) = find(fig, role="cells")
+        stats = {metric: interval(told[metric], within=(0, 1)).transpose("D_train", "d_h") for metric in ACCURACIES}
+        descents = {row["D_train"]: row for row in double_descent(runs).to_dict("records")}
+        return {"shown": {"zone": _plain(cells.z)} | {metric: _plain(stats[metric]["mean"]) for metric in ACCURACIES},
+                "text": cells.text.tolist(), "hover": cells.customdata.tolist(),
+                "lines": {line: _bars(*find(fig, role=line)) for line in ("D_crit", "D_mem") if find(fig, role=line)},
+                "star": [_plain([*star.x, *star.y]) for star in find(fig, role="star")],
+                "row": {metric: {part: _plain(stats[metric][part]) for part in ("mean", "lo", "hi")}
+                        for metric in ACCURACIES},
+                "runs": _by_run(told, *MARKED, *ACCURACIES), "told": _stories(told),
+                "valleys": [describe_valley(descents[D]) for D in told["D_train"].values],
+                "caption": fig.to_dict()["layout"]["meta"]["caption"]}
+
+
+def _budgets(last: int) -> list[int]:
+    """Round numbers up to the last step, or to the next evaluation, which a run may have ended just short of."""
+    reached = [budget for budget in BUDGETS if budget <= last * 10 ** (1 / PER_DECADE)]
+    return [*reached, last] if last > max(reached, default=0) else reached
+
+
+def _by_run(data: xr.Dataset, *names: str) -> dict[str, dict[int, list]]:
+    """These variables of each run that was trained, by "d_h,D_train" and by seed."""
+    values = [data[name].transpose("d_h", "D_train", "seed", ...).values for name in names]
+    by_cell: dict[str, dict[int, list]] = {f"{d_h},{D_train}": {} for d_h in data["d_h"].values
+                                           for D_train in data["D_train"].values}
+    for i, j, k in np.argwhere(data["trained"].transpose("d_h", "D_train", "seed").values):
+        d_h, D_train, seed = data["d_h"].values[i], data["D_train"].values[j], int(data["seed"].values[k])
+        by_cell[f"{d_h},{D_train}"][seed] = [_plain(one[i, j, k]) for one in values]
+    return by_cell
+
+
+def _stories(told: xr.Dataset) -> dict[str, dict[int, str]]:
+    """What is said of each cell and seed, by "d_h,D_train" and by seed."""
+    cells = [told.isel(d_h=i, D_train=j) for i, j in np.ndindex(told.sizes["d_h"], told.sizes["D_train"])]
+    seeds = told["seed"].values.tolist()
+    return {f"{int(cell['d_h'])},{int(cell['D_train'])}": {seed: describe(cell, seed) for seed in seeds}
+            for cell in cells}
+
+
+def _bars(line) -> list[list[float | None]]:
+    """x, y and both ends of the interval of each point of a line."""
+    y, up, down = (np.asarray(values, float) for values in (line.y, line.error_y.array, line.error_y.arrayminus))
+    return _plain(np.column_stack([line.x, y, y - down, y + up]))
+
+
+def _plain(values) -> Any:
+    """Numbers as JSON, to a thousandth or four digits; None for NaN, which JSON has not."""
+    values = np.asarray(values, float)
+    short = np.where(np.abs(values) < 10, np.round(values, 3), np.round(values, 1))
+    return np.where(np.isnan(values), None, short).tolist()
