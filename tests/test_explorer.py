@@ -263,7 +263,8 @@ def test_train_this_trains_exactly_what_the_page_shows_whatever_the_kernel_has_h
                                                                         "budget": 40_000}):
         ask(explorer, act="train", color="zone", **cell)
         explorer.wait()
-        wanted = gb.RunConfig(**{"n_steps": cell.pop("budget")} | cell)
+        budget = cell.pop("budget")
+        wanted = gb.RunConfig(d_h=cell["d_h"], D_train=cell["D_train"], seed=cell["seed"], n_steps=budget)
         assert refused.asked[-1] == [wanted]
         assert {name: explorer.live[name] for name in ("d_h", "D_train", "seed")} == cell
     assert explorer.note == "This cannot be trained: not today" and explorer.wrong

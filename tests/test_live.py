@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 import traitlets
 import xarray as xr
@@ -335,8 +336,7 @@ def test_the_readers_store_is_not_the_shipped_one(monkeypatch, tmp_path):
 
 def test_without_anybody_watching_it_trains_to_the_end_and_leaves_a_picture(make, monkeypatch, capsys):
     shown = []
-    monkeypatch.setattr(front_end, "display", lambda bundle, **_: shown.append(bundle))
-    monkeypatch.setattr(front_end, "mime_bundle", lambda fig: fig)
+    monkeypatch.setattr(go.Figure, "show", lambda fig, renderer: shown.append(fig))
     run = make()
     run._ipython_display_()
     (fig,) = shown
@@ -378,10 +378,10 @@ def test_a_page_is_watched_where_questions_can_be_asked(make, monkeypatch, reque
     shell, shown = InteractiveShell(), []
     monkeypatch.setattr(shell, "kernel", Kernel(), raising=False)
     monkeypatch.setattr(front_end, "get_ipython", lambda: shell)
-    monkeypatch.setattr(front_end, "display", lambda bundle, **_: shown.append(bundle))
-    monkeypatch.setattr(front_end, "mime_bundle", lambda fig: fig)
+    monkeypatch.setattr(go.Figure, "show", lambda fig, renderer: shown.append(renderer))
     run = make()
-    bundle, _ = shell.display_formatter.format(run)
+    formatter: Any = shell.display_formatter
+    bundle, _ = formatter.format(run)
     assert (WIDGET in bundle, run.phase == "idle", not shown) == (somebody, somebody, somebody)
 
 

@@ -4,12 +4,13 @@
 import threading
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from grokbook import plots
 from grokbook.analysis import kinds, patterns
 from grokbook.analysis.patterns import DOUBLE_DESCENT, GROKKING, PRESETS, TIMES
-from grokbook.widgets import PatternExplorer, front_end
+from grokbook.widgets import PatternExplorer
 from grokbook.widgets import patterns as module
 
 
@@ -139,7 +140,7 @@ def test_clicks_on_several_threads_all_count(explorer: PatternExplorer, monkeypa
 
 def test_a_page_without_a_kernel_gets_a_figure_and_a_sentence(explorer: PatternExplorer, monkeypatch, capsys):
     shown = []
-    monkeypatch.setattr(front_end, "display", lambda bundle, **_: shown.append(bundle))
-    monkeypatch.setattr(front_end, "mime_bundle", lambda fig: fig)
+    monkeypatch.setattr(go.Figure, "show", lambda fig, renderer: shown.append((fig, renderer)))
     explorer._ipython_display_()
-    assert plots.find(shown[0], metric="val_acc") and capsys.readouterr().out.endswith(f"{explorer.sentence}\n")
+    assert plots.find(shown[0][0], metric="val_acc") and shown[0][1] == "grokbook"
+    assert capsys.readouterr().out.endswith(f"{explorer.sentence}\n")

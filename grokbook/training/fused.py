@@ -15,8 +15,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
+from numba.core import config as numba_config
 
 from grokbook.config import BETAS, RunConfig
 from grokbook.training.barrier import ABANDONED
@@ -147,7 +147,7 @@ class Fused:
     @classmethod
     def cannot(cls, config: RunConfig, device: Any, dtype: str) -> str:
         """What of a config it does not train (`engines.reason`)."""
-        if numba.config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
+        if numba_config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
             return "with NUMBA_DISABLE_JIT set, which leaves its code uncompiled"
         return unknown_options(config, ONE_LAYER | {"beta2"})
 

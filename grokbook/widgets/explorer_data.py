@@ -151,4 +151,4 @@ def _plain(values) -> Any:
     """Numbers as JSON, to a thousandth or four digits; None for NaN, which JSON has not."""
     values = np.asarray(values, float)
     short = np.where(np.abs(values) < 10, np.round(values, 3), np.round(values, 1))
-    return np.where(np.isnan(values), None, short).tolist()
+    return np.where(np.isnan(values), np.array(None), short).tolist()

@@ -6,6 +6,7 @@ Most tests share a page too, in which notebooks are opened and closed: a Jupyter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -60,9 +61,10 @@ def open_notebook(lab: Lab, request) -> Iterator[Open]:
 
 
 @contextmanager
-def lab_in(chromium: Browser, address: str, **settings) -> Iterator[Lab]:
+def lab_in(chromium: Browser, address: str, **settings: Any) -> Iterator[Lab]:
     """A page of its own, with settings of `Browser.new_context`."""
-    context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}} | settings)
+    options: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}} | settings
+    context = chromium.new_context(**options)
     lab = Lab(context.new_page(), address)
     yield lab
     lab.close_notebooks()

@@ -57,7 +57,8 @@ def middle_of(notebook: Notebook, d_h: int, D_train: int) -> tuple[float, float]
 def assert_kernel_agrees(notebook: Notebook) -> None:
     """The kernel has what the page shows, its sentence, and as many points of the chosen run."""
     chosen, sentence, n = kernel(notebook, "[[explorer.d_h, explorer.D_train, explorer.seed, explorer.budget],"
-                                 " explorer.sentence, int(explorer.selection.val_acc.sel(seed=[explorer.seed]).notnull().sum())]")
+                                 " explorer.sentence, "
+                                 "int(explorer.selection.val_acc.sel(seed=[explorer.seed]).notnull().sum())]")
     assert chosen == read(notebook)
     expect(notebook.find(f"{EXPLORER}-sentence")).to_have_text(re.compile(f"^{re.escape(sentence)}"))
     line = notebook.find(f"{EXPLORER}-cell [data-metric=val_acc][stroke-width='2.5']").get_attribute("d") or ""
