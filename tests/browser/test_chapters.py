@@ -1,4 +1,4 @@
-"""Every chapter with widgets: it runs from start to end in JupyterLab, its plots are drawn, its sliders move."""
+"""Every chapter with widgets, in JupyterLab: they are drawn, and their sliders move."""
 
 import pytest
 from playwright.sync_api import expect
@@ -7,15 +7,18 @@ from grokbook import book
 
 CHAPTERS = [path.stem for path in sorted(book.NOTEBOOKS.glob("*.py")) if "gb.widgets." in path.read_text("utf-8")]
 
+WIDGETS = r"gb\.widgets\.|^import |^config = |^\w+: \w+ = "
+"""Cells that show widgets, and what these need; that chapters run from start to end others test."""
+
 
 def test_there_are_chapters_with_widgets():
     assert CHAPTERS
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_the_chapter_runs_and_every_slider_moves(open_notebook, chapter: str):
+def test_widgets_are_drawn_and_every_slider_moves(open_notebook, chapter: str):
     notebook = open_notebook(f"{chapter}.ipynb")
-    notebook.run_all()
+    notebook.run_matching(WIDGETS)
     figure = ".jp-OutputArea-output :is(.js-plotly-plot .main-svg, .gb-explorer-map rect)"
     notebook.page.wait_for_selector(figure, state="attached")
     sliders, inputs = notebook.find(".widget-slider").count(), notebook.find(".gb-explorer input[type=range]:enabled")
