@@ -39,7 +39,7 @@ def test_train_pause_stop_keep_and_train_another(open_notebook, request):
     assert stopped > paused
     chapter.wait_for_x(LIVE, stopped)
     chapter.click(".gb-keep")
-    chapter.wait_for(".gb-note", r"^2 runs added. Read them with gb.Store\('my-runs'\).load\('live'\)$")
+    chapter.wait_for(".gb-note", r"^2 runs added. Read them with gb.load\('live', store='my-runs'\)$")
     kept = "kept = gb.load('live', store='my-runs')\nprint(kept.sizes['seed'], int(kept.last_step.max()))"
     assert chapter.run(kept) == f"2 {stopped}\n"
 
