@@ -74,6 +74,12 @@ class Notebook:
         self.page.evaluate("() => book.kernel().info.then(() => true)")
         self.page.evaluate("() => { book.listen(); }")
 
+    def reopen(self) -> None:
+        """Close the tab and open it again, saved, with the kernel going on: as a page that is loaded anew."""
+        self.page.evaluate("() => book.panel().context.save().then(() => true)")
+        self.page.evaluate("() => book.panel().dispose()")
+        self._open()
+
     def run_all(self, seconds: int = 180) -> None:
         """Run every cell; no output may be an error."""
         self.page.evaluate("ms => book.within(window.jupyterapp.commands.execute('notebook:run-all-cells'), ms)",
