@@ -17,8 +17,8 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
 
+from grokbook.widgets.explorer import SCRIPT, STYLE
 from grokbook.widgets.explorer_data import ExplorerData
-from grokbook.widgets.plot import script
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
@@ -60,8 +60,7 @@ def _explorer(explored: ExplorerData, folder: Path, exporter: HTMLExporter) -> d
     data = json.dumps({"start": explored.start(), "fixed": explored.fixed(), "views": views}, separators=(",", ":"),
                       allow_nan=False).replace("<", r"\u003c")
     template = exporter.environment.get_template("explorer.html.j2")
-    page.write_text(template.render(heading=heading, opening=opening, script=script("explorer.js"),
-                                    style=script("explorer.css"), data=data), "utf-8")
+    page.write_text(template.render(heading=heading, opening=opening, script=SCRIPT, style=STYLE, data=data), "utf-8")
     return {"page": page.name, "title": heading, "opening": opening, "changed": ""}
 
 

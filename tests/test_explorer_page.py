@@ -1,4 +1,4 @@
-"""explorer.html: the map to move through without a kernel, opened from a file, with only this machine to reach."""
+"""explorer.html: the map to move through without a kernel, opened from a file, with nothing to reach beside it."""
 
 import json
 import re
@@ -153,8 +153,10 @@ def test_a_link_leads_to_what_it_was_copied_from(page: Page, runs, address: str)
     page.get_by_label("color").select_option("train accuracy")
     page.get_by_role("button", name="Copy link").click()
     expect(page.locator(".gb-explorer-note")).to_contain_text("explorer.html#d_h=32&D_train=3000")
-    link = page.url
+    link = page.locator(".gb-explorer-note").inner_text().removeprefix("Copied: ")
+    page.wait_for_url(link)
     slider(page, "D_train").press("Home")
+    page.wait_for_url(re.compile("D_train=2000"))
     page.goto(link)
     assert_shows(page, runs, 32, 3000, now["seed"], now["budget"])
     expect(page.get_by_label("color")).to_have_value("train_acc")
@@ -174,9 +176,9 @@ def test_pointing_at_a_figure_says_what_is_there(page: Page):
 
 
 def test_every_control_has_a_name(page: Page):
-    assert page.evaluate("""() => [...document.querySelectorAll("input, select, button, svg, progress")]
-        .filter((element) =>
-        !element.labels?.length && !element.getAttribute("aria-label") && !element.textContent.trim()).length""") == 0
+    controls = page.locator("input, select, button, svg, progress")
+    assert controls.evaluate_all("""controls => controls.filter((control) => !control.labels?.length
+        && !control.getAttribute("aria-label") && !control.textContent.trim()).length""") == 0
 
 
 def test_the_page_with_the_shipped_runs_is_small(tmp_path: Path):

@@ -25,6 +25,9 @@ from grokbook.widgets.plot import script
 from grokbook.widgets.steered import UNDER_WAY, Steered, progress
 from grokbook.widgets.trainer import Trainer
 
+SCRIPT, STYLE = script("svg.js", "explorer_figures.js", "explorer.js"), script("explorer.css")
+"""What draws the explorer, here and in the page of the book that has no kernel."""
+
 CHOSEN = ("d_h", "D_train", "seed", "budget", "color")
 
 
@@ -50,7 +53,7 @@ class Explorer(Steered, Picture, anywidget.AnyWidget):
         LookupError: no runs were given and none are stored.
     """
 
-    _esm, _css = script("explorer.js"), script("explorer.css")
+    _esm, _css = SCRIPT, STYLE
     what = "a map to move through, with a button that trains its cells"
 
     d_h, D_train, seed, budget = (Int().tag(sync=True) for _ in range(4))

@@ -13,7 +13,8 @@ async function render({model, el}) {
       const Plotly = await library(model), {data, layout} = structuredClone(model.get("figure"));
       place.setAttribute("aria-label", layout.title?.text ?? "");
       // What the reader zoomed into stays, as long as the figure is of the same thing.
-      await Plotly.react(place, data, {...layout, uirevision: model.get("subject")}, {responsive: true, displayModeBar: false});
+      const config = {responsive: true, displayModeBar: false};
+      await Plotly.react(place, data, {...layout, uirevision: model.get("subject")}, config);
       trouble.textContent = "";
     } catch (error) {
       trouble.textContent = `This figure cannot be drawn: ${error.message}`;
