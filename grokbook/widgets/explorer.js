@@ -1,6 +1,6 @@
 // The explorer: the measured map, the curves of one of its cells, and the row in which that cell stands.
 //
-// `model` has what anywidget gives: get, set, save_changes, send, on, off. A page without a kernel brings one of its own
+// `model` has what the models of widgets have: get, set, save_changes, send, on, off. A page without a kernel brings one of its own
 // (templates/offline/explorer.html.j2). All numbers and sentences were made in Python (explorer_data.py); they are looked
 // up here, so that a move needs no kernel.
 
@@ -156,5 +156,3 @@ function trainer(place, {model, trains, live, chosen}, say) {
   }
   return {draw};
 }
-
-export default {render};

@@ -5,7 +5,7 @@ The page draws and moves by itself (explorer.js); this says what there is, follo
 
 from typing import Any
 
-import anywidget
+import ipywidgets as W
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
@@ -19,9 +19,9 @@ from grokbook.plots.maps import edges
 from grokbook.plots.template import shown_steps
 from grokbook.run import Run
 from grokbook.store import Store, config_of
+from grokbook.widgets.drawing import Drawing, script
 from grokbook.widgets.explorer_data import COLORS, METRICS, ExplorerData
 from grokbook.widgets.front_end import Picture, close_with_parts
-from grokbook.widgets.plot import script
 from grokbook.widgets.steered import UNDER_WAY, Steered, progress
 from grokbook.widgets.trainer import Trainer
 
@@ -31,7 +31,13 @@ SCRIPT, STYLE = script("svg.js", "explorer_figures.js", "explorer.js"), script("
 CHOSEN = ("d_h", "D_train", "seed", "budget", "color")
 
 
-class Explorer(Steered, Picture, anywidget.AnyWidget):
+class ExplorerDrawing(Drawing):
+    """Draws an `Explorer`."""
+
+    _esm, _css = SCRIPT + script("drawing.js"), STYLE
+
+
+class Explorer(Steered, Picture, W.VBox):
     """The map, the curves of one cell, the row of final accuracies in which it stands, a sentence on the chosen run.
 
     Traits `d_h`, `D_train`, `seed`, `budget` (steps after which all is judged) and `color` (one of `plots.maps.SHOWN`)
@@ -53,7 +59,6 @@ class Explorer(Steered, Picture, anywidget.AnyWidget):
         LookupError: no runs were given and none are stored.
     """
 
-    _esm, _css = SCRIPT, STYLE
     what = "a map to move through, with a button that trains its cells"
 
     d_h, D_train, seed, budget = (Int().tag(sync=True) for _ in range(4))
@@ -73,6 +78,7 @@ class Explorer(Steered, Picture, anywidget.AnyWidget):
         self._check(chosen)
         views = {str(chosen["budget"]): self.data.view(chosen["budget"])}
         super().__init__(store=store, fixed=self.data.fixed(), views=views, **chosen)
+        self.children = [ExplorerDrawing(of=self)]
         self.on_msg(lambda _, message, __: self._saying_errors(lambda: self._answer(message))(None))
 
     def choose(self, **values: int | str) -> None:

@@ -1,5 +1,5 @@
 // Draws the figure that the model holds. A page that opens late reads it as it is then, so nothing can be lost.
-async function render({model, el}) {
+function render({model, el, read}) {
   const place = el.appendChild(document.createElement("div"));
   const trouble = el.appendChild(document.createElement("p"));
   Object.assign(place.style, {width: "100%", overflow: "hidden"});
@@ -10,7 +10,7 @@ async function render({model, el}) {
   const draw = async () => {
     due = 0;
     try {
-      const Plotly = await library(model), {data, layout} = structuredClone(model.get("figure"));
+      const Plotly = await plotly(read), {data, layout} = structuredClone(model.get("figure"));
       place.setAttribute("aria-label", layout.title?.text ?? "");
       // What the reader zoomed into stays, as long as the figure is of the same thing.
       const config = {responsive: true, displayModeBar: false};
@@ -34,5 +34,3 @@ async function render({model, el}) {
     globalThis.Plotly?.purge(place);
   };
 }
-
-export default {render};

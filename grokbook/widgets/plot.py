@@ -3,18 +3,13 @@
 import gzip
 import json
 from functools import cache
-from pathlib import Path
 
-import anywidget
 import ipywidgets as W
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 from traitlets import Bytes, Instance, Unicode, default
 
-
-def script(*names: str) -> str:
-    """The code of these files beside this one, one after the other: widgets have no module to import from."""
-    return "\n".join((Path(__file__).parent / name).read_text("utf-8") for name in names)
+from grokbook.widgets.drawing import Drawing, script
 
 
 def plain(fig: go.Figure) -> dict:
@@ -22,10 +17,9 @@ def plain(fig: go.Figure) -> dict:
     return json.loads(fig.to_json() or "{}")
 
 
-class Library(anywidget.AnyWidget):
+class Library(W.Widget):
     """Plotly's own code for the page: one and a half megabytes, sent once, whatever the number of figures."""
 
-    _esm = "export default {}"
     zipped = Bytes().tag(sync=True)
 
 
@@ -35,20 +29,26 @@ def library() -> Library:
     return Library(zipped=gzip.compress(get_plotlyjs().encode()))
 
 
-class Plot(anywidget.AnyWidget):
+class PlotDrawing(Drawing):
+    """Draws a `Plot`."""
+
+    _esm = script("plotly.js", "plot.js", "drawing.js")
+    library = Instance(Library).tag(sync=True, **W.widget_serialization)
+
+    @default("library")
+    def _shared(self) -> Library:
+        return library()
+
+
+class Plot(W.VBox):
     """Shows `figure`, as wide as its place on the page. Set another one; what is done to the one shown is not seen.
 
     While `subject` stays the same a reader's zoom stays too.
     """
 
-    _esm = script("plotly.js", "plot.js")
     figure = Instance(go.Figure).tag(sync=True, to_json=lambda fig, _: plain(fig))
     subject = Unicode().tag(sync=True)
-    _library = Instance(Library).tag(sync=True, **W.widget_serialization)
 
     def __init__(self, figure: go.Figure, **layout: str):
-        super().__init__(figure=figure, layout=W.Layout(min_width="0", **layout))
-
-    @default("_library")
-    def _shared(self) -> Library:
-        return library()
+        super().__init__(figure=figure, layout=W.Layout(min_width="0", overflow="hidden", **layout))
+        self.children = [PlotDrawing(of=self)]

@@ -1,11 +1,15 @@
-"""A page that is loaded anew: what happened meanwhile is not lost."""
+"""A page on a slow computer, or one that is loaded anew: what happens meanwhile is not lost."""
 
 import shutil
 from pathlib import Path
 
-from labpage import Notebook
+import pytest
+from conftest import lab_in
+from labpage import Lab, Notebook
+from playwright.sync_api import Browser, CDPSession
 
 CHAPTER = "00_explore.ipynb"
+TIMES_SLOWER = 6
 
 MOVED_AT_ONCE = """import grokbook as gb
 explorer = gb.widgets.Explorer(d_h=4, D_train=3000)
@@ -22,6 +26,22 @@ def assert_shows_the_last(notebook: Notebook) -> None:
     notebook.wait_for(".gb-explorer-map h4", "^zone after 10,000 steps$")
     n = int(notebook.run("print(live.runs[0].curves['step'].size)"))
     notebook.wait_for_points(".gb-live", n - 1, metric="val_acc", role="line")
+
+
+@pytest.fixture
+def slow(chromium: Browser, address: str):
+    """A page that is drawn six times slower, once `TIMES_SLOWER` is set in its session."""
+    with lab_in(chromium, address) as lab:
+        yield lab, lab.page.context.new_cdp_session(lab.page)
+
+
+def test_what_the_kernel_does_before_a_figure_is_ready_is_drawn_when_it_is(slow: tuple[Lab, CDPSession]):
+    lab, session = slow
+    chapter = lab.open(CHAPTER)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": TIMES_SLOWER})
+    chapter.run(MOVED_AT_ONCE)
+    assert_shows_the_last(chapter)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 1})
 
 
 def test_a_page_that_is_loaded_anew_shows_how_things_stand(open_notebook, notebooks: Path):
