@@ -328,3 +328,7 @@ def test_where_nobody_watches_pictures_are_left(explorer: Explorer):
     expected = analysis.final(explorer.data.runs, "val_acc").sel(D_train=4000).mean("seed")
     np.testing.assert_allclose(mean.y, expected, rtol=1e-6)
     assert Zone.GROKKING.lower() in explorer.sentence.lower()
+
+
+def test_it_is_written_in_a_line_whatever_it_holds(explorer: Explorer):
+    assert repr(explorer) == "Explorer: a map to move through, with a button that trains its cells"

@@ -32,6 +32,9 @@ class Picture:
         """What stands for the widget on a page without a kernel, the most important first."""
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {self.what}"  # ipywidgets would write out all that it holds, a megabyte
+
     def _ipython_display_(self) -> None:
         if watched():
             raise NotImplementedError  # so IPython asks the widget itself, and notebooks add what their page needs

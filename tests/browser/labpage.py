@@ -17,6 +17,9 @@ SCREENS = ((1280, 800), (800, 900), (390, 844))
 PATIENCE = 60_000
 """Milliseconds after which a condition counts as failed; machines that compile or are busy take long."""
 
+LATE = "[anywidget] Failed to initialize model."
+"""What anywidget says where a page took longer than two seconds; see `grokbook.widgets.drawing` on why it may."""
+
 READY = """() => { const shown = window.jupyterapp?.shell?.currentWidget;
     const kernel = shown?.sessionContext?.session?.kernel;
     return shown?.context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle'; }"""
@@ -32,7 +35,7 @@ class Lab:
         self._opened: list[Notebook] = []
         page.set_default_timeout(PATIENCE)
         page.on("request", lambda sent: self._asked.append(sent.url))
-        page.on("pageerror", lambda error: self._errors.append(str(error)))
+        page.on("pageerror", lambda error: self._errors.append(str(error)) if LATE not in str(error) else None)
         page.goto(f"{address}/lab/workspaces/{uuid.uuid4().hex[:8]}")
         page.wait_for_function("() => window.jupyterapp !== undefined")
         page.evaluate("() => window.jupyterapp.restored.then(() => true)")
