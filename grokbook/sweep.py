@@ -118,11 +118,11 @@ def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
         raise ValueError(f"network={name!r} is unknown; valid: {', '.join(NETWORKS)}")
     store, network = store or Store(), NETWORKS[name]
     store.try_writing()
-    training, said = train([network.config], device=device), time.monotonic()
+    training, told_at = train([network.config], device=device), time.monotonic()
     for evaluation in training:
-        if say and time.monotonic() - said > TELL:
+        if say and time.monotonic() - told_at > TELL:
             say(f"{name}: step {evaluation.step:,} of at most {network.config.n_steps:,}")
-            said = time.monotonic()
+            told_at = time.monotonic()
         (run,) = evaluation.finished or training.runs()
         if evaluation.step in network.steps or evaluation.finished:
             path = store.write_weights(run, evaluation.step)
@@ -137,7 +137,7 @@ class _Progress:
     def __init__(self, study: str, store: Store, wanted: Sequence[RunConfig], total: int, start: float, say):
         self.study, self.store, self.start, self.say = study, store, start, say
         self.total, self.report = len(wanted), Report(present=total - len(wanted))
-        self._said = start
+        self._told_at = start
 
     def add(self, runs: Sequence[Run]) -> None:
         """Store runs, finished or cut."""
@@ -157,9 +157,9 @@ class _Progress:
     def tell(self, under_way: str = "", every: float = 0.0) -> None:
         """A line of progress, unless the last one is more recent than `every` seconds."""
         now = time.monotonic()
-        if now - self._said < every:
+        if now - self._told_at < every:
             return
-        self._said, done, elapsed = now, self.report.trained, now - self.start
+        self._told_at, done, elapsed = now, self.report.trained, now - self.start
         rest = f", about {elapsed / done * (self.total - done) / 60:.0f} min left" if done else ""
         self.say(f"{self.study}: {done} of {self.total} runs, {elapsed / 60:.1f} min{rest}{under_way}")
 

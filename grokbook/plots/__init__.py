@@ -5,13 +5,11 @@ plotly's default, and in a notebook its way to display a figure too: with a pict
 """
 
 from grokbook.plots import picture as picture  # plotly's way to display a figure in a notebook from here on
-from grokbook.plots.accuracy import final_accuracy
 from grokbook.plots.curves import grokking_panels, seed_panels
 from grokbook.plots.division import three_views, width_cut, width_maps, zero_counts
-from grokbook.plots.maps import atlas, zone_map
+from grokbook.plots.maps import atlas, recipe_check, zone_map
 from grokbook.plots.patterns import pattern_curves, pattern_fit, pattern_map, pattern_morph, two_pattern_squares
-from grokbook.plots.recipes import recipe_check
-from grokbook.plots.sizes import accuracy_by_size, compare_by_size, memory
+from grokbook.plots.sizes import accuracy_by_size, compare_by_size, final_accuracy, memory
 from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, step_axis
 from grokbook.plots.traces import find
 

@@ -11,13 +11,14 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from grokbook.analysis import Zone, capacity, critical_size, final, main_zone, star, zone_shares
+from grokbook.analysis import Zone, capacity, critical_size, final, main_zone, recipe_zones, star, zone_shares
 from grokbook.analysis.star import place
 from grokbook.analysis.zones import zone_label
-from grokbook.plots.accuracy import FINAL
-from grokbook.plots.captions import caption, frame
+from grokbook.plots.captions import CHOSEN, caption, frame, plain
 from grokbook.plots.cells import Runs, as_map, never_trained
+from grokbook.plots.sizes import FINAL
 from grokbook.plots.template import INK, ZONE_COLORS
+from grokbook.studies import EXAMPLES
 
 SHOWN = ("zone", *FINAL)
 
@@ -37,14 +38,12 @@ LEFT = 8 * "\N{NO-BREAK SPACE}"
 MEM_COLOR, CRIT_COLOR = "#7A3E9D", "#000000"
 
 
-def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone",
-             critical: pd.DataFrame | None = None) -> go.Figure:
+def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone") -> go.Figure:
     """The cells (d_h, D_train) coloured by their most frequent zone, or by mean final accuracy.
 
     `random`: runs on random labels, for D_mem. `show` is "zone", "train_acc", "val_acc" or "twin_free_val_acc". A cell
     whose seeds disagree says how many of them are in the zone shown; a cell that nobody trained stays white. D_crit is
-    fitted to the same runs (`critical`, the table, spares the fit); the star is where it meets D_mem. Bars are 95 %
-    intervals, the star's that of its d_h.
+    fitted to the same runs; the star is where it meets D_mem. Bars are 95 % intervals, the star's that of its d_h.
 
     Raises:
         ValueError: another `show`, or runs that vary over more than d_h, D_train and seed.
@@ -52,29 +51,28 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     data = checked_map(runs, show)
     fig = go.Figure(_cells(data, show).update(texttemplate="%{text}" + LEFT))
     if show == "zone":
-        fig.add_traces(zone_legend())
-    notes = _add_lines(fig, data, random, critical_size(data) if critical is None else critical)
+        fig.add_traces(_zone_legend())
+    notes = _add_lines(fig, data, random, critical_size(data))
     _lay_out(fig, data)
     title = "The four zones, measured" if show == "zone" else f"Mean {FINAL[show]}"
     return frame(fig, title=title, plot_height=440,
                  caption=caption(data, *notes, white_cells(_white(data)), never_trained(data, "d_h")))
 
 
-def atlas(runs: Runs, *, budgets: Sequence[int], show: str = "zone") -> go.Figure:
-    """The same map as it looks when every run is stopped at each of the budgets, in steps.
+def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
+    """The map of zones as it looks when every run is stopped at each of the budgets, in steps.
 
     Raises:
         ValueError: no budget, or one below zero; else as `zone_map`.
     """
     if not len(budgets) or min(budgets) < 0:
         raise ValueError(f"budgets={list(budgets)} is not valid; valid: one or more numbers of steps, 0 or more")
-    data = checked_map(runs, show)
+    data = as_map(runs)
     fig = make_subplots(rows=1, cols=len(budgets), shared_yaxes=True, horizontal_spacing=0.02,
                         column_titles=[f"{budget:,} steps" for budget in budgets])
     for column, budget in enumerate(budgets, 1):
-        fig.add_trace(_cells(data.sel(step=slice(0, budget)), show), row=1, col=column)
-    if show == "zone":
-        fig.add_traces(zone_legend())
+        fig.add_trace(_cells(data.sel(step=slice(0, budget)), "zone"), row=1, col=column)
+    fig.add_traces(_zone_legend())
     _lay_out(fig, data)
     fig.update_yaxes(title_text="", col=None)
     fig.update_yaxes(title_text="D_train", row=1, col=1)
@@ -84,7 +82,7 @@ def atlas(runs: Runs, *, budgets: Sequence[int], show: str = "zone") -> go.Figur
                                  never_trained(data, "d_h")))
 
 
-def checked_map(runs: Runs, show: str = "zone") -> xr.Dataset:
+def checked_map(runs: Runs, show: str) -> xr.Dataset:
     """The runs of a map. Raises ValueError for another `show`, or if they vary over more than d_h, D_train and seed."""
     if show not in SHOWN:
         raise ValueError(f"show={show!r} is not valid; valid: {', '.join(SHOWN)}")
@@ -128,7 +126,7 @@ def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
     return text, hover
 
 
-def zone_legend() -> list[go.Scatter]:
+def _zone_legend() -> list[go.Scatter]:
     """Traces without points that name the colours of the zones."""
     return [go.Scatter(x=[None], y=[None], mode="markers", name=zone_label(zone),
                        marker={"symbol": "square", "size": 12, "color": color}) for zone, color in ZONE_COLORS.items()]
@@ -212,3 +210,58 @@ def white_cells(n: int) -> str:
 
 def _white(data: xr.Dataset) -> int:
     return int((data["trained"].sum("seed") == 0).sum())
+
+
+USUAL = "as in the book"
+
+HOW = ("First row: the runs of the book's settings; below it one setting is changed at a time, and n counts those. "
+       "Colour: the most frequent zone; in a cell, how many of its seeds agree, and their mean final validation "
+       "accuracy.")
+
+
+def recipe_check(changed: xr.Dataset, usual: xr.Dataset) -> go.Figure:
+    """The most frequent zone of each example cell with the usual settings and under each change of one of them.
+
+    `changed` are runs of the study `recipe`, `usual` those of `four_dynamics`. A cell that nobody trained stays white.
+    """
+    table = recipe_zones(changed, usual).to_dict("records")
+    shape = -1, len(EXAMPLES)
+    z, text, hover = (np.array([of(row) for row in table], object).reshape(shape) for of in (_number, _text, _hover))
+    fig = go.Figure(go.Heatmap(
+        x=[f"{example}<br>{cell}" for example, cell in EXAMPLES.items()], y=list(dict.fromkeys(map(_setting, table))),
+        z=z.astype(float), xgap=2, ygap=2, text=text, texttemplate="%{text}", textfont={"size": 12}, customdata=hover,
+        hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"}, **ZONE_SCALE))
+    fig.add_traces(_zone_legend())
+    fig.update_xaxes(showgrid=False)
+    fig.update_yaxes(autorange="reversed", showgrid=False)
+    missing = white_cells(sum(not row["n"] for row in table))
+    return frame(fig, title="The paper's example cells under other recipes", plot_height=320, left=90,
+                 caption=caption(_examples(changed), HOW, missing))
+
+
+def _examples(runs: xr.Dataset) -> xr.Dataset:
+    """The runs of the example cells alone: the study has other cells too."""
+    sizes, samples = zip(*EXAMPLES.values(), strict=True)
+    return runs.sel(d_h=runs["d_h"].isin(sizes), D_train=runs["D_train"].isin(samples))
+
+
+def _setting(row: dict) -> str:
+    if not row["field"]:
+        return USUAL
+    return f"{CHOSEN[row['field']]} {plain(row['value'])}"
+
+
+def _number(row: dict) -> float:
+    return float(zone_numbers(np.array(row["zone"])))
+
+
+def _text(row: dict) -> str:
+    return f"{row['agree']}/{row['n']} · {row['val_acc']:.2f}" if row["n"] else ""
+
+
+def _hover(row: dict) -> str:
+    place = f"{_setting(row)}<br>d_h {row['d_h']}, D_train {row['D_train']:,}<br>"
+    if not row["n"]:
+        return f"{place}not trained"
+    return (f"{place}{zone_label(row['zone'])}: {row['agree']} of {row['n']} seeds<br>mean final validation accuracy "
+            f"{row['val_acc']:.3f}")

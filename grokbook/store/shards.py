@@ -1,10 +1,13 @@
-"""Files of runs: Parquet shards with one row a run, written whole or not at all and checked whenever they are read.
+"""Files of the store, written whole or not at all: Parquet shards with one row a run, and weights as safetensors.
 
-A shard holds every field of RunConfig, so it stays readable when fields are added later: they get their default.
+A shard holds every field of RunConfig, so it stays readable when fields are added later: they get their default. It is
+checked whenever it is read. Weights have one file a run and step, named as `RunConfig.parent` names it; the safetensors
+library is imported on first use, so that a sweep on a bare machine does without it.
 """
 
 import contextlib
 import dataclasses
+import json
 import math
 import os
 import uuid
@@ -96,9 +99,9 @@ def read_shard(path: Path, columns: Sequence[str]) -> pa.Table:
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            there = file.schema_arrow.names
-            _check_columns(path, there)
-            table = file.read([name for name in there if name in (*columns, "schema")])
+            names = file.schema_arrow.names
+            _check_columns(path, names)
+            table = file.read([name for name in names if name in (*columns, "schema")])
         _check_schema(path, table)
         types = [COLUMNS.field(name) for name in columns]
         return pa.Table.from_arrays([_column(table, name) for name in columns], schema=pa.schema(types))
@@ -149,3 +152,32 @@ def _column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray:
     if name in table.column_names:
         return table[name].cast(kind)
     return pa.repeat(pa.scalar(_OPTIONAL[name], kind), len(table))
+
+
+def write_weights(folder: Path, run: Run, step: int) -> Path:
+    """Write `<run_id>@<step>.safetensors`, with the config as JSON in its metadata; see `Store.write_weights`."""
+    if not run.weights:
+        raise ValueError(f"run {run.config.run_id} carries no weights; a run just trained does, one read back does not")
+    from safetensors.numpy import save
+    arrays = {name: np.ascontiguousarray(array) for name, array in run.weights.items()}
+    content = save(arrays, {"config": json.dumps(run.config.asdict())})
+    return write_file(folder / f"{run.config.run_id}@{step}.safetensors", content)
+
+
+def read_weights(folder: Path, run_id: str, step: int | None) -> dict[str, np.ndarray]:
+    """Read one file, the latest step if `step` is None; see `Store.weights`."""
+    steps = sorted(int(path.stem.partition("@")[2]) for path in folder.glob(f"{run_id}@*.safetensors"))
+    if not steps or step not in (None, *steps):
+        raise FileNotFoundError(f"no weights of run {run_id} at step {'any' if step is None else step} in {folder}; "
+                                f"steps there: {', '.join(map(str, steps)) or 'none'}")
+    return read_weights_file(folder / f"{run_id}@{steps[-1] if step is None else step}.safetensors")
+
+
+def read_weights_file(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file. Raises OSError where it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise OSError(f"{path} is damaged ({error}); delete it and train the run again") from error

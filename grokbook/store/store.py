@@ -16,7 +16,7 @@ import xarray as xr
 
 from grokbook.config import FIELDS, RunConfig
 from grokbook.run import Run, covers
-from grokbook.store import weights
+from grokbook.store import shards
 from grokbook.store.cube import CUBE_COLUMNS, cube
 from grokbook.store.shards import COLUMNS, CURVES, DamagedShard, read_shard, to_run, to_table, write_file, write_shard
 
@@ -155,7 +155,7 @@ class Store:
             ValueError: the run carries no weights.
             OSError: as in `write`.
         """
-        return weights.write(self.path / WEIGHTS, run, run.last_step if step is None else step)
+        return shards.write_weights(self.path / WEIGHTS, run, run.last_step if step is None else step)
 
     def weights(self, run_id: str, step: int | None = None) -> dict[str, np.ndarray]:
         """The stored weights of a run by name, after `step` updates; None stands for the latest.
@@ -164,7 +164,7 @@ class Store:
             FileNotFoundError: there are none; the message lists the steps that are there.
             OSError: the file is damaged.
         """
-        return weights.read(self.path / WEIGHTS, run_id, step)
+        return shards.read_weights(self.path / WEIGHTS, run_id, step)
 
     @_undisturbed
     def check(self) -> list[str]:
@@ -177,7 +177,7 @@ class Store:
                 complaints.append(str(damage))
         for path in sorted(self.path.glob(f"{WEIGHTS}/*.safetensors")):
             try:
-                weights.read_file(path)
+                shards.read_weights_file(path)
             except OSError as error:
                 complaints.append(str(error))
         complaints += [f"{path} was left by a writer that did not finish; delete it, unless one is at work now"

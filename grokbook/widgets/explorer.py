@@ -19,9 +19,8 @@ from grokbook.plots.maps import edges
 from grokbook.plots.template import shown_steps
 from grokbook.run import Run
 from grokbook.store import Store, config_of
-from grokbook.widgets.drawing import Drawing, script
 from grokbook.widgets.explorer_data import COLORS, METRICS, ExplorerData
-from grokbook.widgets.front_end import Picture, close_with_parts
+from grokbook.widgets.front_end import Drawing, Picture, close_with_parts, script
 from grokbook.widgets.steered import UNDER_WAY, Steered, progress
 from grokbook.widgets.trainer import Trainer
 

@@ -13,8 +13,8 @@ from plotly.colors import sample_colorscale
 from grokbook import studies
 from grokbook.analysis import describe, describe_valley, double_descent, interval, outcomes, runs_until, zone_label
 from grokbook.plots import METRIC_COLORS, ZONE_COLORS, find, zone_map
-from grokbook.plots.cells import Runs
-from grokbook.plots.maps import ACCURACY_SCALE, SHOWN, checked_map, edges
+from grokbook.plots.cells import Runs, as_map
+from grokbook.plots.maps import ACCURACY_SCALE, SHOWN, edges
 from grokbook.plots.template import shown_steps
 from grokbook.plots.traces import NAMES
 from grokbook.run import ACCURACIES, PER_DECADE
@@ -44,7 +44,7 @@ class ExplorerData:
     """
 
     def __init__(self, runs: Runs, random: xr.Dataset | None = None):
-        self.runs, self.random = checked_map(runs), random
+        self.runs, self.random = as_map(runs), random
         self.budgets = _budgets(max(int(self.runs["last_step"].max()), 1))
         self._views: dict[int, dict[str, Any]] = {}
 
@@ -129,7 +129,7 @@ def _by_run(data: xr.Dataset, *names: str) -> dict[str, dict[int, list]]:
                                            for D_train in data["D_train"].values}
     for i, j, k in np.argwhere(data["trained"].transpose("d_h", "D_train", "seed").values):
         d_h, D_train, seed = data["d_h"].values[i], data["D_train"].values[j], int(data["seed"].values[k])
-        by_cell[f"{d_h},{D_train}"][seed] = [_plain(one[i, j, k]) for one in values]
+        by_cell[f"{d_h},{D_train}"][seed] = [_plain(array[i, j, k]) for array in values]
     return by_cell
 
 

@@ -1,11 +1,14 @@
-"""What widgets need of the page they stand in: whether somebody is there, a picture if not, and an end."""
+"""What widgets need of the page they stand in: a script, whether somebody is there, a picture if not, and an end."""
 
 import html
+from pathlib import Path
 from typing import Any
 
+import anywidget
 import ipywidgets as W
 import plotly.graph_objects as go
 from IPython.core.getipython import get_ipython
+from traitlets import Instance
 
 import grokbook.plots.picture  # noqa: F401  which makes plotly know the book's way to show a figure
 
@@ -47,11 +50,6 @@ class Picture:
             print(self.sentence)
 
 
-def caption_of(fig: go.Figure) -> str:
-    """What a figure says of the runs that it shows."""
-    return (fig.to_dict()["layout"].get("meta") or {}).get("caption", "")
-
-
 def paragraph(words: str, size: int = 13) -> str:
     """Words as HTML that wraps."""
     return f'<div style="line-height: 1.4; font-size: {size}px">{html.escape(words)}</div>'
@@ -63,3 +61,19 @@ def close_with_parts(widget: W.Widget) -> None:
         if isinstance(part, W.Widget):
             close_with_parts(part)
     W.Widget.close(widget)
+
+
+def script(*names: str) -> str:
+    """The code of these files beside this one, one after the other: widgets have no module to import from."""
+    return "\n".join((Path(__file__).parent / name).read_text("utf-8") for name in names)
+
+
+class Drawing(anywidget.AnyWidget):
+    """Draws what another widget, one of ipywidgets' own kinds, holds.
+
+    It holds nothing itself, because anywidget (0.11) waits two seconds for its own models to be ready and then drops
+    whatever the kernel sends them, for good. On a slow computer, or while plotly's code is read, that takes longer.
+    Subclasses have the script, which ends with `drawing.js` and gives a function `render`.
+    """
+
+    of = Instance(W.Widget).tag(sync=True, **W.widget_serialization)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 from traitlets import Bytes, Instance, Unicode, default
 
-from grokbook.widgets.drawing import Drawing, script
+from grokbook.widgets.front_end import Drawing, script
 
 
 def plain(fig: go.Figure) -> dict:

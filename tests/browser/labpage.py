@@ -18,7 +18,7 @@ PATIENCE = 60_000
 """Milliseconds after which a condition counts as failed; machines that compile or are busy take long."""
 
 LATE = "[anywidget] Failed to initialize model."
-"""What anywidget says where a page took longer than two seconds; see `grokbook.widgets.drawing` on why it may."""
+"""What anywidget says where a page took longer than two seconds; see `grokbook.widgets.front_end` on why it may."""
 
 READY = """() => { const shown = window.jupyterapp?.shell?.currentWidget;
     const kernel = shown?.sessionContext?.session?.kernel;
