@@ -89,12 +89,12 @@ def stored(store: Store, requests: Sequence[RunConfig]) -> list[Run]:
     return [runs[run_id] for run_id in ids]
 
 
-def assert_same_run(one: Run, other: Run):
-    assert (one.config, one.settled) == (other.config, other.settled)
-    assert list(one.curves) == list(other.curves) == ["step", *METRICS]
-    for name in one.curves:
-        assert one.curves[name].dtype == other.curves[name].dtype
-        np.testing.assert_array_equal(one.curves[name], other.curves[name])
+def assert_same_run(run: Run, other: Run):
+    assert (run.config, run.settled) == (other.config, other.settled)
+    assert list(run.curves) == list(other.curves) == ["step", *METRICS]
+    for name in run.curves:
+        assert run.curves[name].dtype == other.curves[name].dtype
+        np.testing.assert_array_equal(run.curves[name], other.curves[name])
 
 
 def run_python(code: str, *arguments, **environ: str) -> subprocess.Popen:

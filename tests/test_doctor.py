@@ -24,8 +24,8 @@ def test_what_a_cuda_machine_needs_for_its_first_launch_is_looked_for(compiler, 
     monkeypatch.setattr(doctor.sysconfig, "get_path", lambda _: str(tmp_path))
     if compiler:
         (tmp_path / "Python.h").touch()
-    found = [problem.fix for problem in problems() if "first launch" in problem.seen]
-    assert found == ([] if compiler else ["apt-get install gcc", "apt-get install python3-dev"])
+    fixes = [problem.fix for problem in problems() if "first launch" in problem.seen]
+    assert fixes == ([] if compiler else ["apt-get install gcc", "apt-get install python3-dev"])
 
 
 def test_a_kernel_of_another_python_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

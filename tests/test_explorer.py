@@ -90,7 +90,7 @@ def test_a_value_that_is_not_known_is_none(runs):
 def test_a_view_is_what_the_analysis_finds_at_that_step(runs, data: ExplorerData, budget: int):
     view, judged = data.view(budget), runs_until(runs, budget)
     told = outcomes(judged)
-    names = [*plots.ZONE_COLORS]
+    names = [*plots.template.ZONE_COLORS]
     zones = [["" if z is None else names[int(z)] for z in row] for row in view["shown"]["zone"]]
     np.testing.assert_array_equal(zones, analysis.main_zone(judged).transpose("D_train", "d_h"))
     for metric in ACCURACIES:
@@ -111,7 +111,7 @@ def test_a_view_is_what_the_analysis_finds_at_that_step(runs, data: ExplorerData
 
 def test_views_differ_as_budgets_do(data: ExplorerData):
     early, late = data.view(5_000), data.view(40_000)
-    blue = [*plots.ZONE_COLORS].index("GROKKING")
+    blue = [*plots.template.ZONE_COLORS].index("GROKKING")
     assert blue in sum(late["shown"]["zone"], []) and blue not in sum(early["shown"]["zone"], [])
 
 

@@ -38,8 +38,8 @@ def make(tmp_path):
         return made[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for run in made:
+        run.close()
 
 
 @pytest.fixture
@@ -55,28 +55,28 @@ def gate(monkeypatch):
 
 def reach(run: gb.widgets.LiveRun, *phases: str) -> None:
     """Wait until the widget is in one of these phases."""
-    there = threading.Event()
+    reached = threading.Event()
 
     def look(_=None):
         if run.phase in phases:
-            there.set()
+            reached.set()
 
     run.observe(look, "phase")
     look()
-    assert there.wait(PATIENCE), run.phase
+    assert reached.wait(PATIENCE), run.phase
     run.unobserve(look, "phase")
 
 
 def wait_for_step(run: gb.widgets.LiveRun, step: int) -> None:
     """Wait until the curves on the page reach that step."""
-    there = threading.Event()
+    reached = threading.Event()
 
     def look(_=None):
         if run.runs and run.runs[0].last_step >= step:
-            there.set()
+            reached.set()
 
     run.panel.status.observe(look, "value")
-    assert there.wait(PATIENCE)
+    assert reached.wait(PATIENCE)
 
 
 def drawn(run: gb.widgets.LiveRun, metric: str = "val_acc") -> np.ndarray:
@@ -186,7 +186,7 @@ def test_starting_anew_ends_the_training_under_way_before_the_next_begins(make):
     run.panel.d_h.value, run.panel.n_steps.value = 4, 200
     run.panel.start.click()
     reach(run, *ENDED)
-    assert first and first.phase == "stopped" and not first.alive
+    assert first and first.phase == "stopped" and not first._thread.is_alive()
     assert run.phase == "finished" and run.runs[0].config.d_h == 4 and run.runs[0].last_step == 200
     assert run.plot.figure.layout.title.text.endswith("d_h 4, D_train 20")
 
@@ -198,7 +198,7 @@ def test_until_its_first_step_a_training_follows_the_sliders(make, monkeypatch):
     run.panel.d_h.value, run.panel.n_seeds.value = 4, 2
     ready.set()
     reach(run, *ENDED)
-    assert [(one.config.d_h, one.config.seed, one.last_step) for one in run.runs] == [(4, 0, 60), (4, 1, 60)]
+    assert [(r.config.d_h, r.config.seed, r.last_step) for r in run.runs] == [(4, 0, 60), (4, 1, 60)]
     run.panel.d_h.value = 8
     assert run.phase == "finished" and run.runs[0].config.d_h == 4
 
@@ -236,7 +236,7 @@ def test_closing_ends_the_thread(make):
     run.start()
     wait_for_step(run, 5)
     run.close()
-    assert run._trainer and not run._trainer.alive
+    assert run._trainer and not run._trainer._thread.is_alive()
     assert run.runs[0].last_step < LONG.n_steps
 
 
@@ -245,7 +245,7 @@ def test_a_training_is_paused_and_stopped_before_its_first_step():
     resting.pause()
     resting.stop()
     resting.join()
-    assert not resting.alive and resting.phase in ("stopped", "finished")
+    assert not resting._thread.is_alive() and resting.phase in ("stopped", "finished")
     resting.pause()  # too late to matter
     assert resting.phase in ("stopped", "finished")
 

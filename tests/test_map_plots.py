@@ -8,6 +8,7 @@ from maps import STEPS, cube, rise, typical
 
 from grokbook import analysis, plots
 from grokbook.analysis import Zone
+from grokbook.plots.template import ZONE_COLORS
 
 D_H, D_TRAIN = [8, 16, 32, 64], [2000, 2600, 3000, 4000]
 
@@ -39,8 +40,8 @@ def only(fig, **meta):
 
 def test_every_cell_has_the_colour_of_its_zone_and_a_missing_one_has_none(runs):
     z = np.array(only(plots.zone_map(runs), role="cells").z, float)
-    expected = np.array([[list(plots.ZONE_COLORS).index(zone_of(d_h, D)) for d_h in D_H] for D in D_TRAIN], float)
-    expected[0, 3], expected[3, 1] = np.nan, list(plots.ZONE_COLORS).index("UNDECIDED")
+    expected = np.array([[list(ZONE_COLORS).index(zone_of(d_h, D)) for d_h in D_H] for D in D_TRAIN], float)
+    expected[0, 3], expected[3, 1] = np.nan, list(ZONE_COLORS).index("UNDECIDED")
     np.testing.assert_array_equal(z, expected)
 
 
@@ -132,9 +133,9 @@ def test_sizes_of_a_study_without_any_run_are_named(runs, random):
 def test_what_one_of_two_columns_lacks_is_named_by_column():
     few = cube([8, 32], [3000], 2, lambda *_: typical("GROKKING")).assign_attrs(never_trained={"d_h": [16, 36]})
     many = cube([8, 16, 32], [3000], 2, lambda *_: typical("GROKKING")).assign_attrs(never_trained={"d_h": [36]})
-    said = plots.compare_by_size({"one": few.sel(D_train=3000), "two": many.sel(D_train=3000)}, title="")
+    fig = plots.compare_by_size({"one": few.sel(D_train=3000), "two": many.sel(D_train=3000)}, title="")
     assert "Not trained: d_h 16 at one. In the study, but without any run so far: d_h 36. " in (
-        said.layout.meta["caption"] + " ")
+        fig.layout.meta["caption"] + " ")
 
 
 def test_memory_shows_pairs_and_bits(random):

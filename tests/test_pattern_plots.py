@@ -10,17 +10,19 @@ import xarray as xr
 from grokbook import analysis, load, plots
 from grokbook.analysis import kinds, patterns
 from grokbook.plots.patterns import KIND_COLORS, PATTERN_COLORS, SPLITS
+from grokbook.plots.template import METRIC_COLORS
 
 SETS = {"double descent": patterns.DOUBLE_DESCENT, "grokking": patterns.GROKKING}
 
 
 def test_figure_2_has_a_column_a_set_and_the_models_curves():
     fig = plots.pattern_curves(SETS, names=patterns.TYPES)
-    for column, one in enumerate(SETS.values()):
-        for i, p in enumerate(patterns.predictiveness(one, patterns.TIMES)):
+    for column, shown in enumerate(SETS.values()):
+        for i, p in enumerate(patterns.predictiveness(shown, patterns.TIMES)):
             np.testing.assert_allclose(plots.find(fig, role="pattern", pattern=i)[column].y, p, atol=1e-6)
         for metric, curve in (("train_acc", patterns.train_accuracy), ("val_acc", patterns.test_accuracy)):
-            np.testing.assert_allclose(plots.find(fig, metric=metric)[column].y, curve(one, patterns.TIMES), atol=1e-6)
+            drawn = plots.find(fig, metric=metric)[column]
+            np.testing.assert_allclose(drawn.y, curve(shown, patterns.TIMES), atol=1e-6)
     assert [trace.name for trace in fig.data if trace.showlegend] == [
         "heuristic (g = 1)", "overfitting (g = 0)", "slow (g = 1)", "train", "test"]
     assert {trace.line.dash for trace in plots.find(fig, pattern=2)} == {"dash"}
@@ -53,9 +55,9 @@ def test_every_path_of_the_morph_starts_and_ends_as_figure_2():
     for path in patterns.PATHS:
         stops = plots.find(fig, role="stop", path=path)
         assert [stop.meta["share"] for stop in stops] == [0, 0.25, 0.5, 0.75, 1]
-        for stop, one in ((stops[0], patterns.DOUBLE_DESCENT), (stops[-1], patterns.GROKKING)):
-            np.testing.assert_allclose(stop.y, patterns.test_accuracy(one, patterns.TIMES), atol=1e-6)
-            assert stop.line.color == KIND_COLORS[stop.meta["kind"]] and stop.meta["kind"] == kinds.kind_of(one)
+        for stop, end in ((stops[0], patterns.DOUBLE_DESCENT), (stops[-1], patterns.GROKKING)):
+            np.testing.assert_allclose(stop.y, patterns.test_accuracy(end, patterns.TIMES), atol=1e-6)
+            assert stop.line.color == KIND_COLORS[stop.meta["kind"]] and stop.meta["kind"] == kinds.kind_of(end)
 
 
 def test_the_map_is_drawn_with_gamma_1_to_the_right_and_says_its_thresholds():
@@ -71,7 +73,7 @@ def test_the_map_is_drawn_with_gamma_1_to_the_right_and_says_its_thresholds():
 
 def test_kinds_and_patterns_have_colours_of_their_own():
     assert set(KIND_COLORS) == set(kinds.KINDS)
-    assert all(a != b for a, b in itertools.combinations([*PATTERN_COLORS, *plots.METRIC_COLORS.values()][:7], 2))
+    assert all(a != b for a, b in itertools.combinations([*PATTERN_COLORS, *METRIC_COLORS.values()][:7], 2))
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,7 @@ def test_a_fit_is_drawn_beside_what_was_measured_with_the_rest(run: xr.Dataset):
         np.testing.assert_array_equal(dots.y, run[metric].dropna("step"))
         np.testing.assert_allclose(dots.y - line.y, rest.y, atol=1e-6)
         assert line.name == f"{name}, fitted" and f"{fit.rms[metric]:.4f} ({name})" in fig.layout.meta["caption"]
-    said = fig.layout.meta["caption"]
-    assert said.startswith("n = 1 run (seed 1).") and "2 patterns, 8 parameters" in said and "time is the step;" in said
+    words = fig.layout.meta["caption"]
+    assert words.startswith("n = 1 run (seed 1).")
+    assert "2 patterns, 8 parameters" in words and "time is the step;" in words
     assert len(plots.find(fig, role="pattern")) == 2

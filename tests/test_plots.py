@@ -84,8 +84,8 @@ def lab(color: str, eye: str = "all cones") -> np.ndarray:
 
 @pytest.mark.parametrize("eye", EYES)
 @pytest.mark.parametrize("colors", [
-    [*plots.ZONE_COLORS.values()],
-    [plots.METRIC_COLORS[metric] for metric in ("train_acc", "val_acc", "twin_free_val_acc")],
+    [*template.ZONE_COLORS.values()],
+    [template.METRIC_COLORS[metric] for metric in ("train_acc", "val_acc", "twin_free_val_acc")],
 ], ids=["zones", "splits"])
 def test_colours_are_told_apart_by_every_eye(colors: list[str], eye: str):
     distances = [np.linalg.norm(lab(a, eye) - lab(b, eye)) for a, b in itertools.combinations(colors, 2)]
@@ -93,7 +93,7 @@ def test_colours_are_told_apart_by_every_eye(colors: list[str], eye: str):
 
 
 def test_all_that_a_cell_can_be_has_a_colour():
-    assert list(plots.ZONE_COLORS) == [*analysis.Zone, analysis.UNDECIDED]
+    assert list(template.ZONE_COLORS) == [*analysis.Zone, analysis.UNDECIDED]
 
 
 @pytest.mark.parametrize("eye", EYES)

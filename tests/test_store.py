@@ -183,8 +183,8 @@ def test_every_cell_of_the_cube_is_the_run_that_was_trained_there_or_nan(store):
         assert (cell.run_id, cell.last_step, cell.settled) == (run.config.run_id, run.last_step, run.settled)
         for name in METRICS:
             assert cell[name].dtype == np.float32
-            there = cell[name].sel(step=run.curves["step"])
-            np.testing.assert_array_equal(there, run.curves[name])
+            curve = cell[name].sel(step=run.curves["step"])
+            np.testing.assert_array_equal(curve, run.curves[name])
             assert cell[name].sel(step=cube.step > run.last_step).isnull().all()
     for name in METRICS:
         assert int(cube[name].notnull().sum()) == sum(len(run.curves["step"]) for run in runs)

@@ -92,9 +92,9 @@ def test_a_cohort_of_nobody_is_refused(cohort, tmp_path):
 
 
 def test_progress_tells_runs_and_time(tmp_path):
-    said = []
-    sweep(STUDY, Store(tmp_path), cohort=3, say=said.append)
-    assert said[-1].startswith("small: 6 of 6 runs") and "min left" in said[0]
+    lines = []
+    sweep(STUDY, Store(tmp_path), cohort=3, say=lines.append)
+    assert lines[-1].startswith("small: 6 of 6 runs") and "min left" in lines[0]
 
 
 @pytest.fixture
@@ -135,8 +135,8 @@ def test_five_kills_lose_no_finished_run_and_leave_no_duplicate(tmp_path):
             time.sleep(0.01)
         time.sleep(random.Random(attempt).uniform(0, 0.3))
         process.kill()
-        _, said = process.communicate()
-        assert process.returncode == -signal.SIGKILL, said
+        _, stderr = process.communicate()
+        assert process.returncode == -signal.SIGKILL, stderr
         now = set(Store(tmp_path).frame().run_id)
         assert finished < now and len(now) < len(KILLED.paper)
         finished = now

@@ -48,7 +48,9 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     Raises:
         ValueError: another `show`, or runs that vary over more than d_h, D_train and seed.
     """
-    data = checked_map(runs, show)
+    if show not in SHOWN:
+        raise ValueError(f"show={show!r} is not valid; valid: {', '.join(SHOWN)}")
+    data = as_map(runs)
     fig = go.Figure(_cells(data, show).update(texttemplate="%{text}" + LEFT))
     if show == "zone":
         fig.add_traces(_zone_legend())
@@ -80,13 +82,6 @@ def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
     return frame(fig, title="The map at several budgets", plot_height=300, above=20,
                  caption=caption(data, "Each map judges the same runs by their first steps.", white_cells(_white(data)),
                                  never_trained(data, "d_h")))
-
-
-def checked_map(runs: Runs, show: str) -> xr.Dataset:
-    """The runs of a map. Raises ValueError for another `show`, or if they vary over more than d_h, D_train and seed."""
-    if show not in SHOWN:
-        raise ValueError(f"show={show!r} is not valid; valid: {', '.join(SHOWN)}")
-    return as_map(runs)
 
 
 def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
@@ -226,7 +221,8 @@ def recipe_check(changed: xr.Dataset, usual: xr.Dataset) -> go.Figure:
     """
     table = recipe_zones(changed, usual).to_dict("records")
     shape = -1, len(EXAMPLES)
-    z, text, hover = (np.array([of(row) for row in table], object).reshape(shape) for of in (_number, _text, _hover))
+    z, text, hover = (np.array([of(row) for row in table], object).reshape(shape)
+                      for of in (_recipe_zone, _recipe_text, _recipe_hover))
     fig = go.Figure(go.Heatmap(
         x=[f"{example}<br>{cell}" for example, cell in EXAMPLES.items()], y=list(dict.fromkeys(map(_setting, table))),
         z=z.astype(float), xgap=2, ygap=2, text=text, texttemplate="%{text}", textfont={"size": 12}, customdata=hover,
@@ -251,15 +247,15 @@ def _setting(row: dict) -> str:
     return f"{CHOSEN[row['field']]} {plain(row['value'])}"
 
 
-def _number(row: dict) -> float:
+def _recipe_zone(row: dict) -> float:
     return float(zone_numbers(np.array(row["zone"])))
 
 
-def _text(row: dict) -> str:
+def _recipe_text(row: dict) -> str:
     return f"{row['agree']}/{row['n']} · {row['val_acc']:.2f}" if row["n"] else ""
 
 
-def _hover(row: dict) -> str:
+def _recipe_hover(row: dict) -> str:
     place = f"{_setting(row)}<br>d_h {row['d_h']}, D_train {row['D_train']:,}<br>"
     if not row["n"]:
         return f"{place}not trained"

@@ -41,7 +41,7 @@ CRITERIA = (f"Double descent: test accuracy rises, falls and rises again, each b
             f"{LONG_BEFORE} times as long.")
 
 
-def pattern_curves(panels: Mapping[str, Patterns], *, names: Sequence[str] | None = None, t=TIMES) -> go.Figure:
+def pattern_curves(panels: Mapping[str, Patterns], *, names: Sequence[str] | None = None) -> go.Figure:
     """Predictiveness of every pattern above train and test accuracy, a column a set of patterns (Fig 2).
 
     `names` are those of the patterns, "pattern 1" and so on if not given.
@@ -49,8 +49,8 @@ def pattern_curves(panels: Mapping[str, Patterns], *, names: Sequence[str] | Non
     fig = make_subplots(rows=2, cols=len(panels), shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.06,
                         horizontal_spacing=0.04, column_titles=list(panels))
     for column, patterns in enumerate(panels.values(), 1):
-        fig.add_traces(list(pattern_traces(patterns, t, names=names)), rows=1, cols=column)
-        fig.add_traces(list(accuracy_traces(patterns, t)), rows=2, cols=column)
+        fig.add_traces(list(pattern_traces(patterns, TIMES, names=names)), rows=1, cols=column)
+        fig.add_traces(list(accuracy_traces(patterns, TIMES)), rows=2, cols=column)
     fig.update_xaxes(title_text="time t", row=2)
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text="predictiveness", row=1, col=1)
@@ -135,15 +135,15 @@ def _labels(cells: list[list], p: np.ndarray) -> Iterator[dict]:
                 "color": "white" if not isinstance(value, str) and value > 0.6 else "#262626"}}
 
 
-def pattern_morph(paths: Mapping[str, np.ndarray] = PATHS, *, patterns: Patterns = DOUBLE_DESCENT,
-                  n_steps: int = 11, t=TIMES) -> go.Figure:
-    """Test accuracy on the way along each path (γ₁, γ₃), a panel a path, a line a stop, coloured by its kind."""
-    fig = make_subplots(rows=1, cols=len(paths), shared_yaxes=True, horizontal_spacing=0.04, column_titles=list(paths))
-    for column, (name, path) in enumerate(paths.items(), 1):
+def pattern_morph(*, n_steps: int = 11) -> go.Figure:
+    """Test accuracy along each way from double descent to grokking, a panel a way, a line a stop, coloured by its kind.
+    """
+    fig = make_subplots(rows=1, cols=len(PATHS), shared_yaxes=True, horizontal_spacing=0.04, column_titles=list(PATHS))
+    for column, (name, path) in enumerate(PATHS.items(), 1):
         for share in np.linspace(0, 1, n_steps):
-            stop = along(path, float(share), patterns)
-            kind = kind_of(stop, t)
-            line = _line(t, test_accuracy(stop, t), kind, KIND_COLORS[kind], {"role": "stop", "path": name,
+            stop = along(path, float(share))
+            kind = kind_of(stop)
+            line = _line(TIMES, test_accuracy(stop, TIMES), kind, KIND_COLORS[kind], {"role": "stop", "path": name,
                                                                               "share": float(share), "kind": kind})
             ends = share in (0, 1)
             fig.add_trace(line.update(line_width=3 if ends else 1.5, text=f"{share:.0%} of the way"), row=1, col=column)
@@ -157,8 +157,8 @@ def pattern_morph(paths: Mapping[str, np.ndarray] = PATHS, *, patterns: Patterns
     return frame(fig, title="From double descent to grokking", caption=words, plot_height=300, above=20)
 
 
-def pattern_map(patterns: Patterns = DOUBLE_DESCENT, *, paths: Mapping[str, np.ndarray] | None = None, size: int = 81,
-                t=TIMES) -> go.Figure:
+def pattern_map(patterns: Patterns = DOUBLE_DESCENT, *, paths: Mapping[str, np.ndarray] | None = None,
+                size: int = 81) -> go.Figure:
     """What the model shows over γ of the first and of the last pattern, all else as in `patterns`.
 
     The dot is `patterns` itself. `paths` (γ₁, γ₃) are drawn as lines.
@@ -166,7 +166,7 @@ def pattern_map(patterns: Patterns = DOUBLE_DESCENT, *, paths: Mapping[str, np.n
     Raises:
         ValueError: fewer than two patterns.
     """
-    fig = go.Figure(list(map_traces(patterns, size=size, t=t)))
+    fig = go.Figure(list(map_traces(patterns, size=size)))
     for dash, (name, path) in zip(("solid", "dash", "dot"), (paths or {}).items(), strict=False):
         fig.add_trace(go.Scatter(x=path[:, 0], y=path[:, 1], mode="lines", name=name, meta={"role": "path"},
                                  line={"color": "#262626", "width": 1.5, "dash": dash}))
@@ -174,16 +174,16 @@ def pattern_map(patterns: Patterns = DOUBLE_DESCENT, *, paths: Mapping[str, np.n
     last = patterns[-1]
     fig.update_yaxes(title_text=f"γ{_subscript(len(patterns))} of pattern {len(patterns)} (g = {last.g:g})",
                      range=[-0.01, 1.01])
-    words = (f"{COMPUTED} {size} by {size} values, times {t[0]:g} to {t[-1]:g}. {CRITERIA} All else: "
+    words = (f"{COMPUTED} {size} by {size} values, times {TIMES[0]:g} to {TIMES[-1]:g}. {CRITERIA} All else: "
              f"{_values(patterns)}.")
     return frame(fig, title="Where the model groks, and where it descends twice", caption=words, plot_height=400)
 
 
-def map_traces(patterns: Patterns, *, size: int, t=TIMES) -> Iterator[go.Heatmap | go.Scatter]:
+def map_traces(patterns: Patterns, *, size: int) -> Iterator[go.Heatmap | go.Scatter]:
     """The map's colours, its legend, and the dot that is `patterns`."""
     gamma = np.linspace(0, 1, size)
     edges = [[(i + k) / len(KINDS), KIND_COLORS[kind]] for i, kind in enumerate(KINDS) for k in (0, 1)]
-    kinds = kind_map(patterns, size=size, t=t)
+    kinds = kind_map(patterns, size=size)
     yield go.Heatmap(x=gamma, y=gamma, z=kinds.T.astype(np.int8), zmin=-0.5,
                      zmax=len(KINDS) - 0.5, colorscale=edges, showscale=False, opacity=0.75, meta={"role": "map"},
                      hovertemplate="γ %{x:.2f}, %{y:.2f}<extra></extra>")

@@ -12,10 +12,10 @@ from plotly.colors import sample_colorscale
 
 from grokbook import studies
 from grokbook.analysis import describe, describe_valley, double_descent, interval, outcomes, runs_until, zone_label
-from grokbook.plots import METRIC_COLORS, ZONE_COLORS, find, zone_map
+from grokbook.plots import find, zone_map
 from grokbook.plots.cells import Runs, as_map
 from grokbook.plots.maps import ACCURACY_SCALE, SHOWN, edges
-from grokbook.plots.template import shown_steps
+from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, shown_steps
 from grokbook.plots.traces import NAMES
 from grokbook.run import ACCURACIES, PER_DECADE
 from grokbook.store import Store

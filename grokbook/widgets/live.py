@@ -7,8 +7,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from grokbook.config import RunConfig
-from grokbook.plots import grokking_panels, step_axis
+from grokbook.plots import grokking_panels
 from grokbook.plots.picture import caption_of
+from grokbook.plots.template import step_axis
 from grokbook.run import METRICS, Run
 from grokbook.store import Store
 from grokbook.widgets.front_end import Picture, close_with_parts, paragraph

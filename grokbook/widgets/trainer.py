@@ -60,11 +60,6 @@ class Trainer:
         return self._pace()[1]
 
     @property
-    def alive(self) -> bool:
-        """Whether the thread has not ended."""
-        return self._thread.is_alive()
-
-    @property
     def beginning(self) -> bool:
         """Whether its first step is not done yet, and nobody has paused or stopped it."""
         return self.phase == "preparing" and self._go.is_set() and not self._halt.is_set()
