@@ -22,7 +22,7 @@ SOLVED = 0.1
        says="A network that has understood addition computes it with a few key frequencies: they make up embedding, "
             "neurons and logits, suffice for the answers and cannot be missed; one that has not understood has no such "
             "circuit.",
-       rule=f"Key frequencies hold {circuit.KEY} times the even share of W_E's power or more. In every one of the three "
+       rule=f"Key frequencies hold {circuit.KEY} times the even share of W_E's power or more. In each of the three "
             f"grokked networks they hold more than {MOST:g} of W_E's power, explain more than {MOST:g} of the logits' "
             f"variance as cos w(a + b − c), and {circuit.TILED:g} of the variance of more than {MOST:g} of the neurons "
             f"each; restricted loss is below {SOLVED:g} ln p and excluded loss above ln p. The ungrokked network has "
