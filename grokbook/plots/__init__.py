@@ -16,7 +16,7 @@ from grokbook.plots.sizes import accuracy_by_size, compare_by_size, memory
 from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, step_axis
 from grokbook.plots.traces import find
 
-__all__ = ["METRIC_COLORS", "ZONE_COLORS", "accuracy_by_size", "atlas", "circuit_growth", "circuit_spectra", "compare_by_size",
-           "final_accuracy", "find", "grokking_panels", "memory", "pattern_curves", "pattern_fit", "pattern_map",
-           "pattern_morph", "recipe_check", "seed_panels", "step_axis", "three_views", "two_pattern_squares",
-           "width_cut", "width_maps", "zero_counts", "zone_map"]
+__all__ = ["METRIC_COLORS", "ZONE_COLORS", "accuracy_by_size", "atlas", "circuit_growth", "circuit_spectra",
+           "compare_by_size", "final_accuracy", "find", "grokking_panels", "memory", "pattern_curves", "pattern_fit",
+           "pattern_map", "pattern_morph", "recipe_check", "seed_panels", "step_axis", "three_views",
+           "two_pattern_squares", "width_cut", "width_maps", "zero_counts", "zone_map"]

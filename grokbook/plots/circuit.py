@@ -42,8 +42,8 @@ def circuit_spectra(names: Sequence[str] = ("grokked", "semi-grokked", "ungrokke
     fig.update_layout(showlegend=False)
     cells = "; ".join(f"{name} d_h {NETWORKS[name].config.d_h}, D_train {NETWORKS[name].config.D_train:,}, seed "
                       f"{NETWORKS[name].config.seed}, step {max(circuit.stored(name)):,}" for name in names)
-    note = (f"n = 1 network a column: {cells}. Shares of power or of all neurons; orange: key frequencies, {circuit.KEY} "
-            f"times the even share of W_E's power or more. A neuron counts where one frequency explains "
+    note = (f"n = 1 network a column: {cells}. Shares of power or of all neurons; orange: key frequencies, "
+            f"{circuit.KEY} times the even share of W_E's power or more. A neuron counts where one frequency explains "
             f"{circuit.TILED:g} of its variance.")
     return frame(fig, title="Which frequencies a network uses", caption=note, plot_height=460, above=20)
 
@@ -82,7 +82,7 @@ def circuit_growth(along: pd.DataFrame, *, name: str = "grokked") -> go.Figure:
     fig.update_yaxes(ACCURACY_AXIS | {"title": "share"}, row=2)
     config = NETWORKS[name].config
     note = (f"n = 1 network: d_h {config.d_h}, D_train {config.D_train:,}, seed {config.seed}, at {len(along)} stored "
-            f"steps. The {along['n_keys'].iloc[-1]:.0f} key frequencies are those of the last step. Restricted: over all "
-            "pairs, with these alone; excluded: over training pairs, without them. Shares: of power, of neurons, of the "
-            "logits' variance.")
+            f"steps. The {along['n_keys'].iloc[-1]:.0f} key frequencies are those of the last step. Restricted: over "
+            "all pairs, with these alone; excluded: over training pairs, without them. Shares: of power, of neurons, "
+            "of the logits' variance.")
     return frame(fig, title="The circuit along training", caption=note, plot_height=460)
