@@ -40,7 +40,13 @@ circuit.compare().astype(float).round(3)
 # `embedding`, `unembedding` and `logits` are the shares of each network's own key frequencies, `neurons` the share of
 # neurons that one of them explains nearly alone. Two losses ask what the circuit is good for. *Restricted* loss keeps
 # the key frequencies of $a + b$ in the logits and nothing else; *excluded* loss takes them away. Guessing costs
-# $\ln 113 = 4.73$ nats. RESULT1
+# $\ln 113 = 4.73$ nats. The three
+# networks that grokked, seeds of one cell, agree: four key frequencies, not the same ones, solve the task alone and
+# cannot be missed. The ungrokked network has none, so for it both losses say nothing new.
+#
+# Partial understanding is a partial circuit, and not of one kind. The semi-grokked network holds two frequencies that
+# *would* answer every pair (restricted loss next to 0); what spoils its validation answers is all that lies beside them.
+# The progression network, too small to memorise, put most of its embedding into two, which do not suffice.
 
 # %% [markdown]
 # ## When it comes about
@@ -52,12 +58,18 @@ along = circuit.along_training(name)
 gb.plots.circuit_growth(along, name=name)
 
 # %% [markdown]
-# RESULT2
+# The network of chapter 01 in three phases. At step 316 it nearly knows its training pairs, and validation loss is worse
+# than guessing: *memorising*. Up to some 1,500 steps train and validation loss show little, but underneath restricted
+# loss falls and excluded loss rises: the *circuit forms* while, seen from outside, nothing happens. Then weight decay
+# removes what was memorised, *clean-up*, and validation loss drops. The shares grow all the way.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("general-circuit")
 
 # %% [markdown]
+# What keeps the verdict from *reproduced* is the neurons: in one of the three networks fewer than half are tiled by one
+# frequency. These runs stop as soon as every accuracy is settled, in the middle of the clean-up.
+#
 # ## Try it yourself
 #
 # **1.** How many frequencies are there to choose from for p = 113, if $k$ and $-k$ count as one?
