@@ -68,7 +68,7 @@ gb.claims.judge("general-circuit")
 
 # %% [markdown]
 # What keeps the verdict from *reproduced* is the neurons: in one of the three networks fewer than half are tiled by one
-# frequency. These runs stop as soon as every accuracy is settled, in the middle of the clean-up.
+# frequency. These runs stop as soon as every accuracy is settled, and above the share of such neurons still grows then.
 #
 # ## Try it yourself
 #
