@@ -45,8 +45,7 @@ circuit.compare().astype(float).round(3)
 # cannot be missed. The ungrokked network has none, so for it both losses say nothing new.
 #
 # Partial understanding is a partial circuit, and not of one kind. The semi-grokked network holds two frequencies that
-# *would* answer every pair (restricted loss next to 0); what spoils its validation answers is all that lies beside them.
-# The progression network, too small to memorise, put most of its embedding into two, which do not suffice.
+# *would* answer nearly every pair (restricted loss next to 0); what spoils its validation answers lies beside them. The progression network, too small to memorise, put most of its embedding into two, which do not suffice.
 
 # %% [markdown]
 # ## When it comes about
@@ -68,7 +67,7 @@ gb.claims.judge("general-circuit")
 
 # %% [markdown]
 # What keeps the verdict from *reproduced* is the neurons: in one of the three networks fewer than half are tiled by one
-# frequency. These runs stop as soon as every accuracy is settled, and above the share of such neurons still grows then.
+# frequency. These runs stop once every accuracy is settled, and above the share of such neurons still grows then.
 #
 # ## Try it yourself
 #

@@ -76,7 +76,7 @@ def circuit_growth(along: pd.DataFrame, *, name: str = "grokked") -> go.Figure:
                                      hovertemplate=f"{words}, step %{{x:,.0f}}: %{{y:.3g}}<extra></extra>"),
                           row=row, col=1)
     name_once(fig)
-    fig.update_xaxes(step_axis(int(along.index.max())))
+    fig.update_xaxes(step_axis(int(along.index.to_numpy().max())))
     fig.update_xaxes(title_text="step", row=2)
     fig.update_yaxes(type="log", exponentformat="power", nticks=6, title_text="loss (nats)", row=1)
     fig.update_yaxes(ACCURACY_AXIS | {"title": "share"}, row=2)
