@@ -45,7 +45,8 @@ circuit.compare().astype(float).round(3)
 # cannot be missed. The ungrokked network has none, so for it both losses say nothing new.
 #
 # Partial understanding is a partial circuit, and not of one kind. The semi-grokked network holds two frequencies that
-# *would* answer nearly every pair (restricted loss next to 0); what spoils its validation answers lies beside them. The progression network, too small to memorise, put most of its embedding into two, which do not suffice.
+# *would* answer nearly every pair (restricted loss next to 0); what spoils its validation answers lies beside them.
+# The progression network, too small to memorise, put most of its embedding into two, which do not suffice.
 
 # %% [markdown]
 # ## When it comes about
@@ -66,8 +67,8 @@ gb.plots.circuit_growth(along, name=name)
 gb.claims.judge("general-circuit")
 
 # %% [markdown]
-# What keeps the verdict from *reproduced* is the neurons: in one of the three networks fewer than half are tiled by one
-# frequency. These runs stop once every accuracy is settled, and above the share of such neurons still grows then.
+# What keeps the verdict from *reproduced* is the neurons: in one of the three networks fewer than half are tiled by
+# one frequency. These runs stop once every accuracy is settled, and above the share of such neurons still grows then.
 #
 # ## Try it yourself
 #

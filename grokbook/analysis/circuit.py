@@ -178,7 +178,7 @@ def measure(weights: Weights, config: RunConfig, frequencies: list[int] | None =
     tiles = neuron_frequencies(neurons)
     train, val = (mask.reshape(p, p) for mask in (split.train, split.val))
     return {"n_keys": len(keys), "embedding": share[at].sum(), "unembedding": unembedding_power(weights, p)[at].sum(),
-            "neurons": float(((tiles["share"] >= TILED) & tiles["frequency"].isin(keys)).mean()),
+            "neurons": float(np.mean((tiles["share"] >= TILED) & tiles["frequency"].isin(keys))),
             "logits": logit_share(logits)[at].sum(), "train_loss": loss(logits, train), "val_loss": loss(logits, val),
             "restricted_loss": loss(restricted(logits, keys)), "excluded_loss": loss(excluded(logits, keys), train)}
 

@@ -40,13 +40,13 @@ def general_circuit(*networks: dict[int, circuit.Weights]) -> Measured:
 
 def judged(table: pd.DataFrame, chance: float) -> Measured:
     """The verdict on a table such as `circuit.compare` makes, whose last row is the ungrokked network."""
-    consists = (table[["embedding", "logits", "neurons"]] > MOST).all(axis=1)
-    solves, needed = table["restricted_loss"] < SOLVED * chance, table["excluded_loss"] > chance
-    grokked, n = slice(0, -1), len(table) - 1
-    works = bool((solves & needed)[grokked].all())
-    lacks = not (solves.iloc[-1] or needed.iloc[-1])
-    return Measured(verdict(bool(consists[grokked].all()), works, lacks, partly=works), (
-        *(Number(words, _range(table[column][grokked], form), n=n) for column, words, form in ROWS),
+    consists = (table[["embedding", "logits", "neurons"]].to_numpy() > MOST).all(1)
+    solves, needed = table["restricted_loss"].to_numpy() < SOLVED * chance, table["excluded_loss"].to_numpy() > chance
+    grokked, n = table.iloc[:-1], len(table) - 1
+    works = bool((solves & needed)[:-1].all())
+    lacks = not (solves[-1] or needed[-1])
+    return Measured(verdict(bool(consists[:-1].all()), works, lacks, partly=works), (
+        *(Number(words, _range(grokked[column].to_numpy(), form), n=n) for column, words, form in ROWS),
         *(Number(f"{words}, ungrokked network", format(table[column].iloc[-1], form), n=1)
           for column, words, form in ROWS)), len(table), "The range over the grokked networks, and the ungrokked one.")
 
@@ -56,6 +56,6 @@ ROWS = (("n_keys", "key frequencies", ".0f"), ("embedding", "share of W_E's powe
         ("restricted_loss", "restricted loss (nats)", ".3g"), ("excluded_loss", "excluded loss (nats)", ".3g"))
 
 
-def _range(values: pd.Series, form: str) -> str:
+def _range(values: np.ndarray, form: str) -> str:
     low, high = format(values.min(), form), format(values.max(), form)
     return low if low == high else f"{low} to {high}"
