@@ -39,10 +39,10 @@ circuit.compare().astype(float).round(3)
 # %% [markdown]
 # `embedding`, `unembedding` and `logits` are the shares of each network's own key frequencies, `neurons` the share of
 # neurons that one of them explains nearly alone. Two losses ask what the circuit is good for. *Restricted* loss keeps
-# the key frequencies of $a + b$ in the logits and nothing else; *excluded* loss takes them away. Guessing costs
-# $\ln 113 = 4.73$ nats. The three
-# networks that grokked, seeds of one cell, agree: four key frequencies, not the same ones, solve the task alone and
-# cannot be missed. The ungrokked network has none, so for it both losses say nothing new.
+# the key frequencies of $a + b$ in the logits and nothing else; *excluded* loss takes them away. Guessing costs $\ln
+# 113 = 4.73$ nats. The three networks that grokked, seeds of one cell, agree: four key frequencies, not the same
+# ones, solve the task alone and cannot be missed. The ungrokked network has none, so for it both losses say nothing
+# new.
 #
 # Partial understanding is a partial circuit, and not of one kind. The semi-grokked network holds two frequencies that
 # *would* answer nearly every pair (restricted loss next to 0); what spoils its validation answers lies beside them.
@@ -58,10 +58,10 @@ along = circuit.along_training(name)
 gb.plots.circuit_growth(along, name=name)
 
 # %% [markdown]
-# The network of chapter 01 in three phases. At step 316 it nearly knows its training pairs, and validation loss is worse
-# than guessing: *memorising*. Up to some 1,500 steps train and validation loss show little, but underneath restricted
-# loss falls and excluded loss rises: the *circuit forms* while, seen from outside, nothing happens. Then weight decay
-# removes what was memorised, *clean-up*, and validation loss drops. The shares grow all the way.
+# The network of chapter 01 in three phases. At step 316 it nearly knows its training pairs, and validation loss is
+# worse than guessing: *memorising*. Up to some 1,500 steps train and validation loss show little, but underneath
+# restricted loss falls and excluded loss rises: the *circuit forms* while, seen from outside, nothing happens. Then
+# weight decay removes what was memorised, *clean-up*, and validation loss drops. The shares grow all the way.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("general-circuit")
