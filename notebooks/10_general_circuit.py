@@ -59,9 +59,10 @@ gb.plots.circuit_growth(along, name=name)
 
 # %% [markdown]
 # The network of chapter 01 in three phases. At step 316 it nearly knows its training pairs, and validation loss is
-# worse than guessing: *memorising*. Up to some 1,500 steps train and validation loss show little, but underneath
-# restricted loss falls and excluded loss rises: the *circuit forms* while, seen from outside, nothing happens. Then
-# weight decay removes what was memorised, *clean-up*, and validation loss drops. The shares grow all the way.
+# worse than guessing: *memorising*. From there to step 794 validation loss hardly moves, but underneath restricted
+# loss falls and excluded loss rises: the *circuit forms* while, seen from outside, nothing happens. Then validation
+# loss drops too, and at last excluded loss falls again, as the shares go on growing: the *clean-up*, in which weight
+# decay removes what the circuit does not need.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("general-circuit")
