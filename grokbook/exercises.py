@@ -94,6 +94,8 @@ EXERCISES = {
     "least-heuristic": Exercise(_least_heuristic, 0.06, "Move γ of pattern 1 down, a hundredth at a time."),
     "shortcut": Exercise(_shortcut, 0.01, "How many test pairs have a = 0? One in 97 of the others is guessed."),
     "twice-as-wide": Exercise(lambda: 2**1.5, 0.01, "u stays the same: what falls by 1.5 log 2?"),
+    "frequencies": Exercise(lambda: 113 // 2, 0.001, "Half of the numbers from 1 to 112."),
+    "margin": Exercise(lambda: 1 - np.cos(2 * np.pi / 113), 0.01, "What is cos w(a + b − c) for c = a + b + 1?"),
 }
 
 

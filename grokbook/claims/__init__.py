@@ -6,14 +6,15 @@ Too little data gives *not yet measured*, never a pass; a failed claim stays in 
 
 import xarray as xr
 
-from grokbook.claims import descent, division, grokking, memory, patterns, zones
+from grokbook.analysis import circuit as circuits
+from grokbook.claims import circuit, descent, division, grokking, memory, patterns, zones
 from grokbook.claims.card import Card, Claim, Measured, Number, TooLittle, Verdict
 from grokbook.store import Store
 from grokbook.studies import Study
 
 __all__ = ["CLAIMS", "Card", "Claim", "Measured", "Number", "Verdict", "judge"]
 
-CHAPTERS = (grokking, memory, zones, descent, patterns, division)
+CHAPTERS = (grokking, memory, zones, descent, patterns, division, circuit)
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for chapter in CHAPTERS for claim in vars(chapter).values()
                             if isinstance(claim, Claim)}
@@ -30,7 +31,8 @@ def judge(claim_id: str, store: Store | None = None) -> Card:
         raise ValueError(f"claim={claim_id!r} is unknown; valid: {', '.join(CLAIMS)}")
     claim = CLAIMS[claim_id]
     try:
-        return Card(claim, claim(*(_load(study, store) for study in claim.needs)))
+        return Card(claim, claim(*(_load(study, store) for study in claim.needs),
+                                 *(_weights(name, store) for name in claim.networks)))
     except TooLittle as reason:
         return Card(claim, Measured(Verdict.NOT_YET_MEASURED, (), 0, str(reason)))
 
@@ -41,3 +43,11 @@ def _load(study: Study, store: Store | None) -> xr.Dataset:
         return study.load(store=store)
     except LookupError as nothing:
         raise TooLittle(f"It takes runs of {study.name} ({study.shown:,} steps); there is none yet.") from nothing
+
+
+def _weights(name: str, store: Store | None) -> dict[int, circuits.Weights]:
+    """The stored weights of a network by step. Raises TooLittle if there are none."""
+    try:
+        return circuits.stored(name, store)
+    except LookupError as nothing:
+        raise TooLittle(f"It takes the weights of the network {name}; none are stored.") from nothing

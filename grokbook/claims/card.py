@@ -60,7 +60,8 @@ class Claim:
     """A statement that can be judged. `rule` says in words what `measure` computes.
 
     `needs` are studies: `measure` gets one Dataset each, of those runs that have been trained, as the book shows them.
-    A claim about a model needs none and is computed.
+    A claim about a model needs none and is computed. One about `networks` whose weights are stored gets one mapping
+    each from the steps to the weights, by name.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Claim:
     ours: str
     needs: tuple[Study, ...]
     measure: Callable[..., Measured]
+    networks: tuple[str, ...] = ()
 
     def __call__(self, *runs) -> Measured:
         """What is measured of these runs. Raises TooLittle where they are too few."""
@@ -77,9 +79,9 @@ class Claim:
 
 
 def claim(id: str, *, source: str, says: str, rule: str, ours: str,
-          needs: tuple[Study, ...] = ()) -> Callable[[Callable[..., Measured]], Claim]:
+          needs: tuple[Study, ...] = (), networks: tuple[str, ...] = ()) -> Callable[[Callable[..., Measured]], Claim]:
     """Make a claim of the function below, which measures it: a statement, and the rule beside its code."""
-    return lambda measure: Claim(id, source, says, rule, ours, needs, measure)
+    return lambda measure: Claim(id, source, says, rule, ours, needs, measure, networks)
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,7 +107,7 @@ class Card:
                 f"max-width:48em'>{''.join(parts)}</section>")
 
     def _runs(self) -> str:
-        return f"n = {self.measured.n} runs" if self.claim.needs else "computed from no runs"
+        return f"n = {self.measured.n} runs" if self.claim.needs or self.claim.networks else "computed from no runs"
 
 
 def _cells(number: Number) -> tuple[str, str, str, str]:

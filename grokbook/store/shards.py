@@ -164,13 +164,18 @@ def write_weights(folder: Path, run: Run, step: int) -> Path:
     return write_file(folder / f"{run.config.run_id}@{step}.safetensors", content)
 
 
+def weight_steps(folder: Path, run_id: str) -> list[int]:
+    """The steps of a run's files, ascending."""
+    return sorted(int(path.stem.partition("@")[2]) for path in folder.glob(f"{run_id}@*.safetensors"))
+
+
 def read_weights(folder: Path, run_id: str, step: int | None) -> dict[str, np.ndarray]:
     """Read one file, the latest step if `step` is None; see `Store.weights`."""
-    steps = sorted(int(path.stem.partition("@")[2]) for path in folder.glob(f"{run_id}@*.safetensors"))
-    if not steps or step not in (None, *steps):
+    kept = weight_steps(folder, run_id)
+    if not kept or step not in (None, *kept):
         raise FileNotFoundError(f"no weights of run {run_id} at step {'any' if step is None else step} in {folder}; "
-                                f"steps there: {', '.join(map(str, steps)) or 'none'}")
-    return read_weights_file(folder / f"{run_id}@{steps[-1] if step is None else step}.safetensors")
+                                f"steps there: {', '.join(map(str, kept)) or 'none'}")
+    return read_weights_file(folder / f"{run_id}@{kept[-1] if step is None else step}.safetensors")
 
 
 def read_weights_file(path: Path) -> dict[str, np.ndarray]:

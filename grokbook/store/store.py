@@ -166,6 +166,10 @@ class Store:
         """
         return shards.read_weights(self.path / WEIGHTS, run_id, step)
 
+    def weight_steps(self, run_id: str) -> list[int]:
+        """The steps of which a run's weights are stored, ascending; empty if there are none."""
+        return shards.weight_steps(self.path / WEIGHTS, run_id)
+
     @_undisturbed
     def check(self) -> list[str]:
         """Read everything, and say in one sentence each what is wrong and what to do; empty if all is well."""

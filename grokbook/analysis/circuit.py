@@ -1,0 +1,198 @@
+"""The general circuit of modular addition, by Fourier analysis of the weights (Nanda et al. 2023, §4, §5.1).
+
+A network can add by turning: a number a becomes an angle w a with w = 2πk/p, trigonometry gives cos w(a + b) and
+sin w(a + b), and the answer c gets the vote cos w(a + b − c), which is largest at c = a + b mod p. Here is how much
+of a network is that, for each frequency k from 1 to p // 2. Logits are arrays (a, b, c), each of the p numbers.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import logsumexp
+
+from grokbook import studies, tasks
+from grokbook.config import RunConfig
+from grokbook.store import Store
+
+Weights = Mapping[str, np.ndarray]
+
+KEY = 3
+"""How many times its even share of the power a frequency holds that counts as a key frequency."""
+
+TILED = 0.85
+"""Share of a neuron's variance that one frequency explains if the neuron is of that frequency (Nanda et al., §4.3)."""
+
+
+class Pass(NamedTuple):
+    """What a network computes for every pair: `neurons` (p, p, d_mlp) after the ReLU, and `logits` (p, p, p)."""
+
+    neurons: np.ndarray
+    logits: np.ndarray
+
+
+def stored(name: str, store: Store | None = None) -> dict[int, Weights]:
+    """The stored weights of one of `studies.NETWORKS` by step, the last one included.
+
+    Raises:
+        ValueError: there is no such network.
+        LookupError: its weights are not stored.
+    """
+    if name not in studies.NETWORKS:
+        raise ValueError(f"network={name!r} is unknown; valid: {', '.join(studies.NETWORKS)}")
+    store, run_id = store or Store(), studies.NETWORKS[name].config.run_id
+    steps = store.weight_steps(run_id)
+    if not steps:
+        raise LookupError(f"the weights of network {name!r} are not stored; `grokbook weights {name}` trains it")
+    return {step: store.weights(run_id, step) for step in steps}
+
+
+def forward(weights: Weights, config: RunConfig) -> Pass:
+    """Run every pair through a transformer of one layer, as `models.Transformer` does, without PyTorch.
+
+    Logits are those of the p numbers. Raises ValueError for any other network, and for another task than addition.
+    """
+    if (config.architecture, config.n_layers, config.task) != ("transformer", 1, "add"):
+        raise ValueError(f"architecture={config.architecture!r}, n_layers={config.n_layers}, task={config.task!r} is "
+                         "not analysed; valid: a transformer of one layer that adds")
+    p, (W_E, W_pos, W_U) = config.p, (np.asarray(weights[name], float) for name in ("W_E", "W_pos", "W_U"))
+    W_Q, W_K, W_V, W_O, W_in, W_out = (np.asarray(weights[f"layers.0.{name}"], float)
+                                       for name in ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out"))
+    first, second, last = W_E[:p] + W_pos[0], W_E[:p] + W_pos[1], W_E[[-1]] + W_pos[2]
+    query = (last @ W_Q) / np.sqrt(W_Q.shape[2])
+    scores = [np.einsum("nhs->hn", np.einsum("nd,hde,hqe->nhq", x, W_K, query, optimize=True))
+              for x in (first, second, last)]
+    pairs = np.stack(np.broadcast_arrays(scores[0][:, :, None], scores[1][:, None, :], scores[2][:, :, None]), -1)
+    weight = np.exp(pairs - pairs.max(-1, keepdims=True))
+    weight /= weight.sum(-1, keepdims=True)  # (heads, a, b, position)
+    values = [np.einsum("nd,hde,hef->hnf", x, W_V, W_O, optimize=True) for x in (first, second, last)]
+    moved = (("hab,haf->abf", values[0]), ("hab,hbf->abf", values[1]), ("hab,hf->abf", values[2][:, 0]))
+    x = last + sum(np.einsum(sums, weight[..., i], value, optimize=True) for i, (sums, value) in enumerate(moved))
+    neurons = np.maximum(x @ W_in, 0)
+    return Pass(neurons, (x + neurons @ W_out) @ W_U[:, :p])
+
+
+def power(rows: np.ndarray) -> np.ndarray:
+    """Share of the power of `rows` (p, d), centred over the p numbers, at each frequency k = 1 … p // 2. Sums to 1."""
+    spectrum = (np.abs(np.fft.rfft(np.asarray(rows, float), axis=0)[1:]) ** 2).sum(1)
+    shares = _folded(spectrum, len(rows))
+    return shares / max(shares.sum(), np.finfo(float).tiny)
+
+
+def _folded(spectrum: np.ndarray, p: int) -> np.ndarray:
+    """The power at 1 … p // 2 with that of their negatives, which p / 2 of an even p does not have."""
+    twice = np.where(2 * np.arange(1, len(spectrum) + 1) == p, 1, 2)
+    return spectrum * twice
+
+
+def embedding_power(weights: Weights, p: int) -> np.ndarray:
+    """`power` of W_E over the numbers."""
+    return power(weights["W_E"][:p])
+
+
+def unembedding_power(weights: Weights, p: int) -> np.ndarray:
+    """`power` of W_U over the answers."""
+    return power(weights["W_U"][:, :p].T)
+
+
+def key_frequencies(share: np.ndarray) -> list[int]:
+    """The frequencies k that hold `KEY` times the even share or more, the strongest first."""
+    return [int(k) + 1 for k in np.argsort(-share, kind="stable") if share[k] * len(share) >= KEY]
+
+
+def neuron_frequencies(neurons: np.ndarray) -> pd.DataFrame:
+    """For each neuron the frequency that explains most of its variance over the pairs, and what share of it.
+
+    What a frequency explains is cos and sin of w a, of w b, and their four products (Nanda et al. 2023, §4.3): the
+    places (±k, 0), (0, ±k) and (±k, ±k) of the transform over both numbers. `neurons` (p, p, n). Columns
+    `frequency` and `share`, a row a neuron; one that never changes has frequency 0 and share NaN.
+    """
+    p = len(neurons)
+    spectrum = np.abs(np.fft.fft2(np.asarray(neurons, float), axes=(0, 1))) ** 2
+    total = spectrum.sum((0, 1)) - spectrum[0, 0]
+    k = np.arange(1, p // 2 + 1)
+    explained = np.stack([sum(spectrum[i, j] for i, j in {(x % p, y % p) for x in (f, 0, -f) for y in (f, 0, -f)}
+                              - {(0, 0)}) for f in k])
+    changes = total > 1e-12 * (spectrum[0, 0] + 1e-300)
+    share = np.where(changes, explained.max(0) / np.where(changes, total, 1), np.nan)
+    return pd.DataFrame({"frequency": np.where(changes, k[explained.argmax(0)], 0), "share": share})
+
+
+def logit_share(logits: np.ndarray) -> np.ndarray:
+    """Share of the logits' variance that cos w(a + b − c) explains, for each frequency k = 1 … p // 2.
+
+    A mean over c is no part of it, since the softmax does not see it.
+    """
+    p = len(logits)
+    centred = logits - logits.mean(2, keepdims=True)
+    a, b, s = np.ogrid[:p, :p, :p]
+    by_offset = centred[a, b, (a + b - s) % p].mean((0, 1))  # over s = a + b − c
+    cosines = np.fft.rfft(by_offset).real[1:] ** 2 / p
+    return _folded(cosines, p) * p**2 / max((centred**2).sum(), np.finfo(float).tiny)
+
+
+def by_sum(logits: np.ndarray, frequencies: list[int]) -> np.ndarray:
+    """The part of the logits in cos w(a + b) and sin w(a + b) of these frequencies, as (a + b mod p, c)."""
+    p = len(logits)
+    a, s = np.ogrid[:p, :p]
+    spectrum = np.fft.rfft(logits[a, (s - a) % p].mean(0), axis=0)
+    return np.fft.irfft(np.where(np.isin(np.arange(len(spectrum)), frequencies)[:, None], spectrum, 0), p, axis=0)
+
+
+def restricted(logits: np.ndarray, frequencies: list[int]) -> np.ndarray:
+    """The logits with these frequencies of a + b alone, and what does not depend on the pair (Nanda et al., §5.1).
+
+    Memory leaks into it: right answers known by heart are right about a + b too, on an average over pairs.
+    """
+    p = len(logits)
+    return by_sum(logits, frequencies)[np.add.outer(range(p), range(p)) % p] + logits.mean((0, 1))
+
+
+def excluded(logits: np.ndarray, frequencies: list[int]) -> np.ndarray:
+    """The logits without these frequencies of a + b (Nanda et al. 2023, §5.1)."""
+    p = len(logits)
+    return logits - by_sum(logits, frequencies)[np.add.outer(range(p), range(p)) % p]
+
+
+def loss(logits: np.ndarray, pairs: np.ndarray | None = None) -> float:
+    """Mean cross entropy in nats of the answers a + b mod p over `pairs`, a mask (p, p), or all."""
+    p = len(logits)
+    right = np.add.outer(range(p), range(p)) % p
+    lost = logsumexp(logits, axis=2) - np.take_along_axis(logits, right[..., None], 2)[..., 0]
+    return float(lost[pairs].mean() if pairs is not None else lost.mean())
+
+
+def measure(weights: Weights, config: RunConfig, frequencies: list[int] | None = None) -> dict[str, float]:
+    """What the circuit of these frequencies, by default the network's own key frequencies, is in a network.
+
+    Shares of power or variance: `embedding`, `unembedding`, `logits`; `neurons`, the share of all neurons that one of
+    the frequencies explains to `TILED`; `n_keys`; losses in nats: `train_loss`, `val_loss`, `restricted_loss` over all
+    pairs, and `excluded_loss` over the training pairs.
+    """
+    p, split = config.p, tasks.split(config)
+    share = embedding_power(weights, p)
+    keys = key_frequencies(share) if frequencies is None else frequencies
+    at = np.array(keys, int) - 1
+    neurons, logits = forward(weights, config)
+    tiles = neuron_frequencies(neurons)
+    train, val = (mask.reshape(p, p) for mask in (split.train, split.val))
+    return {"n_keys": len(keys), "embedding": share[at].sum(), "unembedding": unembedding_power(weights, p)[at].sum(),
+            "neurons": float(np.mean((tiles["share"] >= TILED) & tiles["frequency"].isin(keys))),
+            "logits": logit_share(logits)[at].sum(), "train_loss": loss(logits, train), "val_loss": loss(logits, val),
+            "restricted_loss": loss(restricted(logits, keys)), "excluded_loss": loss(excluded(logits, keys), train)}
+
+
+def along_training(name: str, store: Store | None = None) -> pd.DataFrame:
+    """`measure` at every stored step of a network, a row a step, for the key frequencies of its last step."""
+    network, by_step = studies.NETWORKS[name].config, stored(name, store)
+    keys = key_frequencies(embedding_power(by_step[max(by_step)], network.p))
+    return pd.DataFrame({step: measure(w, network, keys) for step, w in by_step.items()}).T.rename_axis("step")
+
+
+def compare(names: tuple[str, ...] = tuple(studies.NETWORKS), store: Store | None = None) -> pd.DataFrame:
+    """`measure` of the last stored weights of each network, a row a network."""
+    def last(name: str) -> Weights:
+        by_step = stored(name, store)
+        return by_step[max(by_step)]
+    return pd.DataFrame({name: measure(last(name), studies.NETWORKS[name].config) for name in names}).T

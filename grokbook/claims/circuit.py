@@ -1,0 +1,61 @@
+"""The claim of chapter 10: what a network that has understood addition consists of."""
+
+import numpy as np
+import pandas as pd
+
+from grokbook.analysis import circuit
+from grokbook.claims.card import Measured, Number, claim
+from grokbook.claims.rules import verdict
+from grokbook.studies import NETWORKS
+
+GROKKED = ("grokked", "grokked-1", "grokked-2")
+"""Three seeds of one cell that grokked."""
+
+MOST = 0.5
+"""Share of power, of variance or of neurons that counts as most of it."""
+
+SOLVED = 0.1
+"""Part of the loss of guessing, ln p, below which the kept frequencies alone solve the task."""
+
+
+@claim("general-circuit", source="Nanda et al. 2023, §4, §5.1; the circuit that Huang et al. 2024 presuppose",
+       says="A network that has understood addition computes it with a few key frequencies: they make up embedding, "
+            "neurons and logits, suffice for the answers and cannot be missed; one that has not understood has no such "
+            "circuit.",
+       rule=f"Key frequencies hold {circuit.KEY} times the even share of W_E's power or more. In each of the three "
+            f"grokked networks they hold more than {MOST:g} of W_E's power, explain more than {MOST:g} of the logits' "
+            f"variance as cos w(a + b − c), and {circuit.TILED:g} of the variance of more than {MOST:g} of the neurons "
+            f"each; restricted loss is below {SOLVED:g} ln p and excluded loss above ln p. The ungrokked network has "
+            "neither of the last two. Partly if in every grokked network the last two hold.",
+       ours="the thresholds; restricted loss over all pairs, excluded loss over training pairs; a decoder with one "
+            f"layer of d_h {NETWORKS['grokked'].config.d_h} at our learning rate and weight decay", networks=(
+                *GROKKED, "ungrokked"))
+def general_circuit(*networks: dict[int, circuit.Weights]) -> Measured:
+    """The five signs in three grokked networks, and the last two in one that did not."""
+    names = (*GROKKED, "ungrokked")
+    table = pd.DataFrame({name: circuit.measure(by_step[max(by_step)], NETWORKS[name].config)
+                          for name, by_step in zip(names, networks, strict=True)}).T
+    return judged(table, np.log(NETWORKS["grokked"].config.p))
+
+
+def judged(table: pd.DataFrame, chance: float) -> Measured:
+    """The verdict on a table such as `circuit.compare` makes, whose last row is the ungrokked network."""
+    consists = (table[["embedding", "logits", "neurons"]].to_numpy() > MOST).all(1)
+    solves, needed = table["restricted_loss"].to_numpy() < SOLVED * chance, table["excluded_loss"].to_numpy() > chance
+    grokked, n = table.iloc[:-1], len(table) - 1
+    works = bool((solves & needed)[:-1].all())
+    lacks = not (solves[-1] or needed[-1])
+    return Measured(verdict(bool(consists[:-1].all()), works, lacks, partly=works), (
+        *(Number(words, _range(grokked[column].to_numpy(), form), n=n) for column, words, form in ROWS),
+        *(Number(f"{words}, ungrokked network", format(table[column].iloc[-1], form), n=1)
+          for column, words, form in ROWS)), len(table), "The range over the grokked networks, and the ungrokked one.")
+
+
+ROWS = (("n_keys", "key frequencies", ".0f"), ("embedding", "share of W_E's power", ".2f"),
+        ("neurons", "share of neurons tiled", ".2f"), ("logits", "share of the logits' variance", ".2f"),
+        ("restricted_loss", "restricted loss (nats)", ".3g"), ("excluded_loss", "excluded loss (nats)", ".3g"))
+
+
+def _range(values: np.ndarray, form: str) -> str:
+    low, high = format(values.min(), form), format(values.max(), form)
+    return low if low == high else f"{low} to {high}"

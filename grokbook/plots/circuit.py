@@ -1,0 +1,88 @@
+"""The general circuit: the spectra of networks, and its growth along training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from grokbook.analysis import circuit
+from grokbook.plots.captions import frame
+from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, shown_steps, step_axis
+from grokbook.plots.traces import name_once
+from grokbook.studies import NETWORKS
+
+LOSSES = {"train_loss": ("train", METRIC_COLORS["train_loss"], "solid"),
+          "val_loss": ("validation", METRIC_COLORS["val_loss"], "solid"),
+          "restricted_loss": ("restricted", "#C2571A", "dash"), "excluded_loss": ("excluded", "#7A3E9D", "dot")}
+
+SHARES = {"embedding": ("embedding", "#00795C", "solid"), "unembedding": ("unembedding", "#1B8A9B", "dash"),
+          "neurons": ("neurons", "#E69F00", "solid"), "logits": ("logits", "#C8102E", "dot")}
+
+ROWS = ("power of W_E", "power of W_U", "neurons")
+
+
+def circuit_spectra(names: Sequence[str] = ("grokked", "semi-grokked", "ungrokked", "progression")) -> go.Figure:
+    """By frequency, the shares of power of W_E and of W_U, and of the neurons that it tiles; one column a network.
+
+    Key frequencies are orange. Errors as `circuit.stored`.
+    """
+    fig = make_subplots(rows=3, cols=len(names), shared_xaxes=True, shared_yaxes="rows", vertical_spacing=0.06,  # pyright: ignore
+                        horizontal_spacing=0.03, column_titles=list(names))
+    for column, name in enumerate(names, 1):
+        by_step = circuit.stored(name)
+        for row, values in enumerate(_spectra(by_step[max(by_step)], name), 1):
+            fig.add_trace(values, row=row, col=column)
+    fig.update_xaxes(title_text="frequency k", row=3)
+    for row, words in enumerate(ROWS, 1):
+        fig.update_yaxes(rangemode="tozero", nticks=5, row=row)
+        fig.update_yaxes(title_text=words, row=row, col=1)
+    fig.update_annotations(font_size=13)
+    fig.update_layout(showlegend=False)
+    cells = "; ".join(f"{name} d_h {NETWORKS[name].config.d_h}, D_train {NETWORKS[name].config.D_train:,}, seed "
+                      f"{NETWORKS[name].config.seed}, step {max(circuit.stored(name)):,}" for name in names)
+    note = (f"n = 1 network a column: {cells}. Shares of power or of all neurons; orange: key frequencies, "
+            f"{circuit.KEY} times the even share of W_E's power or more. A neuron counts where one frequency explains "
+            f"{circuit.TILED:g} of its variance.")
+    return frame(fig, title="Which frequencies a network uses", caption=note, plot_height=460, above=20)
+
+
+def _spectra(weights: circuit.Weights, name: str) -> list[go.Bar]:
+    """The bars of one network, a row each."""
+    config = NETWORKS[name].config
+    share = circuit.embedding_power(weights, config.p)
+    tiles = circuit.neuron_frequencies(circuit.forward(weights, config).neurons)
+    counts = np.bincount(tiles["frequency"][tiles["share"] >= circuit.TILED], minlength=len(share) + 1)[1:]
+    keys, k = circuit.key_frequencies(share), np.arange(1, len(share) + 1)
+    colors = np.where(np.isin(k, keys), "#C2571A", "#8C8C8C").tolist()
+    values = (share, circuit.unembedding_power(weights, config.p), counts / len(tiles))
+    return [go.Bar(x=k, y=value, marker={"color": colors, "line": {"width": 0}}, name=words,
+                   meta={"network": name, "metric": words}, hovertemplate="k = %{x}: %{y:.3f}<extra></extra>")
+            for words, value in zip(ROWS, values, strict=True)]
+
+
+def circuit_growth(along: pd.DataFrame, *, name: str = "grokked") -> go.Figure:
+    """Losses with and without the key frequencies above their shares, against the step.
+
+    `along` is what `circuit.along_training` gives of the network of that name.
+    """
+    fig = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    for row, lines in enumerate((LOSSES, SHARES), 1):
+        for metric, (words, color, dash) in lines.items():
+            fig.add_trace(go.Scatter(x=shown_steps(along.index), y=along[metric], name=words, mode="lines+markers",
+                                     line={"color": color, "dash": dash, "width": 2}, marker={"size": 5},
+                                     meta={"metric": metric},
+                                     hovertemplate=f"{words}, step %{{x:,.0f}}: %{{y:.3g}}<extra></extra>"),
+                          row=row, col=1)
+    name_once(fig)
+    fig.update_xaxes(step_axis(int(along.index.to_numpy().max())))
+    fig.update_xaxes(title_text="step", row=2)
+    fig.update_yaxes(type="log", exponentformat="power", nticks=6, title_text="loss (nats)", row=1)
+    fig.update_yaxes(ACCURACY_AXIS | {"title": "share"}, row=2)
+    config = NETWORKS[name].config
+    note = (f"n = 1 network: d_h {config.d_h}, D_train {config.D_train:,}, seed {config.seed}, at {len(along)} stored "
+            f"steps. The {along['n_keys'].iloc[-1]:.0f} key frequencies are those of the last step. Restricted: over "
+            "all pairs, with these alone; excluded: over training pairs, without them. Shares: of power, of neurons, "
+            "of the logits' variance.")
+    return frame(fig, title="The circuit along training", caption=note, plot_height=460)

@@ -1,0 +1,107 @@
+# %% [markdown]
+# # The general circuit
+#
+# Chapter 01 spoke of a circuit that computes the sum rather than remembering it. What does it look like? For modular
+# addition the answer can be read from the weights, as Nanda et al. (2023) showed.
+#
+# **The question:** what is inside a network that has grokked, when did it come about, and do other networks have it?
+
+# %% [markdown]
+# ## Adding on a clock
+#
+# Turn a number into an angle, $a \mapsto wa$ with $w = 2\pi k / 113$. Going round the circle is going round modulo 113.
+# Trigonometry adds angles, $\cos w(a+b) = \cos wa \cos wb - \sin wa \sin wb$, and each answer $c$ gets the vote
+# $\cos w(a + b - c)$, largest at the right one. One frequency $k$ barely prefers it to its neighbours; a few together
+# do. So a network of this kind has *key frequencies*: few, and the same in its embedding, its neurons and its logits.
+
+# %% tags=["parameters"]
+name: str = "grokked"  # the network to look at: grokked, semi-grokked, ungrokked or progression
+
+# %% tags=["nbval-check-output"]
+import grokbook as gb
+
+circuit = gb.analysis.circuit
+steps = circuit.stored(name)
+print(f"{name}: weights after {', '.join(f'{step:,}' for step in steps)} steps")
+
+# %% [markdown]
+# ## Which frequencies
+#
+# One network of each zone (chapter 03), at its last stored step. A frequency is *key* if it holds three times its even
+# share of the embedding's power.
+
+# %%
+gb.plots.circuit_spectra()
+
+# %% tags=["nbval-check-output"]
+circuit.compare().astype(float).round(3)
+
+# %% [markdown]
+# `embedding`, `unembedding` and `logits` are the shares of each network's own key frequencies, `neurons` the share of
+# neurons that one of them explains nearly alone. Two losses ask what the circuit is good for. *Restricted* loss keeps
+# the key frequencies of $a + b$ in the logits and nothing else; *excluded* loss takes them away. Guessing costs $\ln
+# 113 = 4.73$ nats. The three networks that grokked, seeds of one cell, agree: four key frequencies, not the same
+# ones, solve the task alone and cannot be missed. The ungrokked network has none, so for it both losses say nothing
+# new.
+#
+# Partial understanding is a partial circuit, and not of one kind. The semi-grokked network holds two frequencies that
+# *would* answer nearly every pair (restricted loss next to 0); what spoils its validation answers lies beside them.
+# The progression network, too small to memorise, put most of its embedding into two, which do not suffice.
+
+# %% [markdown]
+# ## When it comes about
+#
+# Now along the training of one network, with the key frequencies of its end.
+
+# %%
+along = circuit.along_training(name)
+gb.plots.circuit_growth(along, name=name)
+
+# %% [markdown]
+# The network of chapter 01 in three phases. At step 316 it nearly knows its training pairs, and validation loss is
+# worse than guessing: *memorising*. From there to step 794 validation loss hardly moves, but underneath restricted
+# loss falls and excluded loss rises: the *circuit forms* while, seen from outside, nothing happens. Then validation
+# loss drops too, and at last excluded loss falls again, as the shares go on growing: the *clean-up*, in which weight
+# decay removes what the circuit does not need.
+
+# %% tags=["nbval-check-output"]
+gb.claims.judge("general-circuit")
+
+# %% [markdown]
+# What keeps the verdict from *reproduced* is the neurons: in one of the three networks fewer than half are tiled by
+# one frequency. These runs stop once every accuracy is settled, and above the share of such neurons still grows then.
+#
+# ## Try it yourself
+#
+# **1.** How many frequencies are there to choose from for p = 113, if $k$ and $-k$ count as one?
+
+# %% tags=["nbval-check-output"]
+answer = None  # a number of frequencies
+gb.exercises.check("frequencies", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# `answer = 113 // 2`: frequencies $1$ to $56$.
+# </details>
+#
+# **2.** A network votes with $k = 1$ alone. How much less than the right answer's vote, which is 1, do its neighbours
+# $c \pm 1$ get? (Other frequencies only swap which answers are close.)
+
+# %% tags=["nbval-check-output"]
+answer = None  # a difference of votes
+gb.exercises.check("margin", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# `answer = 1 - 0.998455`, which is $1 - \cos(2\pi / 113)$: very little, so it takes large weights or more frequencies.
+# </details>
+
+# %% [markdown]
+# ## What is still open here
+#
+# - Curves along training are of one network; the claim rests on three seeds that grokked and one that did not.
+# - Restricted loss is not blind to memory: pairs known by heart are right about $a + b$ too, on an average over pairs.
+# - Does a network show its frequencies before its accuracy, and could one tell from that whether it will grok? That
+#   takes weights along the training of many networks.

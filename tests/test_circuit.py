@@ -1,0 +1,133 @@
+"""The circuit's measures on what was built by hand from known frequencies, on noise, and against closed forms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grokbook import models, tasks
+from grokbook.analysis import circuit
+from grokbook.claims import circuit as claim
+from grokbook.config import RunConfig
+from grokbook.store import Store
+
+KEYS = [2, 5, 9]
+P = 23
+A, B, C = np.ogrid[:P, :P, :P]
+
+
+def angle(k: int, n):
+    return 2 * np.pi * k * n / P
+
+
+def voted(frequencies=KEYS, size=20.0) -> np.ndarray:
+    """Logits of a network that is its circuit and nothing else."""
+    return sum(size * np.cos(angle(k, A + B - C)) for k in frequencies)
+
+
+def embedded(p=P, frequencies=KEYS, d=16) -> np.ndarray:
+    """An embedding of circles of these frequencies, turned at random."""
+    waves = [f(2 * np.pi * k * np.arange(p) / p) for k in frequencies for f in (np.cos, np.sin)]
+    return np.stack(waves, 1) @ np.linalg.qr(np.random.default_rng(0).normal(size=(d, d)))[0][:len(waves)]
+
+
+def noise(*shape: int, seed=0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+@pytest.mark.parametrize("p", [23, 24, 113])
+def test_an_embedding_of_three_frequencies_has_exactly_these(p):
+    share = circuit.power(embedded(p) + 3)  # the same for all numbers is no frequency
+    assert sorted(circuit.key_frequencies(share)) == KEYS
+    np.testing.assert_allclose(share[np.array(KEYS) - 1], 1 / 3)
+
+
+@given(st.integers(0, 1000), st.sampled_from([97, 112, 113]))
+def test_a_random_embedding_has_none_and_its_shares_sum_to_one(seed, p):
+    share = circuit.power(noise(p, 64, seed=seed))
+    assert circuit.key_frequencies(share) == [] and share.sum() == pytest.approx(1) and len(share) == p // 2
+
+
+def test_power_is_that_of_the_centred_rows():
+    """Parseval: a row of cosines of size c at k has power p c² / 2, at p / 2 of an even p it has p c²."""
+    n = np.arange(24)
+    share = circuit.power(np.stack([2 * np.cos(2 * np.pi * 3 * n / 24), np.cos(np.pi * n)], 1))
+    assert share[2] == pytest.approx(2 / 3) and share[11] == pytest.approx(1 / 3)
+
+
+def test_neurons_are_known_by_the_frequency_they_tile():
+    a, b = A[:, :, 0], B[:, :, 0]
+    neurons = np.stack([1 + np.cos(angle(2, a)) * np.sin(angle(2, b)) + np.sin(angle(2, a)),
+                        np.cos(angle(5, a + b) + 1) + 0 * a, np.cos(angle(9, a)) + np.sqrt(3) * np.cos(angle(4, b)),
+                        np.full((P, P), 0.1)], 2)
+    tiles = circuit.neuron_frequencies(neurons)
+    assert tiles["frequency"].tolist() == [2, 5, 4, 0]
+    np.testing.assert_allclose(tiles["share"], [1, 1, 0.75, np.nan])
+    assert circuit.neuron_frequencies(noise(P, P, 30))["share"].max() < 0.2
+
+
+def test_logits_of_three_frequencies_are_explained_by_these_alone():
+    share = circuit.logit_share(voted() + 3 * A + 7 * B)  # what is the same for every answer does not count
+    np.testing.assert_allclose(share[np.array(KEYS) - 1], 1 / 3)
+    assert share.sum() == pytest.approx(1)
+    assert circuit.logit_share(noise(P, P, P)).sum() < 0.01
+    assert circuit.logit_share(np.sin(angle(3, A + B - C))).sum() == pytest.approx(0)  # turned by a quarter
+    mixed = voted([2], 1.0) + np.cos(angle(5, A - B - C))
+    assert circuit.logit_share(mixed).sum() == pytest.approx(0.5)
+
+
+def test_restricted_and_excluded_logits_add_up_to_the_whole():
+    logits = noise(P, P, P)
+    parts = circuit.restricted(logits, KEYS) + circuit.excluded(logits, KEYS)
+    np.testing.assert_allclose(parts, logits + logits.mean((0, 1)), atol=1e-12)
+
+
+def test_restriction_keeps_the_circuit_and_exclusion_what_was_memorised():
+    known = np.random.default_rng(0).random((P, P)) < 0.3
+    memory = 20.0 * known[..., None] * ((A + B) % P == C)
+    both = voted() + memory
+    assert circuit.loss(circuit.restricted(both, KEYS)) < 1e-3
+    assert circuit.loss(circuit.excluded(both, KEYS), known) < 1e-3
+    assert circuit.loss(circuit.excluded(voted(), KEYS), known) == pytest.approx(np.log(P))
+    assert circuit.loss(circuit.restricted(memory, KEYS)) > 0.5 * np.log(P)  # memory leaks a little
+    assert circuit.loss(circuit.restricted(voted(), [1, 3])) == pytest.approx(np.log(P))
+
+
+@pytest.mark.parametrize("p, heads", [(7, 2), (12, 4)])
+def test_the_pass_is_that_of_the_specification(p, heads):
+    config = RunConfig(p=p, d_h=8, n_heads=heads, D_train=20, init_scale=3.0)
+    weights = models.initial_weights(config)
+    tokens = torch.tensor(tasks.table(config).tokens)
+    expected = models.build(config, weights, torch.float64)(tokens).detach().numpy()
+    np.testing.assert_allclose(circuit.forward(weights, config).logits.reshape(p * p, p), expected[:, :p], atol=1e-10)
+
+
+def test_a_fresh_network_has_no_circuit_and_one_that_was_given_circles_has_its_keys():
+    config = RunConfig(d_h=32, D_train=3000)
+    weights = models.initial_weights(config)
+    fresh = circuit.measure(weights, config)
+    assert fresh["n_keys"] == fresh["embedding"] == fresh["neurons"] == fresh["logits"] == 0
+    weights["W_E"][:113] = embedded(113, d=32)
+    assert circuit.measure(weights, config)["n_keys"] == 3
+
+
+def test_what_is_not_analysed_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="n_layers=2.* is not analysed; valid: a transformer of one layer that adds"):
+        circuit.forward({}, RunConfig(n_layers=2))
+    with pytest.raises(ValueError, match="network='grokkd' is unknown; valid: grokked, "):
+        circuit.stored("grokkd")
+    with pytest.raises(LookupError, match="weights of network 'grokked' are not stored"):
+        circuit.stored("grokked", Store(tmp_path))
+
+
+def test_the_claim_can_pass_and_fail():
+    good = {"n_keys": 5, "embedding": 0.9, "neurons": 0.8, "logits": 0.9, "restricted_loss": 0.01, "excluded_loss": 9.0}
+    bad = {"n_keys": 0, "embedding": 0.0, "neurons": 0.0, "logits": 0.0, "restricted_loss": 4.7, "excluded_loss": 0.01}
+
+    def says(*rows: dict) -> str:
+        return claim.judged(pd.DataFrame(rows), np.log(113)).verdict
+    assert says(good, good, good, bad) == "reproduced"
+    assert says(good, good, good, good) == says(good, good, good | {"neurons": 0.4}, bad) == "partly"
+    assert says(good, good, bad, bad) == says(good, good, good | {"excluded_loss": 1.0}, bad) == "not reproduced"
