@@ -29,6 +29,9 @@ from grokbook.studies import CHANGES, EXAMPLES
 ZONE_OF = {zone_label(zone): zone for zone in Zone}
 """The zones by the names that sentences and the paper's example cells call them."""
 
+DYNAMICS = [ZONE_OF[example] for example in EXAMPLES]
+"""The four that the paper names."""
+
 STEPS = studies.zone_map.shown
 
 ENOUGH_FOR_A_SHARE = int(Z**2) + 1
@@ -73,7 +76,7 @@ def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
         met = (Number("crossings of D_mem and D_crit", f"{crossing['n_crossings']:.0f}"),
                number("the crossing: d_h", ends, ".1f"), Number("the crossing: D_train", f"{crossing['D_train']:,.0f}"),
                *map(critical, right[:1] + right[1:][-1:]))
-    return Measured(verdict(all(counts[one] for one in Zone), crossing["n_crossings"] == 1,
+    return Measured(verdict(all(counts[one] for one in DYNAMICS), crossing["n_crossings"] == 1,
                             way == "falls" and bool(held["D_mem"].is_monotonic_increasing)),
                     cells + met, n_trained(runs) + sum(held["n"].tolist()),
                     f"Cells are counted by their most frequent zone. {remark}")
