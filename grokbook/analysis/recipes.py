@@ -13,7 +13,8 @@ import xarray as xr
 
 from grokbook.analysis.events import final
 from grokbook.analysis.zones import main_zone, zone_shares
-from grokbook.studies import CHANGES, EXAMPLES
+from grokbook.store import Store
+from grokbook.studies import CANDIDATES, CHANGES, EXAMPLES, candidate
 
 
 def recipe_zones(changed: xr.Dataset, usual: xr.Dataset) -> pd.DataFrame:
@@ -56,3 +57,53 @@ def _under(runs: xr.Dataset, change: Mapping, usual: xr.Dataset) -> xr.Dataset:
         if not len(chosen):
             runs = runs.isel(seed=[])
     return runs
+
+
+NOTHING, NEARLY_ALL, LATE = 0.05, 0.95, 10_000
+"""A network below this accuracy knows nothing, above that one nearly all; a leap after this step is late."""
+
+
+def filtered_recipes(n_steps: int, store: Store | None = None) -> pd.DataFrame:
+    """What each of `CANDIDATES` gives in the cells of Figures 2 and 5 of Huang et al. 2024, and whether that is theirs.
+
+    A row is a candidate. Its columns are the statements, each true, false or None where no run of its cell was followed
+    for `n_steps`; `right` counts the true ones of those judged (`of`).
+
+    - `grokking`: every network of (64, 3000) ends with validation accuracy above `NEARLY_ALL`.
+    - `semi_grokking`: the mean of (32, 3000) lies between `NOTHING` and `NEARLY_ALL`.
+    - `ungrokking`: every network of (32, 2600) ends below `NOTHING`, having memorised its pairs.
+    - `progression`: no network of (8, 3000) ends with all pairs memorised, and one at least generalises in part.
+    - `late_leaps`: train accuracy of at least one of its five seeds rises by `NOTHING` or more after step `LATE`.
+    - `some_never`: at least one of the five ends with twin-free validation accuracy below `NOTHING`, and not all do.
+    """
+    rows = []
+    for change in CANDIDATES:
+        ends = {name: _ends(change, cell, n_steps, store or Store()) for name, cell in EXAMPLES.items()}
+        rows.append({"change": ", ".join(f"{k} {v}" for k, v in change.items()), **_statements(ends)})
+    table = pd.DataFrame(rows)
+    judged = table.drop(columns="change")
+    return table.assign(right=judged.eq(True).sum(axis=1), of=judged.notnull().sum(axis=1))
+
+
+def _ends(change: dict, cell: tuple[int, int], n_steps: int, store: Store) -> pd.DataFrame:
+    """A row a run of that cell: accuracies at the last step, and train accuracy at step `LATE`."""
+    wanted = [run.replace(n_steps=n_steps) for run in candidate(change) if (run.d_h, run.D_train) == cell]
+    try:
+        runs = trained_cell(store.load(wanted), *cell)
+    except LookupError:
+        return pd.DataFrame()
+    metrics = ("train_acc", "val_acc", "twin_free_val_acc")
+    late = final(runs.sel(step=slice(0, LATE)), "train_acc")
+    return pd.DataFrame({name: final(runs, name).values for name in metrics} | {"train_acc_late": late.values})
+
+
+def _statements(ends: dict[str, pd.DataFrame]) -> dict[str, bool | None]:
+    grok, semi, un, prog = (ends[name] for name in ("grokking", "semi-grokking", "ungrokking", "progression"))
+    return {
+        "grokking": None if grok.empty else bool((grok.val_acc > NEARLY_ALL).all()),
+        "semi_grokking": None if semi.empty else bool(NOTHING <= semi.val_acc.mean() <= NEARLY_ALL),
+        "ungrokking": None if un.empty else bool((un.val_acc < NOTHING).all() and (un.train_acc > NEARLY_ALL).all()),
+        "progression": None if prog.empty else bool((prog.train_acc < NEARLY_ALL).all()
+                                                    and (prog.twin_free_val_acc > NOTHING).any()),
+        "late_leaps": None if prog.empty else bool((prog.train_acc - prog.train_acc_late >= NOTHING).any()),
+        "some_never": None if prog.empty else bool(0 < (prog.twin_free_val_acc < NOTHING).mean() < 1)}
