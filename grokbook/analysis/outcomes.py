@@ -62,8 +62,8 @@ def describe_valley(row: Mapping) -> str:
             f"{row['bottom']:.3f}, is at d_h {row['at']}")
     if np.isnan(row["p"]):
         return f"{told} {counted}; a size with a single seed leaves open what of it is noise."
-    return (f"{told}. 95 % interval of the depth: {row['lo']:.3f} to {row['hi']:.3f}; a curve that only rises would "
-            f"look as deep with p = {row['p']:.3g} {counted}.")
+    return (f"{told}. A curve that only rises would look as deep "
+            f"with p = {row['p']:.3g} {counted}.")
 
 
 def _why(zone: Zone, D_train: int, run: dict[str, float]) -> str:

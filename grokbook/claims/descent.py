@@ -61,7 +61,7 @@ def _is_descent(row: Mapping) -> bool:
 
 def _valley(where: str, row: Mapping) -> Number:
     label = "{}: depth of the valley (at d_h {at}, accuracy {bottom:.2f} there, p = {p:.3f})".format(where, **row)
-    return number(label, {"mean": row["depth"], "lo": row["lo"], "hi": row["hi"]}, ".2f", row["n"])
+    return Number(label, f"{row['depth']:.2f}", n=row["n"])
 
 
 def _between(runs: xr.Dataset, D_train: int, smallest: int, largest: int) -> tuple[str, str]:
