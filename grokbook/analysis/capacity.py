@@ -73,7 +73,7 @@ def pairs_of_split(labels: xr.DataArray, p: int, symmetric: bool) -> xr.DataArra
     if not symmetric:
         return labels.clip(0, p**2)
     twins = p * (p - 1) / 2
-    return p**2 * (p**2 - np.sqrt(p**4 - 4 * twins * labels.clip(0, p + twins))) / (2 * twins)
+    return p**2 * (p**2 - (p**4 - 4 * twins * labels.clip(0, p + twins)) ** 0.5) / (2 * twins)
 
 
 def border_errors(runs: xr.Dataset, table: pd.DataFrame, column: str = "D_mem") -> tuple[int, int]:

@@ -132,7 +132,8 @@ def _resampled(sizes: np.ndarray, accuracy: np.ndarray, fitted: float) -> dict:
     n = len(accuracy)
     if n == 1:
         return {}
-    lo, hi = _ends(fitted, *_crossings(sizes, accuracy), n)
+    least, middle, largest = _crossings(sizes, accuracy)
+    lo, hi = _ends(fitted, least, middle, largest, n)
     return {"lo": sizes[sizes <= lo].max(initial=-np.inf), "hi": sizes[sizes >= hi].min(initial=np.inf)}
 
 
