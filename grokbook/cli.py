@@ -107,7 +107,7 @@ def html(execute: bool, out: Path) -> None:
 @click.option("--dask", metavar="ADDRESS", help="Train on a dask.distributed cluster, tcp://… of its scheduler.")
 @_store
 def sweep(study: str, size: str, device: str, budget: str | None, dask: str | None, store: Path | None) -> None:
-    """Train what STUDY wants and the store lacks. ^C, SIGTERM or SIGHUP end it and keep what it has; the next goes on."""
+    """Train what STUDY wants and the store lacks. ^C, SIGTERM or SIGHUP keep what it has; the next goes on."""
     from grokbook import studies
     from grokbook.store import Store
 
@@ -221,7 +221,7 @@ def _there(folder: Path | None) -> "Store":
 
     store = Store(folder)
     if not store.path.is_dir():
-        raise click.ClickException(f"there is no store {store.path}; valid: a folder that grokbook sweep has written to")
+        raise click.ClickException(f"there is no store {store.path}; valid: a folder that grokbook sweep wrote to")
     return store
 
 

@@ -1,8 +1,9 @@
 """Train what a study wants and the store lacks: study − store → cohorts → train → store.
 
 Every run is written as soon as it has finished, so a sweep that is killed loses only what was under way, and the next
-one trains only what is missing. ^C, SIGTERM and SIGHUP end it with what was under way stored as far as it came. Without an executor the cohorts train in this process, one after another. With one,
-anything that has `submit(function, *arguments)` and gives results with `done()` and `result()`, they are its tasks:
+one trains only what is missing. ^C, SIGTERM and SIGHUP end it with what was under way stored as far as it came. Without
+an executor the cohorts train in this process, one after another. With one, anything that has
+`submit(function, *arguments)` and gives results with `done()` and `result()`, they are its tasks:
 `concurrent.futures`, `dask.distributed.Client`, `submitit.AutoExecutor`. Only this process writes to the store.
 `docs/clusters.md` shows each of them.
 """
@@ -199,7 +200,7 @@ def _train_here(groups, options: dict[str, Any], progress: _Progress, deadline: 
 
 
 def _train_one(group, options: dict[str, Any], progress: _Progress, deadline: float | None) -> None:
-    """One cohort; at the deadline, or when it is interrupted, its unfinished runs are stored as far as they were followed."""
+    """One cohort; at the deadline, or interrupted, its unfinished runs are stored as far as they were followed."""
     training = train(group, **options)
     finished: set[str] = set()
     try:

@@ -48,5 +48,6 @@ def typical(zone: str) -> dict:
     return {"PROGRESSION": {"train_acc": rise(100, 0.8), "val_acc": rise(100, 0.5), "param_norm": 20 + rise(50, 10)},
             "UNGROKKING": {"train_acc": rise(100), "val_acc": rise(50, 0.02), "param_norm": 50.0},
             "SEMI_GROKKING": {"train_acc": rise(100), "val_acc": rise(9_000, 0.6), "param_norm": 50.0},
+            "STILL_MOVING": {"train_acc": rise(100), "val_acc": rise(35_000, 0.6), "param_norm": 50.0},
             "GROKKING": {"train_acc": rise(100), "val_acc": rise(9_000), "param_norm": 50 - rise(9_000, 10)},
             }[zone]

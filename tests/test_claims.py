@@ -150,6 +150,12 @@ def test_numbers_stand_in_columns():
     assert lines == ["A remark.", "short         1", "a longer one  22  [1, 3]  n = 4"]
 
 
+def test_a_card_says_what_changed_in_its_rule(tmp_path):
+    html = claims.judge("norm-falls-or-rises", Store(tmp_path))._repr_html_()
+    assert "Rule changed after data were seen</b> Student&#x27;s interval instead" in html
+    assert "seen</b> nothing" in claims.judge("delay", Store(tmp_path))._repr_html_()
+
+
 def test_every_claim_states_its_source_its_rule_and_what_is_ours():
     for claim in claims.CLAIMS.values():
         assert all((claim.source, claim.says, claim.rule, claim.ours)) and len(claim.says) < 300

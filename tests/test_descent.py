@@ -38,7 +38,7 @@ def test_curves_that_only_rise_or_only_fall_have_no_depth(means):
 def test_a_planted_valley_is_found_where_it_is():
     row = analysis.double_descent(noisy(VALLEY, np.random.default_rng(1))).iloc[0]
     assert row["at"] == 24 and row["depth"] == pytest.approx(0.48, abs=0.1)
-    assert row["lo"] < row["depth"] < row["hi"] * 1.1 and row["p"] < 0.01 and row["n"] == 40 and row["sizes"] == 8
+    assert row["p"] < 0.01 and row["n"] == 40 and row["sizes"] == 8
 
 
 def test_a_rising_curve_is_rarely_called_a_descent():

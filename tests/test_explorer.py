@@ -248,7 +248,6 @@ def test_the_sentence_on_a_valley_gives_depth_place_and_p():
     sentence = describe_valley(row)
     assert f"by {row['depth']:.3f}" in sentence and "0.110, is at d_h 16" in sentence
     assert f"p = {row['p']:.3g} " in sentence and "(n = 9 runs of 3 sizes)" in sentence
-    assert f"{row['lo']:.3f} to {row['hi']:.3f}" in sentence
     assert "has no valley" in describe_valley(row | {"depth": 0.0})
     assert "a single seed leaves open" in describe_valley(row | {"p": np.nan})
     assert "too few" in describe_valley(row | {"depth": np.nan, "sizes": 2})

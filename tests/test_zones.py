@@ -32,6 +32,15 @@ def test_accuracy_that_came_and_went_is_judged_by_where_it_ended():
     assert zone_of(train_acc=rise(100), val_acc=fell) == Zone.UNGROKKING
 
 
+@pytest.mark.parametrize("late, zone", [
+    (1.0, Zone.GROKKING), (0.995, Zone.GROKKING), (0.9, Zone.STILL_MOVING), (0.45, Zone.STILL_MOVING),
+    (0.36, Zone.SEMI_GROKKING), (0.3, Zone.SEMI_GROKKING), (0.1, Zone.STILL_MOVING), (0.03, Zone.UNGROKKING),
+])
+def test_a_plateau_is_told_from_a_leap_and_from_one_that_is_over(late, zone):
+    """Partial from step 9,000; at the last evaluations, too few for an event, elsewhere or still there."""
+    assert zone_of(train_acc=rise(100), val_acc=np.where(STEPS < 36_000, rise(9_000, 0.3), late)) == zone
+
+
 def test_cut_curves_are_judged_by_what_is_left():
     runs = cube([64], [4000], 1, lambda *_: typical("GROKKING"))
     budgets = {budget: analysis.zones(runs.sel(step=slice(0, budget))).item() for budget in (50, 5_000, 40_000)}

@@ -46,6 +46,30 @@ def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["d_h", "D_crit", "lo", "hi", "n", "censored"])
 
 
+def critical_difference(runs: xr.Dataset, small: int, large: int) -> dict[str, float]:
+    """D_crit of the d_h `large` less that of `small`: `mean`, and `lo`, `hi`, 95 % over seeds that are drawn together.
+
+    Runs of a seed share their split, so the n-th seed of one is drawn with the n-th of the other. The interval holds
+    every crossing between the measured sizes on either side, as those of `critical_size` do. NaN where one of the two
+    is not known or has a single seed.
+    """
+    accuracy = final(runs, "val_acc").transpose("d_h", "seed", "D_train")
+    sizes = runs["D_train"].values.astype(float)
+    rows, ends = [], []
+    for d_h in (small, large):
+        cells = _measured(sizes, accuracy.sel(d_h=d_h).values)
+        rows.append(_critical(sizes, accuracy.sel(d_h=d_h).values))
+        if np.isnan(rows[-1]["lo"]):
+            return {"mean": np.nan, "lo": np.nan, "hi": np.nan}
+        ends.append(_crossings(*cells))
+    estimate = rows[1]["D_crit"] - rows[0]["D_crit"]
+    with np.errstate(invalid="ignore"):  # both outside what was measured: nothing is known of the difference
+        least, middle, largest = (np.where(np.isnan(d), unknown, d) for d, unknown in zip(
+            ends[1] - ends[0][::-1], (-np.inf, estimate, np.inf), strict=True))
+    lo, hi = _ends(estimate, least, middle, largest, min(row["n"] for row in rows))
+    return {"mean": estimate, "lo": lo, "hi": hi}
+
+
 def partial_range(runs: xr.Dataset, *, metric: str = "val_acc",
                   levels: tuple[float, float] = PARTIAL) -> pd.DataFrame:
     """D_train from where to where mean final accuracy is partial: columns `d_h`, `begin`, `end`, `width`, `n` runs.
@@ -73,8 +97,7 @@ def _reached(cells: xr.DataArray, levels: tuple[float, float]) -> list[float]:
 
 def _critical(sizes: np.ndarray, accuracy: np.ndarray) -> dict:
     """One row of the table from the accuracies (seed, D_train) of one d_h; NaN where there is no run."""
-    there = ~np.isnan(accuracy)
-    sizes, accuracy = sizes[there.any(axis=0)], accuracy[np.ix_(there.any(axis=1), there.any(axis=0))]
+    sizes, accuracy = _measured(sizes, accuracy)
     row = {"D_crit": np.nan, "lo": np.nan, "hi": np.nan, "n": len(accuracy), "censored": _censored(accuracy)}
     if row["censored"]:
         return row
@@ -82,6 +105,12 @@ def _critical(sizes: np.ndarray, accuracy: np.ndarray) -> dict:
     if np.isinf(fitted):
         return row | {"censored": "above" if fitted > 0 else "below"}
     return row | {"D_crit": fitted} | _resampled(sizes, accuracy, fitted)
+
+
+def _measured(sizes: np.ndarray, accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The sizes and the seeds that have runs, and their accuracies (seed, D_train)."""
+    there = ~np.isnan(accuracy)
+    return sizes[there.any(axis=0)], accuracy[np.ix_(there.any(axis=1), there.any(axis=0))]
 
 
 def _censored(accuracy: np.ndarray) -> str:
@@ -103,14 +132,26 @@ def _resampled(sizes: np.ndarray, accuracy: np.ndarray, fitted: float) -> dict:
     n = len(accuracy)
     if n == 1:
         return {}
+    least, middle, largest = _crossings(sizes, accuracy)
+    lo, hi = _ends(fitted, least, middle, largest, n)
+    return {"lo": sizes[sizes <= lo].max(initial=-np.inf), "hi": sizes[sizes >= hi].min(initial=np.inf)}
+
+
+def _crossings(sizes: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
+    """Least, middle and largest crossing (3, draw) of seeds drawn with replacement, by the fit and by the gap."""
+    n = len(accuracy)
     draws = np.sort(np.random.default_rng(0).integers(n, size=(N_BOOTSTRAP, n)), axis=1)
     draws, again = np.unique(draws, axis=0, return_inverse=True)  # of three seeds there are ten different draws
     least, middle, largest = _fit(sizes, accuracy[draws])[:, again]
     below, above = (ends[again] for ends in _gap(sizes, accuracy[draws]))
-    ends = resampled_interval(fitted, middle, n)
-    lo = min(ends[0], np.quantile(np.minimum(least, below), (1 - LEVEL) / 2, method="inverted_cdf"))
-    hi = max(ends[1], np.quantile(np.maximum(largest, above), (1 + LEVEL) / 2, method="inverted_cdf"))
-    return {"lo": sizes[sizes <= lo].max(initial=-np.inf), "hi": sizes[sizes >= hi].min(initial=np.inf)}
+    return np.stack([np.minimum(least, below), middle, np.maximum(largest, above)])
+
+
+def _ends(estimate: float, least: np.ndarray, middle: np.ndarray, largest: np.ndarray, n: int) -> tuple[float, float]:
+    """The resampled interval, widened to the least and the largest value that fit the draws."""
+    lo, hi = resampled_interval(estimate, middle, n)
+    return (min(lo, float(np.quantile(least, (1 - LEVEL) / 2, method="inverted_cdf"))),
+            max(hi, float(np.quantile(largest, (1 + LEVEL) / 2, method="inverted_cdf"))))
 
 
 def _gap(sizes: np.ndarray, accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -43,10 +43,10 @@ def first_size(accuracy: xr.DataArray, level: float) -> float:
 def double_descent(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
     """Depth of the valley of mean final accuracy over d_h, one row a D_train.
 
-    `runs` has the dimensions d_h, D_train, seed, step. Columns: `D_train`; `depth` with `lo`, `hi` (95 % over resampled
-    seeds, `statistics.resampled_interval`); `at`, the d_h at the bottom, and `bottom`, the mean accuracy there; `p`,
-    how often a rising curve with this noise looks as deep; `n` runs and `sizes`, how many d_h. Sizes without a run are
-    left out; with fewer than two seeds at any size interval and p are NaN.
+    `runs` has the dimensions d_h, D_train, seed, step. Columns: `D_train`; `depth`, without an interval, since noise
+    only deepens valleys and resampled means would never show a shallower one; `at`, the d_h at the bottom, and
+    `bottom`, the mean accuracy there; `p`, how often a rising curve with this noise looks as deep; `n` runs and
+    `sizes`, how many d_h. Sizes without a run are left out; with fewer than two seeds at any size p is NaN.
 
     Raises:
         ValueError: other dimensions than these.
@@ -106,7 +106,7 @@ def _means(seeds: list[np.ndarray]) -> np.ndarray:
 def _row(accuracy: xr.DataArray) -> dict:
     cells = _cells(accuracy)
     n = sum(map(len, cells.values()))
-    row = {"depth": np.nan, "lo": np.nan, "hi": np.nan, "at": -1, "bottom": np.nan, "p": np.nan, "n": n,
+    row = {"depth": np.nan, "at": -1, "bottom": np.nan, "p": np.nan, "n": n,
            "sizes": len(cells)}
     if len(cells) < 3:
         return row
@@ -114,7 +114,7 @@ def _row(accuracy: xr.DataArray) -> dict:
     means = _means(seeds)
     measured, bottom = float(depth(means)), _bottom(means)
     row |= {"depth": measured, "at": list(cells)[bottom], "bottom": means[bottom]}
-    return row | _tested(seeds, means, measured) if min(map(len, seeds)) > 1 else row
+    return row | {"p": _p_value(seeds, means, measured)} if min(map(len, seeds)) > 1 else row
 
 
 def _bottom(means: np.ndarray) -> int:
@@ -123,15 +123,14 @@ def _bottom(means: np.ndarray) -> int:
     return int(valley.argmax()) if valley.max() > 0 else len(means) - 1
 
 
-def _tested(seeds: list[np.ndarray], means: np.ndarray, measured: float) -> dict:
-    """Interval of the depth over resampled seeds, and p against a rising curve; the same numbers at every call."""
+def _p_value(seeds: list[np.ndarray], means: np.ndarray, measured: float) -> float:
+    """How often a rising curve with this noise is as deep; the same number at every call."""
     rng = np.random.default_rng(0)
     # A mean of resampled residuals varies by (n − 1)/n too little, much for three seeds.
     wider = np.sqrt([len(values) / (len(values) - 1) for values in seeds])
     rising = isotonic_regression(means, weights=[len(values) for values in seeds]).x
-    lo, hi = np.clip(resampled_interval(measured, depth(_resampled(seeds, rng)), min(map(len, seeds))), 0, 1)
     null = np.clip(rising + (_resampled([v - v.mean() for v in seeds], rng)) * wider, 0, 1)
-    return {"lo": lo, "hi": hi, "p": (1 + np.sum(depth(null) >= measured)) / (1 + N_DRAWS)}
+    return float((1 + np.sum(depth(null) >= measured)) / (1 + N_DRAWS))
 
 
 def _resampled(seeds: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:

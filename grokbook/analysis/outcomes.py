@@ -62,8 +62,8 @@ def describe_valley(row: Mapping) -> str:
             f"{row['bottom']:.3f}, is at d_h {row['at']}")
     if np.isnan(row["p"]):
         return f"{told} {counted}; a size with a single seed leaves open what of it is noise."
-    return (f"{told}. 95 % interval of the depth: {row['lo']:.3f} to {row['hi']:.3f}; a curve that only rises would "
-            f"look as deep with p = {row['p']:.3g} {counted}.")
+    return (f"{told}. A curve that only rises would look as deep "
+            f"with p = {row['p']:.3g} {counted}.")
 
 
 def _why(zone: Zone, D_train: int, run: dict[str, float]) -> str:
@@ -77,8 +77,10 @@ def _why(zone: Zone, D_train: int, run: dict[str, float]) -> str:
         Zone.PROGRESSION: f", so it had understood on the way; it ended at {end}",
         Zone.UNGROKKING: f", and still knows nothing else: {end}, where up to {NEGLIGIBLE:g} counts as nothing",
         Zone.SEMI_GROKKING: f", and then understood a part: {end}",
-        Zone.GROKKING: f", and understood later: validation accuracy passed {GENERALISED:g} at step "
-                       f"{run['t_gen']:,.0f}, and twin-free accuracy ended at {end}"}[zone]
+        Zone.STILL_MOVING: f", and was in the middle of a leap when its curves end: {end}",
+        Zone.GROKKING: f", and understood later: validation accuracy passed {GENERALISED:g} "
+                       + ("just before the end" if np.isnan(run["t_gen"]) else f"at step {run['t_gen']:,.0f}")
+                       + f", and twin-free accuracy ended at {end}"}[zone]
 
 
 def _compared(zone: Zone, others: list[Zone]) -> str:

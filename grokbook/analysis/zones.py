@@ -2,7 +2,8 @@
 
     it never memorised, or generalised on the way        PROGRESSION
     it memorised first, and then                         UNGROKKING      knows nothing but its pairs
-                                                         SEMI_GROKKING   knows part of the others
+                                                         SEMI_GROKKING   has long known part of the others
+                                                         STILL_MOVING    knows part, and is on the move
                                                          GROKKING        knows the others
 
 The paper defines its zones by two lines, D_mem and D_crit, and shows one run in each. Here every run is judged by
@@ -14,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 import xarray as xr
 
-from grokbook.analysis.events import events, final
+from grokbook.analysis.events import GENERALISED, events, final
 
 ON_THE_WAY = 0.5
 """Twin-free validation accuracy at the step of memorising from which a run counts as having generalised on the way.
@@ -27,30 +28,39 @@ NEGLIGIBLE = 0.05
 
 Chance is 1 in 113. Twin-free, since a symmetric memoriser answers mirrors without knowing any more."""
 
+MOVING = 0.1
+"""Change of twin-free validation accuracy over the second half of its steps from which a run is still moving.
+
+A leap takes less than a doubling of the steps, so a plateau that has lasted for one is no leap seen half-way."""
 
 UNDECIDED = "UNDECIDED"
 """What `main_zone` calls a cell whose seeds are in two zones or more equally often: it has no most frequent one."""
 
 
 class Zone(StrEnum):
-    """The four training dynamics."""
+    """The four training dynamics, and that of a run whose curves end in the middle of a leap."""
 
     PROGRESSION = "PROGRESSION"
     UNGROKKING = "UNGROKKING"
     SEMI_GROKKING = "SEMI_GROKKING"
     GROKKING = "GROKKING"
+    STILL_MOVING = "STILL_MOVING"
 
 
 def zones(runs: xr.Dataset, *, on_the_way: float = ON_THE_WAY, negligible: float = NEGLIGIBLE) -> xr.DataArray:
     """The zone of each run, over all dimensions of `runs` but `step`, as text; empty where there is no run.
 
-    A run is judged by its curves as given: cut them (`runs.sel(step=slice(0, 10_000))`) and it is judged by those.
+    A run is judged by its curves as given: cut them (`runs.sel(step=slice(0, 10_000))`) and it is judged by those. It
+    groks if validation accuracy came to `events.GENERALISED` for a while, or ends there.
     """
     when = events(runs)
     memorised_first = when["t_mem"].notnull() & (twin_free_at_memorising(runs, when["t_mem"]) < on_the_way)
-    later = xr.where(when["t_gen"].notnull(), Zone.GROKKING.value,
-                     xr.where(final(runs, "twin_free_val_acc") <= negligible, Zone.UNGROKKING.value,
-                              Zone.SEMI_GROKKING.value))
+    grokked = when["t_gen"].notnull() | (final(runs, "val_acc") >= GENERALISED)
+    last, early = final(runs, "twin_free_val_acc"), runs[["twin_free_val_acc"]].where(
+        2 * runs["step"] <= when["last_step"])
+    moving = abs(last - final(early, "twin_free_val_acc")) >= MOVING
+    partial = xr.where(moving, Zone.STILL_MOVING.value, Zone.SEMI_GROKKING.value)
+    later = xr.where(grokked, Zone.GROKKING.value, xr.where(last <= negligible, Zone.UNGROKKING.value, partial))
     zone = xr.where(memorised_first, later, Zone.PROGRESSION.value).where(runs["trained"], "")
     return zone.rename("zone")
 
@@ -62,7 +72,7 @@ def twin_free_at_memorising(runs: xr.Dataset, t_mem: xr.DataArray) -> xr.DataArr
 
 def zone_label(zone: str) -> str:
     """A zone, or what `main_zone` gives, as sentences call it: semi-grokking."""
-    return zone.lower().replace("_", "-")
+    return zone.lower().replace("semi_", "semi-").replace("_", " ")
 
 
 def zone_shares(runs: xr.Dataset) -> xr.DataArray:

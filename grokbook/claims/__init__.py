@@ -1,4 +1,5 @@
-"""Numbers to verdicts: what a source says, what we measured, and whether they agree, by a rule written before looking.
+"""Numbers to verdicts: what a source says, what we measured, and whether they agree, by a rule written before looking;
+a card says which rules changed after data had been seen.
 
 A claim is one function of the stored runs, or of a model that needs none, and the decorator above it says all the rest.
 Too little data gives *not yet measured*, never a pass; a failed claim stays in the book.

@@ -59,6 +59,9 @@ class TooLittle(Exception):
 class Claim:
     """A statement that can be judged. `rule` says in words what `measure` computes.
 
+    `changed` says what changed in it after data were seen, and what was known then; empty for a rule that stands as it
+    was written before.
+
     `needs` are studies: `measure` gets one Dataset each, of those runs that have been trained, as the book shows them.
     A claim about a model needs none and is computed. One about `networks` whose weights are stored gets one mapping
     each from the steps to the weights, by name.
@@ -72,6 +75,7 @@ class Claim:
     needs: tuple[Study, ...]
     measure: Callable[..., Measured]
     networks: tuple[str, ...] = ()
+    changed: str = ""
 
     def __call__(self, *runs) -> Measured:
         """What is measured of these runs. Raises TooLittle where they are too few."""
@@ -79,9 +83,10 @@ class Claim:
 
 
 def claim(id: str, *, source: str, says: str, rule: str, ours: str,
-          needs: tuple[Study, ...] = (), networks: tuple[str, ...] = ()) -> Callable[[Callable[..., Measured]], Claim]:
+          needs: tuple[Study, ...] = (), networks: tuple[str, ...] = (),
+          changed: str = "") -> Callable[[Callable[..., Measured]], Claim]:
     """Make a claim of the function below, which measures it: a statement, and the rule beside its code."""
-    return lambda measure: Claim(id, source, says, rule, ours, needs, measure, networks)
+    return lambda measure: Claim(id, source, says, rule, ours, needs, measure, networks, changed)
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,13 +101,15 @@ class Card:
 
     def _repr_html_(self) -> str:
         claim, verdict = self.claim, self.measured.verdict
-        color, (name, says, source, rule, ours) = COLORS[verdict], map(
-            escape, (claim.id, claim.says, claim.source, claim.rule, claim.ours))
+        stands = claim.changed or "nothing"
+        color, (name, says, source, rule, ours, changed) = COLORS[verdict], map(
+            escape, (claim.id, claim.says, claim.source, claim.rule, claim.ours, stands))
         parts = [f"<p {TIGHT}><code>{name}</code> <b style='color:{color}'>{verdict}</b>, {self._runs()}</p>",
                  f"<p {TIGHT}><b>The source says</b> {says} ({source})</p>", _table(self.measured.numbers),
                  f"<p {TIGHT}>{escape(self.measured.remark)}</p>",
                  f"<details><summary>Judged by which rule, and what is ours</summary><p {TIGHT}><b>Judged by</b> {rule}"
-                 f"</p><p {TIGHT}><b>Ours</b> {ours}</p></details>"]
+                 f"</p><p {TIGHT}><b>Rule changed after data were seen</b> {changed}</p>"
+                 f"<p {TIGHT}><b>Ours</b> {ours}</p></details>"]
         return (f"<section aria-label='Claim {name}: {verdict}' style='border-left:5px solid {color};padding:.4em 1em;"
                 f"max-width:48em'>{''.join(parts)}</section>")
 

@@ -1,6 +1,6 @@
 """What the rules of several claims share: how many seeds are enough, a verdict from its parts, an interval in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,12 @@ ENOUGH_SEEDS = 3
 
 OURS = ("learning rate, weight decay, betas, initial weights, full batch and the number of steps, none of which the "
         "paper states; {:,} steps or an early stop")
+
+LEAPS = "runs that end at the level of generalising grok and runs in the middle of a leap are still moving"
+"""What changed in the zones after runs of both kinds had been taken for semi-grokking."""
+
+LEVEL_WITHIN = 500
+"""Pairs by which two critical sizes may differ and still be level: half of the paper's 1,000 from d_h 32 to 64."""
 
 RESAMPLED = "over resampled seeds, for few of them as wide as that of a mean"
 """What cards say of `resampled_interval`."""
@@ -77,12 +83,13 @@ def seeds_of(happened: xr.DataArray, sentence: str = "") -> int:
     return seeds
 
 
-def direction(rows: Sequence[Mapping]) -> str:
-    """Whether D_crit falls or rises from the first to the last row of its table, by their 95 % intervals."""
-    if len(rows) < 2 or np.isnan([rows[0]["D_crit"], rows[-1]["D_crit"]]).any():
+def direction(difference: Mapping) -> str:
+    """Whether D_crit falls, rises or is level from one d_h to another, by the 95 % interval of the difference."""
+    if np.isnan(difference["mean"]):
         return "not known at both ends"
-    small, large = rows[0], rows[-1]
-    return "falls" if large["hi"] < small["lo"] else "rises" if large["lo"] > small["hi"] else "the intervals overlap"
+    lo, hi = difference["lo"], difference["hi"]
+    level = "is level" if -LEVEL_WITHIN <= lo and hi <= LEVEL_WITHIN else "is undecided"
+    return "falls" if hi < 0 else "rises" if lo > 0 else level
 
 
 def critical(row: Mapping, by: str = "") -> Number:

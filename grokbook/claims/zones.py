@@ -6,13 +6,15 @@ import numpy as np
 import xarray as xr
 
 from grokbook import analysis, studies
-from grokbook.analysis import UNDECIDED, Zone, events, final, main_zone, norm_change, rate, star, zone_label
+from grokbook.analysis import UNDECIDED, Zone, events, final, interval, main_zone, norm_change, star, zone_label
+from grokbook.analysis.critical import critical_difference
 from grokbook.analysis.norms import SOME
 from grokbook.analysis.recipes import recipe_zones, trained_cell
-from grokbook.analysis.statistics import Z, by_seed
+from grokbook.analysis.statistics import by_seed
 from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
 from grokbook.claims.rules import (
     ENOUGH_SEEDS,
+    LEAPS,
     OURS,
     RESAMPLED,
     critical,
@@ -29,10 +31,14 @@ from grokbook.studies import CHANGES, EXAMPLES
 ZONE_OF = {zone_label(zone): zone for zone in Zone}
 """The zones by the names that sentences and the paper's example cells call them."""
 
+DYNAMICS = [ZONE_OF[example] for example in EXAMPLES]
+"""The four that the paper names."""
+
 STEPS = studies.zone_map.shown
 
-ENOUGH_FOR_A_SHARE = int(Z**2) + 1
-"""Seeds that Wilson's interval takes to lie above one half where all agree: it begins at n / (n + z²)."""
+ENOUGH_FOR_A_SHARE = 5
+"""Seeds of which shares are judged. Where all agree Student's interval has no width, and of four fair coins all show
+the same side that was named before in 6 of 100 tosses, of five in 3."""
 
 ENOUGH_FOR_A_CELL = 2
 """Seeds of a cell that is judged by its most frequent zone: what the laptop sizes of the map and of the other recipes
@@ -50,10 +56,11 @@ STILL_MOVING = 0.05
             "dynamics lie around the crossing. (A sketch in the paper.)",
        rule="Reproduced if each zone is the most frequent one of some cell, the two measured lines cross once where "
             "both are known, and mean D_mem rises from size to size while D_crit falls from the first d_h right of "
-            f"the crossing to the largest, by 95 % intervals ({RESAMPLED}) that do not overlap; partly if some of it. "
+            f"the crossing to the largest, by the 95 % interval of the difference ({RESAMPLED}); partly if some of it. "
             "Left of it networks cannot memorise, and D_crit is no border of grokking. It takes cells of "
             f"{ENOUGH_FOR_A_CELL} seeds; those without a most frequent zone are undecided.",
-       ours=OURS.format(STEPS) + "; the zones' thresholds", needs=(studies.zone_map, studies.capacity))
+       ours=OURS.format(STEPS) + "; the zones' thresholds", needs=(studies.zone_map, studies.capacity),
+       changed="cells without a most frequent zone count as undecided; " + LEAPS)
 def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
     """Whether all four zones occur, and whether D_mem rises once through a D_crit that falls from there on."""
     runs = _sampled(runs)
@@ -64,7 +71,8 @@ def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
         raise TooLittle(f"D_crit is known at {len(known)} hidden sizes and D_mem at {len(held)}; it takes three each.")
     crossing, counts = star(held, table).to_dict(), {one: int((zone == one).sum()) for one in (*Zone, UNDECIDED)}
     right = [row for row in known if row["d_h"] > crossing["d_h"]]
-    way = direction(right)
+    way = (direction(critical_difference(runs, right[0]["d_h"], right[-1]["d_h"])) if len(right) > 1
+           else "not known at both ends")
     cells = tuple(Number(f"cells of {zone_label(one)}", str(count)) for one, count in counts.items())
     met, remark = (), "D_mem and D_crit do not cross where both are known."
     if crossing["n_crossings"]:
@@ -73,7 +81,7 @@ def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
         met = (Number("crossings of D_mem and D_crit", f"{crossing['n_crossings']:.0f}"),
                number("the crossing: d_h", ends, ".1f"), Number("the crossing: D_train", f"{crossing['D_train']:,.0f}"),
                *map(critical, right[:1] + right[1:][-1:]))
-    return Measured(verdict(all(counts[one] for one in Zone), crossing["n_crossings"] == 1,
+    return Measured(verdict(all(counts[one] for one in DYNAMICS), crossing["n_crossings"] == 1,
                             way == "falls" and bool(held["D_mem"].is_monotonic_increasing)),
                     cells + met, n_trained(runs) + sum(held["n"].tolist()),
                     f"Cells are counted by their most frequent zone. {remark}")
@@ -92,7 +100,8 @@ def _sampled(runs: xr.Dataset) -> xr.Dataset:
             "(32, 3000).",
        rule="Reproduced if most seeds of each cell, three or more, show the dynamics named; partly if in two cells or "
             "three.",
-       ours=OURS.format(studies.four_dynamics.shown) + "; the zones' thresholds", needs=(studies.four_dynamics,))
+       ours=OURS.format(studies.four_dynamics.shown) + "; the zones' thresholds", needs=(studies.four_dynamics,),
+       changed="100,000 steps instead of 40,000; " + LEAPS)
 def four_dynamics(runs: xr.Dataset) -> Measured:
     """How many seeds of each example cell show the dynamics it is an example of."""
     shown = {example: analysis.zones(_cell(runs, *at, ENOUGH_SEEDS)).values == ZONE_OF[example].value
@@ -115,7 +124,8 @@ def _cell(runs: xr.Dataset, d_h: int, D_train: int, n_seeds: int) -> xr.Dataset:
        says="At d_h 8 and 3,000 pairs some of five seeds generalise, with a bump in train accuracy, some as late as "
             "30,000 to 40,000 steps, and some never.",
        rule=f"Reproduced if some seeds end with a twin-free accuracy of {SOME} or more and some do not.",
-       ours=OURS.format(studies.four_dynamics.shown), needs=(studies.four_dynamics,))
+       ours=OURS.format(studies.four_dynamics.shown), needs=(studies.four_dynamics,),
+       changed="100,000 steps instead of 40,000")
 def progression_varies(runs: xr.Dataset) -> Measured:
     """Which seeds of the progression cell generalise at all, and when."""
     cell = _cell(runs, *EXAMPLES["progression"], 5)
@@ -132,11 +142,12 @@ def progression_varies(runs: xr.Dataset) -> Measured:
 @claim("norm-falls-or-rises", source="Huang et al. 2024, Fig 9, Takeaway 4",
        says="While a network generalises, its weight norm falls in grokking and rises in progression.",
        rule="The norm when twin-free accuracy has made nine tenths of its way, over that at one tenth. Reproduced if "
-            "the 95 % interval over seeds of the share of a seed's runs in which it falls (grokking) and rises "
-            f"(progression) lies above one half for both, partly for one. It takes {ENOUGH_FOR_A_SHARE} seeds: of "
-            "fewer, even if all agree, it reaches below one half.",
+            "the 95 % interval (Student's t) over seeds of the share of a seed's runs in which it falls (grokking) and "
+            f"rises (progression) lies above one half for both, partly for one. It takes {ENOUGH_FOR_A_SHARE} seeds.",
        ours=OURS.format(studies.double_descent.shown) + "; all cells of the double-descent study, not the paper's two "
-            "alone", needs=(studies.double_descent,))
+            "alone", needs=(studies.double_descent,),
+       changed="Student's interval instead of Wilson's, which takes the share of a seed's runs for a single yes or no, "
+               "and five seeds instead of four; known by then were five seeds, of which the two think differently")
 def norm(runs: xr.Dataset) -> Measured:
     """Of which share of a seed's runs the norm falls while grokking, and rises in progression."""
     zone, ratio = analysis.zones(runs), norm_change(runs)["ratio"]
@@ -146,7 +157,7 @@ def norm(runs: xr.Dataset) -> Measured:
         runs_of_zone = int(generalised.sum())
         if not runs_of_zone:
             raise TooLittle(f"No run generalised by {zone_label(one)}.")
-        share = rate(by_seed(happened.where(generalised)))
+        share = interval(by_seed(happened.where(generalised)), within=(0, 1))
         seeds.append(seeds_of(generalised))
         lowest.append(float(share["lo"]))
         numbers.append(number(f"share of a seed's runs by {zone_label(one)} in which the norm {word} "
@@ -163,7 +174,8 @@ def norm(runs: xr.Dataset) -> Measured:
             "one setting, partly if more than half do. A cell without a most frequent zone, undecided, keeps none. "
             f"Counted in cells, which must have {ENOUGH_FOR_A_CELL} seeds each, under every change; {ENOUGH_SEEDS} by "
             "the default.",
-       ours="everything", needs=(studies.recipe, studies.four_dynamics.at(studies.recipe.shown)))
+       ours="everything", needs=(studies.recipe, studies.four_dynamics.at(studies.recipe.shown)),
+       changed="cells without a most frequent zone count as undecided; " + LEAPS)
 def recipe(runs: xr.Dataset, default: xr.Dataset) -> Measured:
     """In how many example cells the most frequent zone stays the same when one setting is changed."""
     usual = {at: main_zone(_cell(default, *at, ENOUGH_SEEDS)).item() for at in EXAMPLES.values()}
@@ -188,7 +200,8 @@ def _at(row: Mapping) -> tuple[int, int]:
 @claim("time-axis", source="ours", says="The map of the zones has settled by the end of our budget.",
        rule=f"Reproduced if at most {STILL_MOVING:.0%} of the cells change their most frequent zone in the second half "
             f"of it, where having none, undecided, counts as one more. Cells of {ENOUGH_FOR_A_CELL} seeds or more.",
-       ours="everything", needs=(studies.zone_map,))
+       ours="everything", needs=(studies.zone_map,),
+       changed="cells without a most frequent zone count as undecided; " + LEAPS)
 def time_axis(runs: xr.Dataset) -> Measured:
     """How many cells change their most frequent zone when the budget is doubled to its full length."""
     runs = _sampled(runs)

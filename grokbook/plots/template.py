@@ -11,7 +11,7 @@ import plotly.io as pio
 from plotly.colors import sample_colorscale
 
 ZONE_COLORS = {"PROGRESSION": "#A6A6A6", "UNGROKKING": "#C8102E", "SEMI_GROKKING": "#F2C14E", "GROKKING": "#0072B2",
-               "UNDECIDED": "#A8F0A8"}
+               "STILL_MOVING": "#9000F0", "UNDECIDED": "#A8F0A8"}
 """Fill of a cell on a map, by what `analysis.main_zone` says of it."""
 
 METRIC_COLORS = {"train_acc": "#303030", "train_loss": "#303030", "val_acc": "#0072B2", "val_loss": "#0072B2",
