@@ -1,17 +1,26 @@
 """The command line. Commands import what they need when they run, so help is quick and training needs no Jupyter."""
 
+import importlib.util
 import itertools
+import os
+import sys
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import grokbook
+from grokbook import interrupts
+
+if TYPE_CHECKING:
+    from grokbook.store import Store
 
 _out = partial(click.option, "--out", show_default=True, type=click.Path(path_type=Path, file_okay=False),
                help="Folder to write to.")
@@ -20,7 +29,19 @@ _store = click.option("--store", metavar="FOLDER", type=click.Path(path_type=Pat
                       help="Where runs are kept; without it GROKBOOK_DATA, else the shipped store.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Commands that SIGTERM and SIGHUP end as ^C does, and whose warnings are a sentence each."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with warnings.catch_warnings(), interrupts.heeded():
+            warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
+            try:
+                return super().invoke(ctx)
+            except KeyboardInterrupt:
+                raise click.ClickException("interrupted; what was trained or written before is kept") from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(grokbook.__version__)
 def main() -> None:
     """grokbook: grokking, double descent and emergence, measured on networks that are trained here.
@@ -86,7 +107,7 @@ def html(execute: bool, out: Path) -> None:
 @click.option("--dask", metavar="ADDRESS", help="Train on a dask.distributed cluster, tcp://… of its scheduler.")
 @_store
 def sweep(study: str, size: str, device: str, budget: str | None, dask: str | None, store: Path | None) -> None:
-    """Train what STUDY wants and the store lacks. ^C ends it; what has finished is stored, and it can be resumed."""
+    """Train what STUDY wants and the store lacks. ^C, SIGTERM or SIGHUP end it; what it has is stored."""
     from grokbook import studies
     from grokbook.store import Store
 
@@ -110,13 +131,16 @@ def sweep(study: str, size: str, device: str, budget: str | None, dask: str | No
 def status(store: Path | None) -> None:
     """How much of every study is trained, by study and size."""
     from grokbook import studies
-    from grokbook.store import Store
 
-    runs = Store(store)
+    runs = _there(store)
     click.echo(f"{'study':<20} {'size':<7} {'wanted':>6} {'there':>6} {'missing':>7}")
+    left: dict[str, dict] = {size: {} for size in studies.SIZES}
     for study, size in itertools.product(studies.STUDIES.values(), studies.SIZES):
-        wanted, missing = len(study.runs(size)), len(study.missing(size, runs))
-        click.echo(f"{study.name:<20} {size:<7} {wanted:>6} {wanted - missing:>6} {missing:>7}")
+        wanted, missing = len(study.runs(size)), study.missing(size, runs)
+        left[size] |= {run.run_id: run for run in missing}
+        click.echo(f"{study.name:<20} {size:<7} {wanted:>6} {wanted - len(missing):>6} {len(missing):>7}")
+    for size, missing in left.items():
+        click.echo(f"{size}: {len(missing)} runs missing")
 
 
 @main.command()
@@ -146,12 +170,14 @@ def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
 def check(claims: tuple[str, ...], store: Path | None) -> None:
     """Judge CLAIMs (all, if none is named) by the stored runs: the verdicts that the chapters show."""
     from grokbook.claims import CLAIMS, judge
-    from grokbook.store import Store
 
+    verdicts, runs = Counter[str](), _there(store)
     with _plainly():
         for claim in claims or CLAIMS:
-            measured = judge(claim, Store(store)).measured
+            measured = judge(claim, runs).measured
+            verdicts[measured.verdict] += 1
             click.echo(f"{claim:<22} {measured.verdict:<17} n = {measured.n}\n{indent(str(measured), '    ')}")
+    click.echo(f"{verdicts.total()} claims: " + ", ".join(f"{count} {name}" for name, count in verdicts.most_common()))
 
 
 @main.command()
@@ -159,12 +185,21 @@ def check(claims: tuple[str, ...], store: Path | None) -> None:
 @_store
 def pack(study: str, store: Path | None) -> None:
     """Merge the files of STUDY into one."""
-    from grokbook.store import Store
-
     try:
-        click.echo(f"wrote {Store(store).pack(study.replace('-', '_'))}")
+        click.echo(f"wrote {_there(store).pack(study.replace('-', '_'))}")
     except (ValueError, LookupError, OSError) as error:
         raise click.ClickException(str(error)) from None
+
+
+@main.command()
+def lab() -> None:
+    """Open the chapters in JupyterLab."""
+    folder = Path(grokbook.__file__).parents[1] / "notebooks"
+    if not folder.is_dir():
+        raise click.ClickException(f"there are no chapters in {folder}; run grokbook from a checkout of its repository")
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise click.ClickException("JupyterLab is not installed; install it: pip install jupyterlab")
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
 
 
 @main.command()
@@ -177,6 +212,16 @@ def doctor() -> None:
         click.echo(f"problem: {finding.seen}\n    fix: {finding.fix}" if finding.fix else f"     ok: {finding.seen}")
     if any(finding.fix for finding in findings):
         raise SystemExit(1)
+
+
+def _there(folder: Path | None) -> "Store":
+    """The store of that folder, which has to be there: a mistyped one is not an empty one."""
+    from grokbook.store import Store
+
+    store = Store(folder)
+    if not store.path.is_dir():
+        raise click.ClickException(f"there is no store {store.path}; valid: a folder that a sweep has written to")
+    return store
 
 
 def _run_all(jobs: Mapping[str, Callable[[], Path]]) -> tuple[list[Path], list[str]]:

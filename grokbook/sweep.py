@@ -1,12 +1,15 @@
 """Train what a study wants and the store lacks: study − store → cohorts → train → store.
 
 Every run is written as soon as it has finished, so a sweep that is killed loses only what was under way, and the next
-one trains only what is missing. Without an executor the cohorts train in this process, one after another. With one,
-anything that has `submit(function, *arguments)` and gives results with `done()` and `result()`, they are its tasks:
+one trains only what is missing. ^C, SIGTERM and SIGHUP end it with what was under way stored as far as it came.
+
+Without an executor the cohorts train in this process, one after another. With one, anything
+that has `submit(function, *arguments)` and gives results with `done()` and `result()`, they are its tasks:
 `concurrent.futures`, `dask.distributed.Client`, `submitit.AutoExecutor`. Only this process writes to the store.
 `docs/clusters.md` shows each of them.
 """
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +18,7 @@ from typing import Any, Protocol
 
 import torch
 
+from grokbook import interrupts
 from grokbook.config import RunConfig
 from grokbook.run import Run, covers
 from grokbook.store import Store
@@ -94,13 +98,14 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
         store.try_writing()
     most = cohort or (len(wanted) if _on_cuda(device) else COHORT)
     groups = [group[i : i + most] for group in cohorts(wanted) for i in range(0, len(group), most)]
-    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    say = say or _say
     progress = _Progress(study.name, store, wanted, total, start, say)
     deadline = None if budget is None else time.time() + budget
-    if executor is None:
-        _train_here(groups, {"device": device, "engine": engine}, progress, deadline)
-    else:
-        _train_there(groups, executor, {"device": device, "engine": engine}, progress, deadline)
+    with interrupts.heeded():
+        if executor is None:
+            _train_here(groups, {"device": device, "engine": engine}, progress, deadline)
+        else:
+            _train_there(groups, executor, {"device": device, "engine": engine}, progress, deadline)
     progress.report.seconds = time.monotonic() - start
     progress.report.left = len(study.missing(size, store))
     return progress.report
@@ -164,6 +169,11 @@ class _Progress:
         self.say(f"{self.study}: {done} of {self.total} runs, {elapsed / 60:.1f} min{rest}{under_way}")
 
 
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # a terminal that is gone; training needs none
+        print(line, file=sys.stderr, flush=True)
+
+
 def _on_cuda(device: str) -> bool:
     return device.startswith("cuda") or device == "auto" and torch.cuda.is_available()
 
@@ -191,7 +201,7 @@ def _train_here(groups, options: dict[str, Any], progress: _Progress, deadline: 
 
 
 def _train_one(group, options: dict[str, Any], progress: _Progress, deadline: float | None) -> None:
-    """One cohort; at the deadline, or on ^C, its unfinished runs are stored as far as they were followed."""
+    """One cohort; at the deadline, or on an interrupt, its unfinished runs are stored as far as they were followed."""
     training = train(group, **options)
     finished: set[str] = set()
     try:
@@ -248,8 +258,9 @@ def train_group(group: list[RunConfig], options: dict[str, Any], deadline: float
     if _late(deadline):
         return []
     training = train(group, **options)
-    for _ in training:
-        if _late(deadline):
-            break
+    with interrupts.heeded(), contextlib.suppress(KeyboardInterrupt):  # a node that is taken away gives what it has
+        for _ in training:
+            if _late(deadline):
+                break
     return [Run(run.config, run.curves, run.provenance) for run in training.runs()
             if run.last_step or not run.config.n_steps]

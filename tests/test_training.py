@@ -90,14 +90,14 @@ def test_stop_ends_soon_with_a_last_evaluation():
 
 
 def test_a_stop_before_the_first_chunk_records_no_step_twice(monkeypatch):
-    training, kept = gb.train([SMALL]), loop._interrupts_kept
+    training, kept = gb.train([SMALL]), loop.interrupts.kept
 
     def late():
         if training.step == 10:
             training.stop()
         return kept()
 
-    monkeypatch.setattr(loop, "_interrupts_kept", late)
+    monkeypatch.setattr(loop.interrupts, "kept", late)
     assert [evaluation.step for evaluation in training] == [*range(11), 10]
     assert training.runs()[0].curves["step"].tolist() == list(range(11))
 

@@ -1,7 +1,5 @@
 """The one training loop: an engine steps, the loop decides when to look, what to record and when a run has ended."""
 
-import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from grokbook import models
+from grokbook import interrupts, models
 from grokbook.config import RunConfig
 from grokbook.run import ACCURACIES, METRICS, Run, evaluation_steps, has_settled
 
@@ -105,7 +103,7 @@ class Training:
 
     def __iter__(self) -> Iterator[Evaluation]:
         while self._alive and not self._stopping:
-            with _interrupts_kept() as interrupted:
+            with interrupts.kept() as interrupted:
 
                 # -------------------------------------------------------------------------------------------------
                 # take steps until a run is due, a chunk at a time, so that ^C and stop act promptly
@@ -178,21 +176,3 @@ class Training:
         self.seconds += elapsed
         for track in self._alive:
             track.seconds += elapsed / len(self._alive)
-
-
-@contextmanager
-def _interrupts_kept() -> Iterator[list]:
-    """Note ^C instead of raising it in the middle of a step; the list that is given fills when it came.
-
-    Only the main thread gets signals, and some programs ignore this one; then there is nothing to keep.
-    """
-    noted: list = []
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
-        yield noted
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: noted.append(True))
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, before)
