@@ -107,7 +107,7 @@ def html(execute: bool, out: Path) -> None:
 @click.option("--dask", metavar="ADDRESS", help="Train on a dask.distributed cluster, tcp://… of its scheduler.")
 @_store
 def sweep(study: str, size: str, device: str, budget: str | None, dask: str | None, store: Path | None) -> None:
-    """Train what STUDY wants and the store lacks. ^C, SIGTERM or SIGHUP keep what it has; the next goes on."""
+    """Train what STUDY wants and the store lacks. ^C, SIGTERM or SIGHUP end it; what it has is stored."""
     from grokbook import studies
     from grokbook.store import Store
 
@@ -129,19 +129,18 @@ def sweep(study: str, size: str, device: str, budget: str | None, dask: str | No
 @main.command()
 @_store
 def status(store: Path | None) -> None:
-    """How much of every study is trained, by study and size, and how long the rest would take."""
+    """How much of every study is trained, by study and size."""
     from grokbook import studies
 
     runs = _there(store)
     click.echo(f"{'study':<20} {'size':<7} {'wanted':>6} {'there':>6} {'missing':>7}")
-    left = {size: {} for size in studies.SIZES}
+    left: dict[str, dict] = {size: {} for size in studies.SIZES}
     for study, size in itertools.product(studies.STUDIES.values(), studies.SIZES):
         wanted, missing = len(study.runs(size)), study.missing(size, runs)
         left[size] |= {run.run_id: run for run in missing}
         click.echo(f"{study.name:<20} {size:<7} {wanted:>6} {wanted - len(missing):>6} {len(missing):>7}")
     for size, missing in left.items():
-        hours = studies.hours(missing.values(), runs.frame())
-        click.echo(f"{size}: {len(missing)} runs missing, {hours}")
+        click.echo(f"{size}: {len(missing)} runs missing")
 
 
 @main.command()
@@ -172,7 +171,7 @@ def check(claims: tuple[str, ...], store: Path | None) -> None:
     """Judge CLAIMs (all, if none is named) by the stored runs: the verdicts that the chapters show."""
     from grokbook.claims import CLAIMS, judge
 
-    verdicts, runs = Counter(), _there(store)
+    verdicts, runs = Counter[str](), _there(store)
     with _plainly():
         for claim in claims or CLAIMS:
             measured = judge(claim, runs).measured
@@ -221,7 +220,7 @@ def _there(folder: Path | None) -> "Store":
 
     store = Store(folder)
     if not store.path.is_dir():
-        raise click.ClickException(f"there is no store {store.path}; valid: a folder that grokbook sweep wrote to")
+        raise click.ClickException(f"there is no store {store.path}; valid: a folder that a sweep has written to")
     return store
 
 

@@ -1,9 +1,10 @@
 """Train what a study wants and the store lacks: study − store → cohorts → train → store.
 
 Every run is written as soon as it has finished, so a sweep that is killed loses only what was under way, and the next
-one trains only what is missing. ^C, SIGTERM and SIGHUP end it with what was under way stored as far as it came. Without
-an executor the cohorts train in this process, one after another. With one, anything that has
-`submit(function, *arguments)` and gives results with `done()` and `result()`, they are its tasks:
+one trains only what is missing. ^C, SIGTERM and SIGHUP end it with what was under way stored as far as it came.
+
+Without an executor the cohorts train in this process, one after another. With one, anything
+that has `submit(function, *arguments)` and gives results with `done()` and `result()`, they are its tasks:
 `concurrent.futures`, `dask.distributed.Client`, `submitit.AutoExecutor`. Only this process writes to the store.
 `docs/clusters.md` shows each of them.
 """
@@ -122,11 +123,11 @@ def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
         raise ValueError(f"network={name!r} is unknown; valid: {', '.join(NETWORKS)}")
     store, network = store or Store(), NETWORKS[name]
     store.try_writing()
-    training, told_at = train([network.config], device=device), time.monotonic()
+    training, said = train([network.config], device=device), time.monotonic()
     for evaluation in training:
-        if say and time.monotonic() - told_at > TELL:
+        if say and time.monotonic() - said > TELL:
             say(f"{name}: step {evaluation.step:,} of at most {network.config.n_steps:,}")
-            told_at = time.monotonic()
+            said = time.monotonic()
         (run,) = evaluation.finished or training.runs()
         if evaluation.step in network.steps or evaluation.finished:
             path = store.write_weights(run, evaluation.step)
@@ -141,7 +142,7 @@ class _Progress:
     def __init__(self, study: str, store: Store, wanted: Sequence[RunConfig], total: int, start: float, say):
         self.study, self.store, self.start, self.say = study, store, start, say
         self.total, self.report = len(wanted), Report(present=total - len(wanted))
-        self._told_at = start
+        self._said = start
 
     def add(self, runs: Sequence[Run]) -> None:
         """Store runs, finished or cut."""
@@ -161,9 +162,9 @@ class _Progress:
     def tell(self, under_way: str = "", every: float = 0.0) -> None:
         """A line of progress, unless the last one is more recent than `every` seconds."""
         now = time.monotonic()
-        if now - self._told_at < every:
+        if now - self._said < every:
             return
-        self._told_at, done, elapsed = now, self.report.trained, now - self.start
+        self._said, done, elapsed = now, self.report.trained, now - self.start
         rest = f", about {elapsed / done * (self.total - done) / 60:.0f} min left" if done else ""
         self.say(f"{self.study}: {done} of {self.total} runs, {elapsed / 60:.1f} min{rest}{under_way}")
 
@@ -200,7 +201,7 @@ def _train_here(groups, options: dict[str, Any], progress: _Progress, deadline: 
 
 
 def _train_one(group, options: dict[str, Any], progress: _Progress, deadline: float | None) -> None:
-    """One cohort; at the deadline, or interrupted, its unfinished runs are stored as far as they were followed."""
+    """One cohort; at the deadline, or on an interrupt, its unfinished runs are stored as far as they were followed."""
     training = train(group, **options)
     finished: set[str] = set()
     try:
