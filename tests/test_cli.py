@@ -26,7 +26,8 @@ def grokbook(*arguments: str) -> Result:
 
 def test_check_says_what_the_cards_say(tmp_path: Path):
     result = grokbook("check", "delay", "capacity", "--store", str(tmp_path))
-    assert result.exit_code == 0 and result.output.count("not yet measured") == 2
+    assert result.exit_code == 0 and result.output.count("not yet measured  n = 0") == 2
+    assert result.output.endswith("2 claims: 2 not yet measured\n")
     assert "claim='delays' is unknown" in grokbook("check", "delays").output
 
 

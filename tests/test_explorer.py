@@ -14,6 +14,7 @@ from traitlets import TraitError
 import grokbook as gb
 from grokbook import analysis, plots, training
 from grokbook.analysis import Zone, describe, describe_valley, outcomes, runs_until
+from grokbook.plots.template import ZONE_COLORS
 from grokbook.run import ACCURACIES
 from grokbook.widgets import Explorer
 from grokbook.widgets.explorer_data import METRICS, ExplorerData
@@ -90,7 +91,7 @@ def test_a_value_that_is_not_known_is_none(runs):
 def test_a_view_is_what_the_analysis_finds_at_that_step(runs, data: ExplorerData, budget: int):
     view, judged = data.view(budget), runs_until(runs, budget)
     told = outcomes(judged)
-    names = [*plots.template.ZONE_COLORS]
+    names = [*ZONE_COLORS]
     zones = [["" if z is None else names[int(z)] for z in row] for row in view["shown"]["zone"]]
     np.testing.assert_array_equal(zones, analysis.main_zone(judged).transpose("D_train", "d_h"))
     for metric in ACCURACIES:
@@ -111,7 +112,7 @@ def test_a_view_is_what_the_analysis_finds_at_that_step(runs, data: ExplorerData
 
 def test_views_differ_as_budgets_do(data: ExplorerData):
     early, late = data.view(5_000), data.view(40_000)
-    blue = [*plots.template.ZONE_COLORS].index("GROKKING")
+    blue = [*ZONE_COLORS].index("GROKKING")
     assert blue in sum(late["shown"]["zone"], []) and blue not in sum(early["shown"]["zone"], [])
 
 

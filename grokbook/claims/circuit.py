@@ -40,7 +40,7 @@ def general_circuit(*networks: dict[int, circuit.Weights]) -> Measured:
 
 def judged(table: pd.DataFrame, chance: float) -> Measured:
     """The verdict on a table such as `circuit.compare` makes, whose last row is the ungrokked network."""
-    consists = (table[["embedding", "logits", "neurons"]].to_numpy() > MOST).all(1)
+    consists = np.all(table[["embedding", "logits", "neurons"]].to_numpy() > MOST, axis=1)
     solves, needed = table["restricted_loss"].to_numpy() < SOLVED * chance, table["excluded_loss"].to_numpy() > chance
     grokked, n = table.iloc[:-1], len(table) - 1
     works = bool((solves & needed)[:-1].all())

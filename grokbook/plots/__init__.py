@@ -14,5 +14,6 @@ from grokbook.plots.sizes import accuracy_by_size, compare_by_size, final_accura
 from grokbook.plots.traces import find
 
 __all__ = ["accuracy_by_size", "atlas", "circuit_growth", "circuit_spectra", "compare_by_size", "final_accuracy",
-           "find", "grokking_panels", "memory", "pattern_curves", "pattern_fit", "pattern_map",
-           "pattern_morph", "recipe_check", "seed_panels", "three_views", "two_pattern_squares", "width_cut", "width_maps", "zero_counts", "zone_map"]
+           "find", "grokking_panels", "memory", "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph",
+           "recipe_check", "seed_panels", "three_views", "two_pattern_squares", "width_cut", "width_maps",
+           "zero_counts", "zone_map"]
