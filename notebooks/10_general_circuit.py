@@ -12,7 +12,7 @@
 # Turn a number into an angle, $a \mapsto wa$ with $w = 2\pi k / 113$. Going round the circle is going round modulo 113.
 # Trigonometry adds angles, $\cos w(a+b) = \cos wa \cos wb - \sin wa \sin wb$, and each answer $c$ gets the vote
 # $\cos w(a + b - c)$, largest at the right one. One frequency $k$ barely prefers it to its neighbours; a few together
-# do. So a network of this kind has *key frequencies*: few, and the same in its embedding, its neurons and its logits.
+# do. So a network of this kind should have a few *key frequencies*, in its embedding, its neurons and its logits.
 
 # %% tags=["parameters"]
 name: str = "grokked"  # the network to look at: grokked, semi-grokked, ungrokked or progression

@@ -78,7 +78,8 @@ def circuit_growth(along: pd.DataFrame, *, name: str = "grokked") -> go.Figure:
     name_once(fig)
     fig.update_xaxes(step_axis(int(along.index.to_numpy().max())))
     fig.update_xaxes(title_text="step", row=2)
-    fig.update_yaxes(type="log", exponentformat="power", nticks=6, title_text="loss (nats)", row=1)
+    fig.update_yaxes(type="log", exponentformat="power", nticks=6, title_text="loss (nats)",
+                     tickfont={"size": 11}, title_standoff=12, row=1)
     fig.update_yaxes(ACCURACY_AXIS | {"title": "share"}, row=2)
     config = NETWORKS[name].config
     note = (f"n = 1 network: d_h {config.d_h}, D_train {config.D_train:,}, seed {config.seed}, at {len(along)} stored "
