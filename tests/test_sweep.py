@@ -307,3 +307,26 @@ def test_submitits_local_executor_trains_the_same_rows(tmp_path):
     report = sweep(STUDY, Store(tmp_path / "data"), executor, say=quiet)
     assert report.trained == 6
     assert_as_trained_here(Store(tmp_path / "data"))
+
+
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGHUP"])
+def test_a_sweep_that_is_ended_from_outside_keeps_what_it_trained(end, tmp_path):
+    """A real command, started with ^C ignored, is told to end once a cohort's second network is under way."""
+    code = ("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nfrom grokbook import cli, studies\n"
+            f"from grokbook import RunConfig\nruns = {ENDED!r}\n"
+            "studies.STUDIES['ended'] = studies.Study('ended', 'ours', '', 40, runs, runs)\n"
+            f"cli.main(['sweep', 'ended', '--device', 'cpu', '--store', {str(tmp_path)!r}])")
+    process = run_python(code)
+    while process.poll() is None and not shards(tmp_path):
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.send_signal(getattr(signal, end))
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1 and "Error: interrupted; what was trained" in complaint
+    frame = Store(tmp_path).frame().set_index("run_id")
+    assert frame.last_step[ENDED[0].run_id] == 40 and 40 < frame.last_step[ENDED[1].run_id] < 10**7
+    report = sweep(study_of("ended", ENDED), Store(tmp_path), budget=1, say=quiet)
+    assert (report.present, report.left) == (1, 1)
+
+
+ENDED = (QUICK, QUICK.replace(seed=1, n_steps=10**7, stop_early=False))
