@@ -132,7 +132,7 @@ def status(store: Path | None) -> None:
     """How much of every study is trained, by study and size."""
     from grokbook import studies
 
-    runs = _there(store)
+    runs = _existing(store)
     click.echo(f"{'study':<20} {'size':<7} {'wanted':>6} {'there':>6} {'missing':>7}")
     left: dict[str, dict] = {size: {} for size in studies.SIZES}
     for study, size in itertools.product(studies.STUDIES.values(), studies.SIZES):
@@ -171,7 +171,7 @@ def check(claims: tuple[str, ...], store: Path | None) -> None:
     """Judge CLAIMs (all, if none is named) by the stored runs: the verdicts that the chapters show."""
     from grokbook.claims import CLAIMS, judge
 
-    verdicts, runs = Counter[str](), _there(store)
+    verdicts, runs = Counter[str](), _existing(store)
     with _plainly():
         for claim in claims or CLAIMS:
             measured = judge(claim, runs).measured
@@ -186,7 +186,7 @@ def check(claims: tuple[str, ...], store: Path | None) -> None:
 def pack(study: str, store: Path | None) -> None:
     """Merge the files of STUDY into one."""
     try:
-        click.echo(f"wrote {_there(store).pack(study.replace('-', '_'))}")
+        click.echo(f"wrote {_existing(store).pack(study.replace('-', '_'))}")
     except (ValueError, LookupError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
@@ -214,7 +214,7 @@ def doctor() -> None:
         raise SystemExit(1)
 
 
-def _there(folder: Path | None) -> "Store":
+def _existing(folder: Path | None) -> "Store":
     """The store of that folder, which has to be there: a mistyped one is not an empty one."""
     from grokbook.store import Store
 
