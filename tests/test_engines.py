@@ -93,7 +93,7 @@ def test_gradients_and_a_hundred_steps_are_those_of_the_usual_loop(engine, confi
     assert relative(trainer.gradient()[0], gradient.numpy()) < 1e-10
     trainer.advance(100)
     # Steps depend on one another, and a hundred of them widen the rounding of the first: by 10⁵ in some networks. A
-    # gradient that is zero but for its rounding, some 1e-15, moves its weight by lr times that over AdamW's ε each step.
+    # gradient that is zero but for its rounding, some 1e-15, moves its weight by lr times that over ε each step.
     assert relative(trainer.weights(0), flat(network, config)) < 1e-9 + 100 * config.lr * 1e-15 / EPS
 
 
