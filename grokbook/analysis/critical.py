@@ -9,14 +9,9 @@ from scipy.special import expit
 from grokbook.analysis.events import final
 from grokbook.analysis.statistics import LEVEL, resampled_interval
 
-N_BOOTSTRAP = 1000
-"""Resamples of the seeds behind an interval."""
-
-PARTIAL = (0.1, 0.9)
-"""Mean accuracies between which a network knows a part."""
-
-EQUALLY_GOOD = 1e-4
-"""Squared error, in accuracy, by which two fits may differ and still count as equally good."""
+N_BOOTSTRAP = 1000  # resamples of the seeds behind an interval
+PARTIAL = (0.1, 0.9)  # mean accuracies between which a network knows a part
+EQUALLY_GOOD = 1e-4  # squared error, in accuracy, by which two fits may differ and still count as equally good
 
 DIMS = ("d_h", "D_train", "seed", "step")
 

@@ -17,8 +17,7 @@ from scipy.optimize import isotonic_regression
 from grokbook.analysis.events import final
 from grokbook.analysis.statistics import resampled_interval
 
-N_DRAWS = 2000
-"""Resamples behind an interval and behind a p-value."""
+N_DRAWS = 2000  # resamples behind an interval and behind a p-value
 
 
 def depth(means: np.ndarray) -> np.ndarray:

@@ -20,14 +20,9 @@ from grokbook.analysis.events import carried, crossing
 from grokbook.analysis.statistics import log_loss, resampled_interval
 from grokbook.run import ACCURACIES
 
-FITTED = 0.9
-"""Train accuracy of the paper's dotted contour."""
-
-GAMMAS = np.linspace(0, 6, 61)
-"""Exponents of d_h tried."""
-
-N_BINS = 25
-"""Pieces into which u is cut; within one the loss should hardly vary."""
+FITTED = 0.9  # train accuracy of the paper's dotted contour
+GAMMAS = np.linspace(0, 6, 61)  # exponents of d_h tried
+N_BINS = 25  # pieces into which u is cut; within one the loss should hardly vary
 
 
 def surface(runs: xr.Dataset, metric: str) -> xr.DataArray:

@@ -10,14 +10,9 @@ import xarray as xr
 
 from grokbook.run import SETTLED
 
-MEMORISED = 0.99
-"""Train accuracy at which a run has memorised: at most 1 % of its pairs are wrong."""
-
-GENERALISED = 0.99
-"""Validation accuracy at which a run has generalised."""
-
-LONG_BEFORE = 2
-"""Validation accuracy rises long after train accuracy if it takes this many times as many steps."""
+MEMORISED = 0.99  # train accuracy at which a run has memorised: at most 1 % of its pairs are wrong
+GENERALISED = 0.99  # validation accuracy at which a run has generalised
+LONG_BEFORE = 2  # validation accuracy rises long after train accuracy if it takes this many times as many steps
 
 SUSTAINED = SETTLED
 """Evaluations in a row that make a crossing count: a fifth more steps on the logarithmic grid.

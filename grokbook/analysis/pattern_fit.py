@@ -19,11 +19,8 @@ ends. Which fits better differs between runs, so a chapter that fits says both."
 N_STARTS = 24
 """Random starts of the search; the best end counts. The same for every call."""
 
-PER_PATTERN = 4
-"""Parameters of a pattern."""
-
-FASTEST = 1000
-"""Largest α in units of 1 / (time of the last point): a rise from one evaluation to the next."""
+PER_PATTERN = 4  # parameters of a pattern
+FASTEST = 1000  # largest α in units of 1 / (time of the last point): a rise from one evaluation to the next
 
 PATIENCE = 200
 """Iterations of one search: along directions that the curves do not determine it would creep on for thousands."""

@@ -28,8 +28,7 @@ from scipy.special import expit
 
 from grokbook.config import typed
 
-TIMES = np.arange(301.0)
-"""Times 0…300, as far as Fig 2 goes."""
+TIMES = np.arange(301.0)  # times 0…300, as far as Fig 2 goes
 
 @dataclass(frozen=True)
 class Pattern:
@@ -64,8 +63,7 @@ DOUBLE_DESCENT = (Pattern(0.7, 0.15, 30, 1), Pattern(1, 0.15, 50, 0), Pattern(0.
 GROKKING = (replace(DOUBLE_DESCENT[0], gamma=0), DOUBLE_DESCENT[1], replace(DOUBLE_DESCENT[2], gamma=1))
 """Fig 2, right: the same three types, without heuristics and with a slow pattern that covers everything."""
 
-TYPES = ("heuristic", "overfitting", "slow")
-"""What the paper calls these three."""
+TYPES = ("heuristic", "overfitting", "slow")  # what the paper calls these three
 
 TWO = (Pattern(0.6, 0.05, 150, 0.9), Pattern(0.8, 0.15, 50, 0.2))
 """Fig 3 has two patterns and gives no numbers. Ours: a slow one that generalises, a fast one that hardly does."""

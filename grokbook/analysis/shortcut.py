@@ -9,8 +9,7 @@ import xarray as xr
 
 from grokbook.analysis.twins import twin_share
 
-EARLY = 0.1
-"""Train accuracy up to which a network counts as young; a shortcut learned later is not learned first."""
+EARLY = 0.1  # train accuracy up to which a network counts as young; a shortcut learned later is not learned first
 
 
 def correct_counts(runs: xr.Dataset) -> xr.Dataset:

@@ -12,14 +12,9 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtri, stdtrit
 
-LEVEL = 0.95
-"""Share of intervals that should hold the true value."""
-
-Z = float(ndtri((1 + LEVEL) / 2))
-"""Standard deviations to either side that hold that share of normal values."""
-
-TINY = np.finfo(np.float32).tiny
-"""What a loss of exactly 0 counts as where its logarithm is averaged."""
+LEVEL = 0.95  # share of intervals that should hold the true value
+Z = float(ndtri((1 + LEVEL) / 2))  # standard deviations to either side that hold that share of normal values
+TINY = np.finfo(np.float32).tiny  # what a loss of exactly 0 counts as where its logarithm is averaged
 
 
 def log_loss(loss: xr.DataArray) -> xr.DataArray:

@@ -16,14 +16,9 @@ from grokbook.claims.rules import ENOUGH_SEEDS, RESAMPLED, enough_sizes, n_train
 DOUBLES = np.log(2)
 """Height from which a hill of log test loss over the steps counts: the loss doubles, and halves again."""
 
-ALONG_SIZE = np.log(1.5)
-"""The same along the width, where there are few points and means over seeds."""
-
-MOST = 0.8
-"""Share of runs that counts as nearly all."""
-
-SMALL_DIP = 0.05
-"""Depth up to which a fall of test accuracy is hard to see on an axis from 0 to 1."""
+ALONG_SIZE = np.log(1.5)  # the same along the width, where there are few points and means over seeds
+MOST = 0.8  # share of runs that counts as nearly all
+SMALL_DIP = 0.05  # depth up to which a fall of test accuracy is hard to see on an axis from 0 to 1
 
 THEIRS = ("weight decay 0.5 rather than 1e-5 (theirs takes more steps than we can afford), the steps "
           f"({studies.model_wise.shown:,} rather than 400,000), no LayerNorm, learned positions, no dropout (their "

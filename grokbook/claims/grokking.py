@@ -26,17 +26,10 @@ from grokbook.claims.rules import (
     verdict,
 )
 
-CHANCE = 1 / 113
-"""Accuracy of guessing one of 113 numbers."""
-
-NO_BETTER = 2 * CHANCE
-"""Twin-free accuracy of a run that has understood nothing: no more than twice chance."""
-
-NAMED = ((64, 3000), (32, 4000))
-"""Cells (d_h, D_train) at which the paper calls accuracy near perfect."""
-
-WIDTH = (500, 2000)
-"""Training pairs over which accuracy is partial that still pass for "about 1000": half to twice."""
+CHANCE = 1 / 113  # accuracy of guessing one of 113 numbers
+NO_BETTER = 2 * CHANCE  # twin-free accuracy of a run that has understood nothing: no more than twice chance
+NAMED = ((64, 3000), (32, 4000))  # cells (d_h, D_train) at which the paper calls accuracy near perfect
+WIDTH = (500, 2000)  # training pairs over which accuracy is partial that still pass for "about 1000": half to twice
 
 
 def well_sampled(runs: xr.Dataset, sizes: int = 3) -> xr.Dataset:

@@ -31,8 +31,7 @@ from grokbook.studies import CHANGES, EXAMPLES
 ZONE_OF = {zone_label(zone): zone for zone in Zone}
 """The zones by the names that sentences and the paper's example cells call them."""
 
-DYNAMICS = [ZONE_OF[example] for example in EXAMPLES]
-"""The four that the paper names."""
+DYNAMICS = [ZONE_OF[example] for example in EXAMPLES]  # the four that the paper names
 
 STEPS = studies.zone_map.shown
 
@@ -44,8 +43,7 @@ ENOUGH_FOR_A_CELL = 2
 """Seeds of a cell that is judged by its most frequent zone: what the laptop sizes of the map and of the other recipes
 have. No interval rests on them."""
 
-ENOUGH_CELLS = 50
-"""Cells of so many seeds that make a map; the laptop size of the study has 88."""
+ENOUGH_CELLS = 50  # cells of so many seeds that make a map; the laptop size of the study has 88
 
 STILL_MOVING = 0.05
 """Share of cells that may still change zone in the second half of the steps for the map to count as settled."""

@@ -16,8 +16,7 @@ STATED = {"divide": {"lr": 1e-3, "weight_decay": 1e-5, "n_warmup": 0}}
 NETWORK_NAMES = {"lstm": "LSTM", "mlp": "feed-forward (MLP)"}
 """Networks besides the transformer, as a reader knows them."""
 
-TITLE, LEGEND_LINE, AXIS = 40, 22, 60
-"""Pixels that a title, a line of the legend and the labels of an axis take."""
+TITLE, LEGEND_LINE, AXIS = 40, 22, 60  # pixels that a title, a line of the legend and the labels of an axis take
 
 
 def caption(runs: xr.Dataset, *notes: str) -> str:

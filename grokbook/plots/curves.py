@@ -23,8 +23,7 @@ Y_AXES = {"accuracy": ACCURACY_AXIS,
           "loss": {"type": "log", "exponentformat": "power", "nticks": 6, "tickfont": {"size": 11}},
           "norm": {"nticks": 6}}
 
-HEIGHTS = {1: 300, 2: 380, 3: 520}
-"""Pixels that so many rows of panels share."""
+HEIGHTS = {1: 300, 2: 380, 3: 520}  # pixels that so many rows of panels share
 
 
 def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000), (64, 3000), (64, 2000)),

@@ -24,8 +24,7 @@ MAPPED = {"val_loss": "test loss", "train_loss": "train loss", "val_acc": "test 
 
 LOSS_SCALE = "Viridis"
 
-BAR_SPACE = 0.14
-"""Between panels, as a share of the width: room for a colour bar and its labels."""
+BAR_SPACE = 0.14  # between panels, as a share of the width: room for a colour bar and its labels
 
 ZERO_COLOR, OTHERS_COLOR = "#00795C", METRIC_COLORS["val_acc"]
 

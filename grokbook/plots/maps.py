@@ -22,8 +22,7 @@ from grokbook.studies import EXAMPLES
 
 SHOWN = ("zone", *FINAL)
 
-ACCURACY_SCALE = "Cividis"
-"""Runs from dark to light for every reader, with or without colour vision deficiency."""
+ACCURACY_SCALE = "Cividis"  # runs from dark to light for every reader, with or without colour vision deficiency
 
 N_COLORS = len(ZONE_COLORS)
 

@@ -12,11 +12,8 @@ import xarray as xr
 from grokbook.config import IDENTITY, RunConfig
 from grokbook.store.shards import CURVES
 
-AXES = ("d_h", "D_train", "seed")
-"""Dimensions that every cube has."""
-
-MAX_CELLS = 50_000_000
-"""Values of one metric; the six metrics of a cube of this size fill 1.2 GB."""
+AXES = ("d_h", "D_train", "seed")  # dimensions that every cube has
+MAX_CELLS = 50_000_000  # values of one metric; the six metrics of a cube of this size fill 1.2 GB
 
 PER_RUN = {"run_id": "", "settled": False, "last_step": -1}
 """What a run has once, with the value where nothing was trained."""

@@ -20,11 +20,8 @@ from grokbook.store import shards
 from grokbook.store.cube import CUBE_COLUMNS, cube
 from grokbook.store.shards import COLUMNS, CURVES, DamagedShard, read_shard, to_run, to_table, write_file, write_shard
 
-INDEX_COLUMNS = ("run_id", "last_step", "settled", "trained_at")
-"""What tells the duplicates of a run apart."""
-
-WEIGHTS = "weights"
-"""The folder of weights, hence a name that no study can have."""
+INDEX_COLUMNS = ("run_id", "last_step", "settled", "trained_at")  # what tells the duplicates of a run apart
+WEIGHTS = "weights"  # the folder of weights, hence a name that no study can have
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
