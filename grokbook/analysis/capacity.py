@@ -31,9 +31,7 @@ def capacity(runs: xr.Dataset) -> pd.DataFrame:
     `bits_per_param` with `_lo`, `_hi`, and `_most`, which a network that knows
     every label would have: none can show more, whatever it could hold; `rising`, the growth of accuracy over
     the second half of the steps: 0 for a network that has settled.
-
-    Raises:
-        ValueError: other tasks, or runs that were not given all pairs.
+    Raises ValueError: other tasks, or runs that were not given all pairs.
     """
     by_task = runs if "task" in runs.dims else runs.expand_dims("task")
     tables = [_of_task(by_task.sel(task=task), str(task)) for task in by_task["task"].values]

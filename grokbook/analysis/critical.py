@@ -28,9 +28,7 @@ def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
       half. An infinite end lies outside the sizes measured; NaN with fewer than two seeds;
     - `censored`: empty where D_crit was measured, else why it is NaN: `below` or `above` the sizes measured, `falling`
       (accuracy is over a half at the smallest size and under it at the largest), `no data`.
-
-    Raises:
-        ValueError: other dimensions than these.
+    Raises ValueError: other dimensions than these.
     """
     if set(runs.dims) != set(DIMS):
         raise ValueError(f"runs vary over {', '.join(map(str, runs.dims))}; valid: {', '.join(DIMS)}, "

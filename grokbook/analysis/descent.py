@@ -46,9 +46,7 @@ def double_descent(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame
     only deepens valleys and resampled means would never show a shallower one; `at`, the d_h at the bottom, and
     `bottom`, the mean accuracy there; `p`, how often a rising curve with this noise looks as deep; `n` runs and
     `sizes`, how many d_h. Sizes without a run are left out; with fewer than two seeds at any size p is NaN.
-
-    Raises:
-        ValueError: other dimensions than these.
+    Raises ValueError: other dimensions than these.
     """
     if set(runs.dims) != {"d_h", "D_train", "seed", "step"}:
         raise ValueError(f"runs vary over {', '.join(map(str, runs.dims))}; valid: d_h, D_train, seed, step, "
@@ -65,10 +63,7 @@ def held_out_fall(accuracy: xr.DataArray) -> xr.DataArray:
     null is a curve that never falls. The peak of noisy means lies above the last one by chance alone, while a seed that
     had no part in choosing it falls by nothing on average where the curve is flat, and by less than nothing where it
     rises. Over flat curves the 95 % interval of the mean lies above zero in up to 6 of 100, not 2.5: choices of the
-    peak share seeds.
-
-    Raises:
-        ValueError: fewer than two such seeds.
+    peak share seeds. Raises ValueError: fewer than two such seeds.
     """
     values = accuracy.transpose("seed", "d_h").dropna("seed")
     n, seeds = len(values), np.arange(len(values))

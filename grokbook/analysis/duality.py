@@ -90,9 +90,7 @@ def collapse(runs: xr.Dataset, metric: str = "val_loss") -> dict[str, float]:
     variance explained: `explained` by that variable, `by_step` by the step alone, `by_size` by the size alone, and
     `apart` by the rival, in which every step and every size has a level of its own and they add up. Seeds are resampled
     for all sizes together, since they share their split; so only those that every size has count (`n`).
-
-    Raises:
-        ValueError: no seed was trained at every size.
+    Raises ValueError: no seed was trained at every size.
     """
     values = _whole(runs, metric)
     seeds = values.sizes["seed"]
@@ -116,9 +114,7 @@ def held_out_hill(runs: xr.Dataset, *, last: bool = False) -> xr.Dataset:
 
     The best of many steps and sizes is a hill by chance alone; a seed that had no part in the choice is not fooled. At
     any step, or with `last` at the last one. Returns `height` and the top, `at` (d_h) and `step`, over seed.
-
-    Raises:
-        ValueError: fewer than two seeds were trained at every size, or fewer than three sizes.
+    Raises ValueError: fewer than two seeds were trained at every size, or fewer than three sizes.
     """
     values = _whole(runs, "val_loss")[:, :, -1 if last else 0 :]
     if values.sizes["seed"] < 2 or values.sizes["d_h"] < 3:

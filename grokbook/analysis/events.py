@@ -65,8 +65,7 @@ def events(runs: xr.Dataset, *, memorised: float = MEMORISED, generalised: float
 def final(runs: xr.Dataset, metric: str) -> xr.DataArray:
     """`metric` at the last step each run was evaluated at; NaN where there is no run.
 
-    Raises:
-        ValueError: `runs` has no such metric.
+    Raises ValueError: `runs` has no such metric.
     """
     if metric not in runs or "step" not in runs[metric].dims:
         curves = [str(name) for name in runs.data_vars if "step" in runs[name].dims]
@@ -90,10 +89,7 @@ def typical_seed(cell: xr.Dataset) -> int:
     """The seed of the run that stands in the middle by when it generalised: a real run to draw for the whole cell.
 
     `cell`: runs that differ by `seed` alone. Runs that never generalised come last, ordered by final validation
-    accuracy; of an even number the earlier middle one is taken.
-
-    Raises:
-        ValueError: no run of the cell was trained.
+    accuracy; of an even number the earlier middle one is taken. Raises ValueError: no run of the cell was trained.
     """
     trained = cell.isel(seed=np.flatnonzero(cell["trained"].values))
     if not trained.sizes["seed"]:

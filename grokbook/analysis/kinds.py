@@ -102,9 +102,7 @@ def kind_map(patterns: Sequence[Pattern] = DOUBLE_DESCENT, *, size: int = 41, t:
     """The kind over γ of the first pattern (rows) and of the last (columns), each in `size` values from 0 to 1.
 
     All else is as in `patterns`; `dip` and `low` as in `Shape.kind`. Returns places in `KINDS`, (size, size).
-
-    Raises:
-        ValueError: fewer than two patterns.
+    Raises ValueError: fewer than two patterns.
     """
     if len(patterns) < 2:
         raise ValueError(f"the map spans γ of two patterns and there is {len(patterns)}; valid: two or more")

@@ -63,9 +63,7 @@ def fit_patterns(run: xr.Dataset, *, n_patterns: int = 3, clock: str = "linear",
     `run`: curves over `step` alone. Every evaluation weighs the same; they stand on a logarithmic grid, so early steps
     are as many as late ones. With 4 parameters a pattern several sets may fit equally well: the curves are what is
     fitted, the parameters one way to have them.
-
-    Raises:
-        ValueError: another clock, a run that varies over more than `step`, or fewer points than parameters.
+    Raises ValueError: another clock, a run that varies over more than `step`, or fewer points than parameters.
     """
     if clock not in CLOCKS:
         raise ValueError(f"clock={clock!r} is unknown; valid: {', '.join(CLOCKS)}")

@@ -34,9 +34,7 @@ TIMES = np.arange(301.0)  # times 0…300, as far as Fig 2 goes
 class Pattern:
     """A pattern: maximum predictiveness γ, learning speed α, inflection point b, generalisation g, all as in §2.2.
 
-    Raises:
-        TypeError: a value that is no number, or `preferred` no bool.
-        ValueError: a value outside of its range.
+    Raises TypeError: a value that is no number, or `preferred` no bool. ValueError: a value outside of its range.
     """
 
     gamma: float
@@ -86,8 +84,7 @@ PATHS = {
 def predictiveness(patterns: Patterns, t: ArrayLike) -> np.ndarray:
     """p_i(t) of every pattern, (pattern, …) over the shape of `t`.
 
-    Raises:
-        ValueError: no patterns, or more than one that is preferred.
+    Raises ValueError: no patterns, or more than one that is preferred.
     """
     _preferred(patterns)
     gamma, alpha, b = (np.array([getattr(pattern, name) for pattern in patterns]) for name in ("gamma", "alpha", "b"))
@@ -161,9 +158,7 @@ def along(path: ArrayLike, share: float, patterns: Patterns = DOUBLE_DESCENT) ->
     """`patterns` with γ of the first and the last set to the point that lies `share` (0 to 1) of the way along `path`.
 
     `path`: (point, 2), joined by straight lines that take equal shares; see `PATHS`.
-
-    Raises:
-        ValueError: a share outside of 0 to 1.
+    Raises ValueError: a share outside of 0 to 1.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share={share} is not on the way; valid: 0 to 1")

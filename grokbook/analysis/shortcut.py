@@ -16,9 +16,7 @@ def correct_counts(runs: xr.Dataset) -> xr.Dataset:
     """Validation pairs answered right: `zero`, those with a = 0, and `others`, with all dimensions of the curves.
 
     `n_zero` and `n_others`: how many there are, over the dimensions without `step`; NaN where no run is.
-
-    Raises:
-        ValueError: the runs are not of modular division.
+    Raises ValueError: the runs are not of modular division.
     """
     tasks = np.unique(runs["task"].values.astype(str)).tolist()
     if tasks != ["divide"]:

@@ -35,8 +35,7 @@ WIDTH = (500, 2000)  # training pairs over which accuracy is partial that still 
 def well_sampled(runs: xr.Dataset, sizes: int = 3) -> xr.Dataset:
     """The runs of cells with enough seeds, for every d_h that has so many such D_train.
 
-    Raises:
-        TooLittle: fewer than two d_h have.
+    Raises TooLittle: fewer than two d_h have.
     """
     usable = enough_cells(runs).sel(d_h=enough(runs).sum("D_train").values >= sizes)
     if usable.sizes["d_h"] < 2:

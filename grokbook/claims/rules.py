@@ -72,8 +72,7 @@ def enough_sizes(runs: xr.Dataset, at_least: int, what: str = "hidden sizes", wh
 def seeds_of(happened: xr.DataArray, sentence: str = "") -> int:
     """How many seeds have a run in which something happened.
 
-    Raises:
-        TooLittle: `sentence`, in which {n} and {seeds} are filled in, if it is given and they are not enough.
+    Raises TooLittle: `sentence`, in which {n} and {seeds} are filled in, if it is given and they are not enough.
     """
     seeds = int(happened.any([dim for dim in happened.dims if dim != "seed"]).sum())
     if sentence and seeds < ENOUGH_SEEDS:

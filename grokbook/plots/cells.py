@@ -35,9 +35,7 @@ def choose(runs: xr.Dataset, **wanted: int | None) -> xr.Dataset:
     """The runs at those values (`d_h=64, D_train=4000`), in which nothing but the seed varies.
 
     None takes the only value there is. Cells on the grid that were not trained are returned too, without any run.
-
-    Raises:
-        ValueError: a value that is not there, or a field of several values of which none was chosen.
+    Raises ValueError: a value that is not there, or a field of several values of which none was chosen.
     """
     chosen = runs
     for name in [dim for dim in runs.dims if dim not in ("seed", "step")]:
@@ -53,8 +51,7 @@ def choose(runs: xr.Dataset, **wanted: int | None) -> xr.Dataset:
 def cells_at(runs: xr.Dataset, wanted: Sequence[tuple[int, int]]) -> list[xr.Dataset]:
     """The cells at those (d_h, D_train), in which nothing but the seed varies; without any run where none is there.
 
-    Raises:
-        ValueError: the runs vary over another field too.
+    Raises ValueError: the runs vary over another field too.
     """
     return [choose(runs, d_h=d_h, D_train=D_train) if _on_grid(runs, d_h, D_train) else _empty(runs, d_h, D_train)
             for d_h, D_train in wanted]

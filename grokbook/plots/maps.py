@@ -43,9 +43,7 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     `random`: runs on random labels, for D_mem. `show` is "zone", "train_acc", "val_acc" or "twin_free_val_acc". A cell
     whose seeds disagree says how many of them are in the zone shown; a cell that nobody trained stays white. D_crit is
     fitted to the same runs; the star is where it meets D_mem. Bars are 95 % intervals, the star's that of its d_h.
-
-    Raises:
-        ValueError: another `show`, or runs that vary over more than d_h, D_train and seed.
+    Raises ValueError: another `show`, or runs that vary over more than d_h, D_train and seed.
     """
     if show not in SHOWN:
         raise ValueError(f"show={show!r} is not valid; valid: {', '.join(SHOWN)}")
@@ -63,8 +61,7 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
 def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
     """The map of zones as it looks when every run is stopped at each of the budgets, in steps.
 
-    Raises:
-        ValueError: no budget, or one below zero; else as `zone_map`.
+    Raises ValueError: no budget, or one below zero; else as `zone_map`.
     """
     if not len(budgets) or min(budgets) < 0:
         raise ValueError(f"budgets={list(budgets)} is not valid; valid: one or more numbers of steps, 0 or more")

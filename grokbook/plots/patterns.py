@@ -81,10 +81,7 @@ def two_pattern_squares(patterns: Patterns = TWO, *, t: float = float(TIMES[-1])
     """Two patterns at time `t` as areas of a square that holds all examples (Fig 3).
 
     Pattern 1 covers a strip of width p₁, pattern 2 one of height p₂. The four squares: which patterns cover what, train
-    accuracy, test accuracy, and test accuracy when pattern 1 is preferred.
-
-    Raises:
-        ValueError: not two patterns.
+    accuracy, test accuracy, and test accuracy when pattern 1 is preferred. Raises ValueError: not two patterns.
     """
     if len(patterns) != 2:
         raise ValueError(f"{len(patterns)} patterns make no square; valid: two patterns")
@@ -161,10 +158,7 @@ def pattern_map(patterns: Patterns = DOUBLE_DESCENT, *, paths: Mapping[str, np.n
                 size: int = 81) -> go.Figure:
     """What the model shows over γ of the first and of the last pattern, all else as in `patterns`.
 
-    The dot is `patterns` itself. `paths` (γ₁, γ₃) are drawn as lines.
-
-    Raises:
-        ValueError: fewer than two patterns.
+    The dot is `patterns` itself. `paths` (γ₁, γ₃) are drawn as lines. Raises ValueError: fewer than two patterns.
     """
     fig = go.Figure(list(map_traces(patterns, size=size)))
     for dash, (name, path) in zip(("solid", "dash", "dot"), (paths or {}).items(), strict=False):

@@ -26,9 +26,7 @@ def final_accuracy(runs: Runs, *, metric: str = "val_acc") -> go.Figure:
 
     `metric` is one of `train_acc`, `val_acc`, `twin_free_val_acc`. Small d_h is blue, large green. A line has a gap
     where a cell was not trained, and the caption names those cells, and sizes of the study without any run.
-
-    Raises:
-        ValueError: another metric, or runs that vary over more than d_h, D_train and seed.
+    Raises ValueError: another metric, or runs that vary over more than d_h, D_train and seed.
     """
     if metric not in ACCURACIES:
         raise ValueError(f"metric={metric!r} is no accuracy; valid: {', '.join(ACCURACIES)}")
@@ -58,9 +56,7 @@ def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden 
     """Mean final accuracies against d_h, one column a D_train, with 95 % intervals over seeds.
 
     A line has a gap where a size was not trained, and the caption names it.
-
-    Raises:
-        ValueError: runs that vary over more than d_h, D_train and seed.
+    Raises ValueError: runs that vary over more than d_h, D_train and seed.
     """
     data = as_map(runs)
     return compare_by_size({f"D_train {D:,}": data.sel(D_train=D) for D in data["D_train"].values}, title=title)

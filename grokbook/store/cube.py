@@ -25,9 +25,7 @@ def cube(table: pa.Table, limits: Mapping[str, int] | None = None) -> xr.Dataset
     """Rows of `CUBE_COLUMNS`, each run once, as a Dataset whose form `Store.load` describes.
 
     `limits` maps every run_id to the last step that is kept of its curves; without it they are kept whole.
-
-    Raises:
-        ValueError: the cube would have more than `MAX_CELLS` values a metric.
+    Raises ValueError: the cube would have more than `MAX_CELLS` values a metric.
     """
     table = table.combine_chunks()
     runs = table.select([*IDENTITY, *PER_RUN]).to_pandas()
@@ -51,8 +49,7 @@ def cube(table: pa.Table, limits: Mapping[str, int] | None = None) -> xr.Dataset
 def config_of(cell: xr.Dataset | xr.DataArray, **chosen: Any) -> RunConfig:
     """The config of a cell of a cube: its scalar coordinates, and `chosen` for fields that vary or should differ.
 
-    Raises:
-        ValueError: a field that is no scalar coordinate and was not chosen; the message names it.
+    Raises ValueError: a field that is no scalar coordinate and was not chosen; the message names it.
     """
     fields = [name for name in IDENTITY if name not in chosen]
     for name in fields:

@@ -89,8 +89,7 @@ class Store:
     def followed(self, study: str | None = None) -> list[RunConfig]:
         """The runs in a study's files, or in all, each as a request for the steps that it was followed there.
 
-        Raises:
-            LookupError: there are none.
+        Raises LookupError: there are none.
         """
         rows = self.frame(study)
         if rows.empty:
@@ -127,10 +126,7 @@ class Store:
 
         The new shard is in place before the old ones go, and only shards that were read go, so neither a crash nor
         another writer loses anything. Damaged shards stay.
-
-        Raises:
-            LookupError: the study has no runs.
-            OSError: as in `write`.
+        Raises LookupError: the study has no runs. OSError: as in `write`.
         """
         tables = dict(self._tables(study, COLUMNS.names))
         if not tables:
@@ -148,9 +144,7 @@ class Store:
     def write_weights(self, run: Run, step: int | None = None) -> Path:
         """Store the weights that a run carries, as those after `step` updates; None stands for its last step.
 
-        Raises:
-            ValueError: the run carries no weights.
-            OSError: as in `write`.
+        Raises ValueError: the run carries no weights. OSError: as in `write`.
         """
         return shards.write_weights(self.path / WEIGHTS, run, run.last_step if step is None else step)
 
