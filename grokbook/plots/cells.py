@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from grokbook.run import Run
-from grokbook.store.cube import CUBE_COLUMNS, cube
 from grokbook.store.shards import to_table
+from grokbook.store.store import CUBE_COLUMNS, cube
 
 Runs = xr.Dataset | Sequence[Run]
 """What a figure takes: runs as the store loads them, or a list of them as training returns it."""

@@ -7,7 +7,7 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import final, typical_seed
 from grokbook.analysis.duality import FITTED, fit_step, surface
-from grokbook.analysis.shortcut import correct_counts
+from grokbook.analysis.shortcuts import correct_counts
 from grokbook.plots.captions import caption, frame, shared_settings
 from grokbook.plots.cells import trained
 from grokbook.plots.maps import ACCURACY_SCALE, edges

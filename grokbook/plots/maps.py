@@ -12,7 +12,7 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from grokbook.analysis import Zone, capacity, critical_size, final, main_zone, recipe_zones, star, zone_shares
-from grokbook.analysis.star import place
+from grokbook.analysis.capacity import place
 from grokbook.analysis.zones import zone_label
 from grokbook.plots.captions import CHOSEN, caption, frame, plain
 from grokbook.plots.cells import Runs, as_map, never_trained

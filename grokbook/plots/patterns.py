@@ -8,12 +8,12 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from grokbook.analysis.kinds import DIP, HIGH, KINDS, LONG_BEFORE, LOW, MEMORISED, kind_map, kind_of
-from grokbook.analysis.pattern_fit import Fit
 from grokbook.analysis.patterns import (
     DOUBLE_DESCENT,
     PATHS,
     TIMES,
     TWO,
+    Fit,
     Pattern,
     Patterns,
     along,
