@@ -162,14 +162,6 @@ def test_events_keep_every_other_dimension():
     np.testing.assert_array_equal(found.t_gen.sel(weight_decay=3.0), [10, 20])
 
 
-def test_the_thresholds_move_the_events_and_are_written_beside_them():
-    runs = dataset(np.linspace(0, 0.9, 10), np.linspace(0, 0.9, 10))
-    assert np.isnan(analysis.events(runs).t_mem)
-    found = analysis.events(runs, memorised=0.5, generalised=0.3)
-    assert (found.t_mem, found.t_gen) == (20, 5)
-    assert (found.attrs["memorised"], found.attrs["generalised"], found["p"]) == (0.5, 0.3, 113)
-
-
 @given(st.integers(0, 150), st.integers(0, 150))
 def test_a_run_that_stopped_early_has_all_its_events(memorised_at: int, generalised_at: int):
     steps = evaluation_steps(100_000)

@@ -54,19 +54,15 @@ def _of_task(runs: xr.Dataset, task: str) -> pd.DataFrame:
                             {"d_h": runs["d_h"]})
     pairs = interval(final(runs, "train_acc") * p * p, within=(0, p * p))
     bits = interval(n_distinct * (np.log2(p) - final(runs, "train_loss") / np.log(2)) / n_params)
+    half = runs.sel(step=slice(0, int(runs["step"].values[-1]) // 2))
+    rising = (final(runs, "train_acc") - final(half, "train_acc")).mean("seed")
     columns = {"task": task, "d_h": runs["d_h"], "n_params": n_params, "n": pairs["n"],
                "D_mem": pairs["mean"], "D_mem_lo": pairs["lo"], "D_mem_hi": pairs["hi"],
                "distinct": pairs["mean"] * n_distinct / p**2, "bits_per_param": bits["mean"],
                "bits_per_param_lo": bits["lo"], "bits_per_param_hi": bits["hi"],
-               "bits_per_param_most": n_distinct * np.log2(p) / n_params, "rising": _rising(runs)}
+               "bits_per_param_most": n_distinct * np.log2(p) / n_params, "rising": rising}
     table = pd.DataFrame({name: getattr(values, "values", values) for name, values in columns.items()})
     return table.query("n > 0").reset_index(drop=True)
-
-
-def _rising(runs: xr.Dataset) -> xr.DataArray:
-    """How much train accuracy grew between half of the steps and the end, mean over seeds."""
-    half = runs.sel(step=slice(0, int(runs["step"].values[-1]) // 2))
-    return (final(runs, "train_acc") - final(half, "train_acc")).mean("seed")
 
 
 FAR = 1e9
@@ -93,7 +89,7 @@ def star(capacity: pd.DataFrame, critical: pd.DataFrame) -> pd.Series:
     if not len(at):
         return pd.Series({"d_h": np.nan, "D_train": np.nan, "d_h_lo": np.nan, "d_h_hi": np.nan, "n_crossings": 0})
     height = np.exp(np.interp(at[0], x, np.log(both["D_mem"].to_numpy(float))))
-    ends = [np.exp(found[0]) if len(found) else np.nan for found in (early, late)]
+    ends = [np.exp(crossings[0]) if len(crossings) else np.nan for crossings in (early, late)]
     return pd.Series({"d_h": np.exp(at[0]), "D_train": height, "d_h_lo": ends[0], "d_h_hi": ends[1],
                       "n_crossings": len(at)})
 

@@ -44,22 +44,18 @@ def _first_of_row(step: np.ndarray, values: np.ndarray, level: float, sustained:
     return np.where(reached.any(axis=-1), step.astype(float)[start], np.nan)
 
 
-def events(runs: xr.Dataset, *, memorised: float = MEMORISED, generalised: float = GENERALISED,
-           sustained: int = SUSTAINED) -> xr.Dataset:
+def events(runs: xr.Dataset) -> xr.Dataset:
     """Steps at which each run memorised and generalised, over all dimensions of `runs` but `step`.
 
     Returns `t_mem` (train accuracy), `t_gen` (validation accuracy), `t_gen_twin_free` (validation pairs whose mirror
     was not trained on), `delay` = t_gen − t_mem, `trained` and `last_step`. NaN where `trained` is censored: not by
     `last_step`; elsewhere there is no such run. A censored delay is at least last_step − t_mem.
     """
-    levels = {"t_mem": ("train_acc", memorised), "t_gen": ("val_acc", generalised),
-              "t_gen_twin_free": ("twin_free_val_acc", generalised)}
-    found = xr.Dataset({event: crossing(runs[metric], level, sustained=sustained)
-                        for event, (metric, level) in levels.items()})
+    when = xr.Dataset({"t_mem": crossing(runs["train_acc"], MEMORISED), "t_gen": crossing(runs["val_acc"], GENERALISED),
+                       "t_gen_twin_free": crossing(runs["twin_free_val_acc"], GENERALISED)})
     # A dataset cut with .sel(step=slice(…)) still says how far its runs once went.
     followed = np.minimum(runs["last_step"], runs["step"].values[-1])
-    found = found.assign(delay=found["t_gen"] - found["t_mem"], last_step=followed, trained=runs["trained"])
-    return found.assign_attrs(runs.attrs, memorised=memorised, generalised=generalised, sustained=sustained)
+    return when.assign(delay=when["t_gen"] - when["t_mem"], last_step=followed, trained=runs["trained"])
 
 
 def final(runs: xr.Dataset, metric: str) -> xr.DataArray:

@@ -69,11 +69,11 @@ def early_peak(runs: xr.Dataset) -> xr.Dataset:
     counts = correct_counts(runs)
     young = _before(runs, EARLY)
     total = (counts["zero"] + counts["others"]).where(young)
-    there = total.notnull().any("step")
+    trained = total.notnull().any("step")
     at = runs["step"].isel(step=total.fillna(-1).argmax("step"))
-    peak = counts.sel(step=at).drop_vars("step").where(there)
+    peak = counts.sel(step=at).drop_vars("step").where(trained)
     later = counts["others"].where((runs["step"] > at) & _before(runs, 0.5))
-    return peak.assign(step=at.drop_vars("step").where(there), others_after=later.mean("step"))
+    return peak.assign(step=at.drop_vars("step").where(trained), others_after=later.mean("step"))
 
 
 def _before(runs: xr.Dataset, level: float) -> xr.DataArray:

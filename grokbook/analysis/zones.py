@@ -50,14 +50,14 @@ class Zone(StrEnum):
     STILL_MOVING = "STILL_MOVING"
 
 
-def zones(runs: xr.Dataset, *, on_the_way: float = ON_THE_WAY, negligible: float = NEGLIGIBLE) -> xr.DataArray:
+def zones(runs: xr.Dataset, *, negligible: float = NEGLIGIBLE) -> xr.DataArray:
     """The zone of each run, over all dimensions of `runs` but `step`, as text; empty where there is no run.
 
     A run is judged by its curves as given: cut them (`runs.sel(step=slice(0, 10_000))`) and it is judged by those. It
     groks if validation accuracy came to `events.GENERALISED` for a while, or ends there.
     """
     when = events(runs)
-    memorised_first = when["t_mem"].notnull() & (twin_free_at_memorising(runs, when["t_mem"]) < on_the_way)
+    memorised_first = when["t_mem"].notnull() & (twin_free_at_memorising(runs, when["t_mem"]) < ON_THE_WAY)
     grokked = when["t_gen"].notnull() | (final(runs, "val_acc") >= GENERALISED)
     last, early = final(runs, "twin_free_val_acc"), runs[["twin_free_val_acc"]].where(
         2 * runs["step"] <= when["last_step"])
@@ -81,8 +81,8 @@ def zone_label(zone: str) -> str:
 def zone_shares(runs: xr.Dataset) -> xr.DataArray:
     """Share of a cell's seeds in each zone, with the dimension `zone` first; NaN where no seed was trained."""
     zone, n = zones(runs), runs["trained"].sum("seed")
-    shares = xr.concat([(zone == one.value).sum("seed") / n.where(n > 0) for one in Zone], "zone")
-    return shares.assign_coords(zone=[one.value for one in Zone])
+    shares = xr.concat([(zone == name.value).sum("seed") / n.where(n > 0) for name in Zone], "zone")
+    return shares.assign_coords(zone=[name.value for name in Zone])
 
 
 def main_zone(runs: xr.Dataset) -> xr.DataArray:
@@ -121,13 +121,13 @@ def describe(cell: xr.Dataset, seed: int) -> str:
     if not seeds:
         return f"No network of d_h {int(cell['d_h'])} was trained on {int(cell['D_train']):,} pairs."
     zone_of = dict(zip(cell["seed"].values.tolist(), cell["zone"].values, strict=True))
-    others = [Zone(zone_of[one]) for one in seeds if one != seed]
+    others = [Zone(zone_of[other]) for other in seeds if other != seed]
     if seed not in seeds:
         return f"Seed {seed} was not trained here. {_seeds(others, 'Of the seeds that were')}"
     zone, run = Zone(zone_of[seed]), list(zone_of).index(seed)
     numbers = {str(name): float(cell[name].values[run]) for name in cell.data_vars if name not in ("zone", "trained")}
-    told = f"{zone_label(zone).capitalize()}: seed {seed} {_why(zone, int(cell['D_train']), numbers)}."
-    return f"{told} {_compared(zone, others)}"
+    why = _why(zone, int(cell["D_train"]), numbers)
+    return f"{zone_label(zone).capitalize()}: seed {seed} {why}. {_compared(zone, others)}"
 
 
 def describe_valley(row: Mapping) -> str:
@@ -138,12 +138,11 @@ def describe_valley(row: Mapping) -> str:
     counted = f"(n = {row['n']} runs of {row['sizes']} sizes)"
     if row["depth"] == 0:
         return f"{place} mean validation accuracy has no valley over d_h {counted}."
-    told = (f"{place} mean validation accuracy falls and rises again by {row['depth']:.3f}: the bottom of the valley, "
-            f"{row['bottom']:.3f}, is at d_h {row['at']}")
+    words = (f"{place} mean validation accuracy falls and rises again by {row['depth']:.3f}: the bottom of the valley, "
+             f"{row['bottom']:.3f}, is at d_h {row['at']}")
     if np.isnan(row["p"]):
-        return f"{told} {counted}; a size with a single seed leaves open what of it is noise."
-    return (f"{told}. A curve that only rises would look as deep "
-            f"with p = {row['p']:.3g} {counted}.")
+        return f"{words} {counted}; a size with a single seed leaves open what of it is noise."
+    return f"{words}. A curve that only rises would look as deep with p = {row['p']:.3g} {counted}."
 
 
 def _why(zone: Zone, D_train: int, run: dict[str, float]) -> str:
@@ -164,12 +163,12 @@ def _why(zone: Zone, D_train: int, run: dict[str, float]) -> str:
 
 
 def _compared(zone: Zone, others: list[Zone]) -> str:
-    one = len(others) == 1
+    single = len(others) == 1
     if not others:
         return "No other seed was trained here."
     if set(others) == {zone}:
-        return "The other seed is in this zone too." if one else f"The other {len(others)} seeds are in this zone too."
-    return _seeds(others, "The other seed" if one else f"Of the other {len(others)} seeds")
+        return f"The other {'seed is' if single else f'{len(others)} seeds are'} in this zone too."
+    return _seeds(others, "The other seed" if single else f"Of the other {len(others)} seeds")
 
 
 def _seeds(zones: list[Zone], begin: str) -> str:

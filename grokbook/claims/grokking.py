@@ -32,14 +32,14 @@ NAMED = ((64, 3000), (32, 4000))  # cells (d_h, D_train) at which the paper call
 WIDTH = (500, 2000)  # training pairs over which accuracy is partial that still pass for "about 1000": half to twice
 
 
-def well_sampled(runs: xr.Dataset, sizes: int = 3) -> xr.Dataset:
-    """The runs of cells with enough seeds, for every d_h that has so many such D_train.
+def well_sampled(runs: xr.Dataset) -> xr.Dataset:
+    """The runs of cells with enough seeds, for every d_h that has three such D_train.
 
     Raises TooLittle: fewer than two d_h have.
     """
-    usable = enough_cells(runs).sel(d_h=enough(runs).sum("D_train").values >= sizes)
+    usable = enough_cells(runs).sel(d_h=enough(runs).sum("D_train").values >= 3)
     if usable.sizes["d_h"] < 2:
-        raise TooLittle(f"It takes two hidden sizes with {sizes} D_train of {ENOUGH_SEEDS} seeds each.")
+        raise TooLittle(f"It takes two hidden sizes with 3 D_train of {ENOUGH_SEEDS} seeds each.")
     return usable
 
 
