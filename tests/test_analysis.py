@@ -93,8 +93,8 @@ def test_noise_under_the_level_does_not_hide_an_event_and_noise_across_it_does()
 @given(curves, st.integers(1, 8))
 def test_a_crossing_is_what_its_definition_says(values: list[float], sustained: int):
     step = np.arange(len(values)) ** 2
-    found = crossing(step, np.array(values), 0.99, sustained=sustained)
-    np.testing.assert_equal(float(found), float(crossing_by_hand(step, values, 0.99, sustained)))
+    first = crossing(step, np.array(values), 0.99, sustained=sustained)
+    np.testing.assert_equal(float(first), float(crossing_by_hand(step, values, 0.99, sustained)))
 
 
 @given(curves, st.integers(1, 20))
@@ -132,8 +132,8 @@ def test_many_curves_at_once_are_each_what_they_are_alone():
 
 
 def test_a_grokking_run_memorises_long_before_it_generalises():
-    found = analysis.events(dataset(rising(5), rising(20))).isel(seed=0)
-    assert (found.t_mem, found.t_gen, found.t_gen_twin_free, found.delay) == (5, 20, 20, 15)
+    when = analysis.events(dataset(rising(5), rising(20))).isel(seed=0)
+    assert (when.t_mem, when.t_gen, when.t_gen_twin_free, when.delay) == (5, 20, 20, 15)
 
 
 def test_a_run_whose_accuracies_rise_together_has_no_delay():
@@ -142,24 +142,24 @@ def test_a_run_whose_accuracies_rise_together_has_no_delay():
 
 
 def test_what_did_not_happen_is_told_apart_from_what_was_not_trained():
-    found = analysis.events(dataset([rising(5), np.full(10, NAN)], [np.zeros(10), np.full(10, NAN)]))
-    np.testing.assert_array_equal(found.t_mem, [5, NAN])
-    assert np.isnan(found.t_gen).all() and np.isnan(found.delay).all()
-    np.testing.assert_array_equal(found.last_step, [500, -1])
+    when = analysis.events(dataset([rising(5), np.full(10, NAN)], [np.zeros(10), np.full(10, NAN)]))
+    np.testing.assert_array_equal(when.t_mem, [5, NAN])
+    assert np.isnan(when.t_gen).all() and np.isnan(when.delay).all()
+    np.testing.assert_array_equal(when.last_step, [500, -1])
 
 
 def test_a_dataset_cut_at_a_step_is_censored_at_that_step():
     runs = dataset(rising(1), rising(20))
-    found = analysis.events(runs.sel(step=slice(None, 50)))
-    assert found.t_mem == 1 and np.isnan(found.t_gen) and found.last_step == 50
+    when = analysis.events(runs.sel(step=slice(None, 50)))
+    assert when.t_mem == 1 and np.isnan(when.t_gen) and when.last_step == 50
 
 
 def test_events_keep_every_other_dimension():
     cell = dataset([rising(5), rising(10)], [rising(10), rising(20)])
     runs = xr.concat([cell, cell, cell], xr.DataArray([0.1, 1.0, 3.0], dims="weight_decay", name="weight_decay"))
-    found = analysis.events(runs)
-    assert dict(found.t_gen.sizes) == {"weight_decay": 3, "seed": 2}
-    np.testing.assert_array_equal(found.t_gen.sel(weight_decay=3.0), [10, 20])
+    when = analysis.events(runs)
+    assert dict(when.t_gen.sizes) == {"weight_decay": 3, "seed": 2}
+    np.testing.assert_array_equal(when.t_gen.sel(weight_decay=3.0), [10, 20])
 
 
 @given(st.integers(0, 150), st.integers(0, 150))
@@ -168,8 +168,8 @@ def test_a_run_that_stopped_early_has_all_its_events(memorised_at: int, generali
     train, val = rising(steps[memorised_at], steps), rising(steps[generalised_at], steps)
     accuracies = np.stack([train, val, val], axis=1)
     end = next(n for n in range(1, len(steps) + 1) if has_settled(accuracies[:n]))
-    found = analysis.events(dataset(train[:end], val[:end], steps[:end]))
-    assert (found.t_mem, found.t_gen) == (steps[memorised_at], steps[generalised_at])
+    when = analysis.events(dataset(train[:end], val[:end], steps[:end]))
+    assert (when.t_mem, when.t_gen) == (steps[memorised_at], steps[generalised_at])
 
 
 # Single runs
@@ -207,48 +207,48 @@ def test_the_typical_seed_generalises_in_the_middle_and_never_comes_last():
 
 @given(st.lists(st.floats(-10, 10), min_size=2, max_size=12))
 def test_the_interval_of_a_mean_is_students(values: list[float]):
-    found = analysis.interval(xr.DataArray(values, dims="seed"))
+    stats = analysis.interval(xr.DataArray(values, dims="seed"))
     spread = stats.sem(values)
-    assert found.n == len(values) and found["mean"] == pytest.approx(np.mean(values))
+    assert stats.n == len(values) and stats["mean"] == pytest.approx(np.mean(values))
     if spread > 1e-6:
         expected = stats.t.interval(0.95, len(values) - 1, np.mean(values), spread)
-        np.testing.assert_allclose([found.lo, found.hi], expected, rtol=1e-6)
+        np.testing.assert_allclose([stats.lo, stats.hi], expected, rtol=1e-6)
 
 
 def test_the_interval_of_a_mean_holds_it_as_often_as_it_says():
     samples = xr.DataArray(np.random.default_rng(0).normal(3, 2, size=(4000, 4)), dims=("sample", "seed"))
-    found = analysis.interval(samples)
-    assert ((found.lo < 3) & (found.hi > 3)).mean() == pytest.approx(0.95, abs=0.01)
+    stats = analysis.interval(samples)
+    assert ((stats.lo < 3) & (stats.hi > 3)).mean() == pytest.approx(0.95, abs=0.01)
 
 
 def test_missing_seeds_are_left_out_and_one_seed_has_no_interval():
     values = xr.DataArray([[0.2, 0.4, NAN], [0.2, NAN, NAN], [NAN, NAN, NAN]], dims=("D_train", "seed"))
-    found = analysis.interval(values)
-    np.testing.assert_array_equal(found.n, [2, 1, 0])
-    np.testing.assert_allclose(found["mean"], [0.3, 0.2, NAN])
-    np.testing.assert_array_equal(np.isnan(found.lo), [False, True, True])
-    np.testing.assert_array_equal(np.isnan(found.hi), [False, True, True])
+    stats = analysis.interval(values)
+    np.testing.assert_array_equal(stats.n, [2, 1, 0])
+    np.testing.assert_allclose(stats["mean"], [0.3, 0.2, NAN])
+    np.testing.assert_array_equal(np.isnan(stats.lo), [False, True, True])
+    np.testing.assert_array_equal(np.isnan(stats.hi), [False, True, True])
 
 
 def test_an_interval_can_be_kept_where_a_mean_can_be():
-    found = analysis.interval(xr.DataArray([1.0, 0.0, 1.0], dims="seed"), within=(0, 1))
-    assert (found.lo, found.hi) == (0, 1)
+    stats = analysis.interval(xr.DataArray([1.0, 0.0, 1.0], dims="seed"), within=(0, 1))
+    assert (stats.lo, stats.hi) == (0, 1)
 
 
 @given(st.integers(0, 20), st.integers(1, 20))
 def test_the_interval_of_a_rate_is_wilsons(successes: int, failures: int):
     happened = xr.DataArray([True] * successes + [False] * failures, dims="seed")
-    found = analysis.rate(happened)
+    share = analysis.rate(happened)
     expected = stats.binomtest(successes, successes + failures).proportion_ci(method="wilson")
-    assert (found.lo, found.hi) == (pytest.approx(expected.low, abs=1e-12), pytest.approx(expected.high))
-    assert found.n == successes + failures
+    assert (share.lo, share.hi) == (pytest.approx(expected.low, abs=1e-12), pytest.approx(expected.high))
+    assert share.n == successes + failures
 
 
 def test_a_rate_leaves_missing_runs_out_and_is_unknown_without_any():
-    found = analysis.rate(xr.DataArray([[1.0, 0.0, NAN], [NAN, NAN, NAN]], dims=("d_h", "seed")))
-    np.testing.assert_array_equal(found["mean"], [0.5, NAN])
-    np.testing.assert_array_equal(found.n, [2, 0])
-    assert np.isnan(found.hi[1])
+    share = analysis.rate(xr.DataArray([[1.0, 0.0, NAN], [NAN, NAN, NAN]], dims=("d_h", "seed")))
+    np.testing.assert_array_equal(share["mean"], [0.5, NAN])
+    np.testing.assert_array_equal(share.n, [2, 0])
+    assert np.isnan(share.hi[1])
 
 
 # Critical sizes
@@ -351,8 +351,8 @@ def test_fewer_sizes_leave_an_interval_that_holds_the_crossing_of_more(accuracy:
 
 def test_moving_the_sizes_moves_the_critical_size():
     accuracy = logistic(2900, 5, 200)[None]
-    here, there = (analysis.critical_size(ending_at(accuracy, SIZES + shift)).iloc[0] for shift in (0, 700))
-    np.testing.assert_allclose([there.D_crit, there.lo, there.hi], np.add([here.D_crit, here.lo, here.hi], 700))
+    low, high = (analysis.critical_size(ending_at(accuracy, SIZES + shift)).iloc[0] for shift in (0, 700))
+    np.testing.assert_allclose([high.D_crit, high.lo, high.hi], np.add([low.D_crit, low.lo, low.hi], 700))
 
 
 def test_a_critical_size_over_another_field_too_is_refused():

@@ -69,15 +69,15 @@ def test_what_counts_as_negligible_moves_the_zones():
 
 @pytest.mark.parametrize("zone", ["GROKKING", "PROGRESSION"])
 def test_a_rise_from_one_evaluation_to_the_next_says_nothing_of_the_norm(zone):
-    found = analysis.norm_change(cube([8], [3000], 1, lambda *_: typical(zone)))
-    assert all(found[name].isnull().all() for name in ("ratio", "begin", "end"))
+    change = analysis.norm_change(cube([8], [3000], 1, lambda *_: typical(zone)))
+    assert all(change[name].isnull().all() for name in ("ratio", "begin", "end"))
 
 
 def test_a_slow_rise_has_a_norm_before_and_one_after():
     way = np.clip((STEPS - 1_000) / 10_000, 0, 1)
-    found = analysis.norm_change(cube([8], [3000], 1, lambda *_: {"val_acc": way, "param_norm": 50 - 20 * way}))
-    assert found["begin"].item() == pytest.approx(2_000, rel=0.1) and found["end"].item() == pytest.approx(1e4, rel=0.1)
-    assert found["ratio"].item() == pytest.approx(32 / 48, rel=0.03)
+    ends = analysis.norm_change(cube([8], [3000], 1, lambda *_: {"val_acc": way, "param_norm": 50 - 20 * way}))
+    assert ends["begin"].item() == pytest.approx(2_000, rel=0.1) and ends["end"].item() == pytest.approx(1e4, rel=0.1)
+    assert ends["ratio"].item() == pytest.approx(32 / 48, rel=0.03)
 
 
 def test_a_run_that_did_not_generalise_has_no_norm_change():

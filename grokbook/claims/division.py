@@ -114,11 +114,11 @@ def size_time_duality(runs: xr.Dataset) -> Measured:
     """Whether one variable of step and width tells the test loss."""
     runs = _at_every_width(_enough(runs))
     fit = duality.collapse(runs)
-    told = fit["explained"] >= max(MOST, fit["apart"])
+    explains = fit["explained"] >= max(MOST, fit["apart"])
     when = events(runs)["t_gen"]
     variance = {"that variable": "explained", "the step alone": "by_step", "the width alone": "by_size",
                 "both apart": "apart"}
-    return Measured(verdict(told and fit["lo"] > 0, partly=fit["lo"] > 0), (
+    return Measured(verdict(explains and fit["lo"] > 0, partly=fit["lo"] > 0), (
         number("γ of the best single variable, log step + γ log d_h", fit | {"mean": fit["gamma"]}, ".1f",
                int(fit["n"])),
         *(Number(f"variance of log test loss told by {name}", f"{fit[part]:.0%}") for name, part in variance.items()),

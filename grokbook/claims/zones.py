@@ -67,11 +67,11 @@ def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
     held = analysis.capacity(random).query("n >= @ENOUGH_FOR_A_CELL")
     if len(known) < 3 or len(held) < 3:
         raise TooLittle(f"D_crit is known at {len(known)} hidden sizes and D_mem at {len(held)}; it takes three each.")
-    crossing, counts = star(held, table).to_dict(), {one: int((zone == one).sum()) for one in (*Zone, UNDECIDED)}
+    crossing, counts = star(held, table).to_dict(), {name: int((zone == name).sum()) for name in (*Zone, UNDECIDED)}
     right = [row for row in known if row["d_h"] > crossing["d_h"]]
     way = (direction(critical_difference(runs, right[0]["d_h"], right[-1]["d_h"])) if len(right) > 1
            else "not known at both ends")
-    cells = tuple(Number(f"cells of {zone_label(one)}", str(count)) for one, count in counts.items())
+    cells = tuple(Number(f"cells of {zone_label(name)}", str(count)) for name, count in counts.items())
     met, remark = (), "D_mem and D_crit do not cross where both are known."
     if crossing["n_crossings"]:
         remark = f"D_crit from the first d_h right of the crossing to the largest: {way}."
@@ -79,7 +79,7 @@ def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
         met = (Number("crossings of D_mem and D_crit", f"{crossing['n_crossings']:.0f}"),
                number("the crossing: d_h", ends, ".1f"), Number("the crossing: D_train", f"{crossing['D_train']:,.0f}"),
                *map(critical, right[:1] + right[1:][-1:]))
-    return Measured(verdict(all(counts[one] for one in DYNAMICS), crossing["n_crossings"] == 1,
+    return Measured(verdict(all(counts[name] for name in DYNAMICS), crossing["n_crossings"] == 1,
                             way == "falls" and bool(held["D_mem"].is_monotonic_increasing)),
                     cells + met, n_trained(runs) + sum(held["n"].tolist()),
                     f"Cells are counted by their most frequent zone. {remark}")
@@ -150,15 +150,15 @@ def norm(runs: xr.Dataset) -> Measured:
     """Of which share of a seed's runs the norm falls while grokking, and rises in progression."""
     zone, ratio = analysis.zones(runs), norm_change(runs)["ratio"]
     numbers, lowest, seeds, n = [], [], [], 0
-    for one, happened, word in ((Zone.GROKKING, ratio < 1, "falls"), (Zone.PROGRESSION, ratio > 1, "rises")):
-        generalised = (zone == one.value) & ratio.notnull()
+    for name, happened, word in ((Zone.GROKKING, ratio < 1, "falls"), (Zone.PROGRESSION, ratio > 1, "rises")):
+        generalised = (zone == name.value) & ratio.notnull()
         runs_of_zone = int(generalised.sum())
         if not runs_of_zone:
-            raise TooLittle(f"No run generalised by {zone_label(one)}.")
+            raise TooLittle(f"No run generalised by {zone_label(name)}.")
         share = interval(by_seed(happened.where(generalised)), within=(0, 1))
         seeds.append(seeds_of(generalised))
         lowest.append(float(share["lo"]))
-        numbers.append(number(f"share of a seed's runs by {zone_label(one)} in which the norm {word} "
+        numbers.append(number(f"share of a seed's runs by {zone_label(name)} in which the norm {word} "
                               f"({runs_of_zone} runs of {seeds[-1]} seeds)", share, ".0%", seeds[-1]))
         n += runs_of_zone
     judged = verdict(*(lo > 0.5 for lo in lowest))
