@@ -53,8 +53,8 @@ def cells_at(runs: xr.Dataset, wanted: Sequence[tuple[int, int]]) -> list[xr.Dat
 
     Raises ValueError: the runs vary over another field too.
     """
-    return [choose(runs, d_h=d_h, D_train=D_train) if _on_grid(runs, d_h, D_train) else _empty(runs, d_h, D_train)
-            for d_h, D_train in wanted]
+    return [choose(runs, d_h=d_h, D_train=D_train) if d_h in runs["d_h"] and D_train in runs["D_train"]
+            else _empty(runs, d_h, D_train) for d_h, D_train in wanted]
 
 
 def trained(cell: xr.Dataset) -> xr.Dataset:
@@ -85,10 +85,6 @@ def never_trained(runs: xr.Dataset, *fields: str) -> str:
     missing = runs.attrs.get("never_trained", {})
     named = [f"{field} {_listed(missing[field])}" for field in fields if missing.get(field)]
     return f"In the study, but without any run so far: {'; '.join(named)}." if named else ""
-
-
-def _on_grid(runs: xr.Dataset, d_h: int, D_train: int) -> bool:
-    return d_h in runs["d_h"].values and D_train in runs["D_train"].values
 
 
 def _empty(runs: xr.Dataset, d_h: int, D_train: int) -> xr.Dataset:

@@ -98,7 +98,6 @@ def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
     for row, name in enumerate(rows, 1):
         fig.update_yaxes({"range": _y_range(cells, name)} | Y_AXES[name], row=row)
         fig.update_yaxes(title_text=TITLES[name], row=row, col=1)
-    fig.update_annotations(font_size=13)
     name_once(fig, but=[NAMES["param_norm"]])  # whose axis names it
 
 

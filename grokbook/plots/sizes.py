@@ -81,7 +81,6 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
                      range=[np.log10(min(sizes) * 0.88), np.log10(max(sizes) * 1.14)])
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text="final accuracy", row=1, col=1)
-    fig.update_annotations(font_size=13)
     shown = together([data.drop_vars("D_train", errors="ignore") for data in columns.values()])
     return frame(fig, title=title, plot_height=300, above=20,
                  caption=caption(shown, "Line: mean over seeds; band: its 95 % interval; dots: every run.",
@@ -115,7 +114,6 @@ def memory(runs: Runs) -> go.Figure:
                       annotation_position="top left" if bits > 2 else "bottom left")
     fig.update_xaxes(title_text="d_h")
     fig.update_yaxes(rangemode="tozero")
-    fig.update_annotations(selector=lambda a: a.text in ("pairs known", "bits a parameter"), font_size=13)
     grew = f"Over the second half of the steps train accuracy still grew by up to {table['rising'].max():.3f}."
     return frame(fig, title="What a network can know by heart", plot_height=320, above=20,
                  caption=caption(data, "Random labels for all 12,769 pairs; bars: 95 % intervals.", grew,
