@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from maps import STEPS, cube
 
 from grokbook import RunConfig, analysis
-from grokbook.analysis.capacity import place
+from grokbook.analysis.capacity import place, star
+from grokbook.analysis.critical import partial_range
 
 ALL = 113**2
 
@@ -76,18 +77,18 @@ def tables(D_mem, D_crit, d_h, spread=0.0):
 @given(st.floats(10, 40), st.floats(0.0, 0.1))
 def test_lines_that_are_straight_on_logarithmic_axes_meet_where_they_do(at, spread):
     d_h = np.array([4.0, 8, 16, 32, 64])
-    star = analysis.star(*tables(3000 * d_h / at, 3000 * np.sqrt(at / d_h), d_h, spread))
-    assert star["d_h"] == pytest.approx(at) and star["D_train"] == pytest.approx(3000) and star["n_crossings"] == 1
-    assert star["d_h_lo"] <= star["d_h"] + 1e-9 and star["d_h_hi"] >= star["d_h"] - 1e-9
+    met = star(*tables(3000 * d_h / at, 3000 * np.sqrt(at / d_h), d_h, spread))
+    assert met["d_h"] == pytest.approx(at) and met["D_train"] == pytest.approx(3000) and met["n_crossings"] == 1
+    assert met["d_h_lo"] <= met["d_h"] + 1e-9 and met["d_h_hi"] >= met["d_h"] - 1e-9
 
 
 def test_an_open_end_of_a_critical_size_widens_the_interval_to_the_next_size():
     d_h = np.array([8.0, 16, 32, 64])
     mem, crit = tables(100 * d_h, np.full(4, 2400.0), d_h, 0.01)
     crit["lo"], crit["hi"] = [2300, 2300, -np.inf, 2300], [2500, np.inf, 2500, 2500]
-    star = analysis.star(mem, crit)
-    assert star["d_h"] == pytest.approx(np.exp(np.interp(np.log(2400), np.log(100 * d_h), np.log(d_h))))
-    assert (star["d_h_lo"], star["d_h_hi"]) == (pytest.approx(16), pytest.approx(32))
+    met = star(mem, crit)
+    assert met["d_h"] == pytest.approx(np.exp(np.interp(np.log(2400), np.log(100 * d_h), np.log(d_h))))
+    assert (met["d_h_lo"], met["d_h_hi"]) == (pytest.approx(16), pytest.approx(32))
 
 
 def test_a_crossing_in_words_leaves_an_unknown_end_open():
@@ -97,12 +98,12 @@ def test_a_crossing_in_words_leaves_an_unknown_end_open():
 
 def test_lines_that_do_not_meet_have_no_star():
     d_h = np.array([4.0, 8, 16])
-    assert analysis.star(*tables(100 * d_h, 5000 - d_h, d_h))["n_crossings"] == 0
+    assert star(*tables(100 * d_h, 5000 - d_h, d_h))["n_crossings"] == 0
 
 
 def test_sizes_of_one_table_alone_and_unknown_ones_are_passed_over():
     mem, crit = tables(np.array([1e3, 2e3, 4e3, 8e3]), np.array([np.nan, 4e3, 3e3, 2e3]), np.array([8.0, 16, 32, 64]))
-    assert 16 < analysis.star(mem.drop(index=3), crit)["d_h"] < 32
+    assert 16 < star(mem.drop(index=3), crit)["d_h"] < 32
 
 
 @pytest.mark.parametrize("values, begin, end", [
@@ -112,7 +113,7 @@ def test_sizes_of_one_table_alone_and_unknown_ones_are_passed_over():
 def test_the_range_of_partial_accuracy(values, begin, end):
     sizes = [2400, 2600, 2800, 3000, 3200]
     runs = cube([32], sizes, 2, lambda d_h, D, seed: {"val_acc": values[sizes.index(D)]})
-    row = analysis.partial_range(runs).iloc[0]
+    row = partial_range(runs).iloc[0]
     wanted = {"begin": begin, "end": end}
     for name, value in wanted.items():
         assert np.isnan(row[name]) if value is None else row[name] == pytest.approx(value, rel=1e-5), name

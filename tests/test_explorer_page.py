@@ -11,8 +11,9 @@ from maps import STEPS, cube, rise, typical
 from playwright.sync_api import Browser, Page, expect
 
 from grokbook import pages
-from grokbook.analysis import describe, describe_valley, outcomes, runs_until
+from grokbook.analysis import describe, outcomes
 from grokbook.analysis.descent import double_descent
+from grokbook.analysis.zones import describe_valley, runs_until
 from grokbook.widgets.explorer_data import ExplorerData
 
 SIZES, PAIRS = (8, 16, 32), (2000, 3000, 4000)

@@ -13,6 +13,7 @@ import xarray as xr
 from scipy.special import expit
 
 from grokbook import RunConfig, analysis, plots
+from grokbook.analysis.zones import UNDECIDED, Zone
 from grokbook.plots import template
 from grokbook.plots.captions import caption
 from grokbook.plots.cells import as_dataset, choose
@@ -93,7 +94,7 @@ def test_colours_are_told_apart_by_every_eye(colors: list[str], eye: str):
 
 
 def test_all_that_a_cell_can_be_has_a_colour():
-    assert list(template.ZONE_COLORS) == [*analysis.Zone, analysis.UNDECIDED]
+    assert list(template.ZONE_COLORS) == [*Zone, UNDECIDED]
 
 
 @pytest.mark.parametrize("eye", EYES)

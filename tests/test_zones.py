@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from maps import STEPS, cube, rise, typical
 
 from grokbook import analysis
-from grokbook.analysis import Zone
+from grokbook.analysis.zones import UNDECIDED, Zone, main_zone, zone_shares
 
 
 def zone_of(**curves) -> str:
@@ -51,15 +51,15 @@ def test_cut_curves_are_judged_by_what_is_left():
 def test_shares_count_the_seeds_and_the_main_zone_is_the_most_frequent(seeds):
     runs = cube([8], [3000], len(seeds), lambda d, D, seed: typical(seeds[seed]) if seeds[seed] else None)
     trained = [zone for zone in seeds if zone]
-    main = analysis.main_zone(runs).item()
+    main = main_zone(runs).item()
     if not trained:
-        assert main == "" and analysis.zone_shares(runs).isnull().all()
+        assert main == "" and zone_shares(runs).isnull().all()
         return
-    shares = analysis.zone_shares(runs).squeeze().to_series()
+    shares = zone_shares(runs).squeeze().to_series()
     assert shares.to_dict() == pytest.approx({zone: trained.count(zone) / len(trained) for zone in Zone})
     most = max(map(trained.count, Zone))
-    assert trained.count(main) == most or main == analysis.UNDECIDED
-    assert (main == analysis.UNDECIDED) == ([trained.count(zone) for zone in Zone].count(most) > 1)
+    assert trained.count(main) == most or main == UNDECIDED
+    assert (main == UNDECIDED) == ([trained.count(zone) for zone in Zone].count(most) > 1)
 
 
 def test_what_counts_as_negligible_moves_the_zones():

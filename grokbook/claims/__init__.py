@@ -9,11 +9,11 @@ import xarray as xr
 
 from grokbook.analysis import circuit as circuits
 from grokbook.claims import circuit, descent, division, grokking, memory, patterns, zones
-from grokbook.claims.card import Card, Claim, Measured, Number, TooLittle, Verdict
+from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict
 from grokbook.store import Store
 from grokbook.studies import Study
 
-__all__ = ["CLAIMS", "Card", "Claim", "Measured", "Number", "Verdict", "judge"]
+__all__ = ["CLAIMS", "judge"]
 
 CHAPTERS = (grokking, memory, zones, descent, patterns, division, circuit)
 

@@ -6,8 +6,9 @@ import numpy as np
 import xarray as xr
 
 from grokbook import analysis, studies
-from grokbook.analysis import Zone, final, interval, main_zone
+from grokbook.analysis import final, interval
 from grokbook.analysis.descent import depth_difference, first_size, held_out_fall
+from grokbook.analysis.zones import Zone, main_zone
 from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
 from grokbook.claims.rules import (
     ENOUGH_SEEDS,

@@ -4,12 +4,12 @@ import numpy as np
 import xarray as xr
 
 from grokbook import studies
-from grokbook.analysis import duality, events, final, interval, rate
+from grokbook.analysis import duality, events, final, interval
 from grokbook.analysis.descent import depth, first_size
 from grokbook.analysis.duality import FITTED, fit_step, held_out_hill, hill_in_time, size_and_time, understood
 from grokbook.analysis.events import LONG_BEFORE
 from grokbook.analysis.shortcuts import early_peak
-from grokbook.analysis.statistics import by_seed
+from grokbook.analysis.statistics import by_seed, rate
 from grokbook.claims.card import Measured, Number, TooLittle, claim
 from grokbook.claims.rules import ENOUGH_SEEDS, RESAMPLED, enough_sizes, n_trained, number, seeds_of, verdict
 

@@ -4,10 +4,12 @@ import numpy as np
 import xarray as xr
 
 from grokbook import analysis, studies
-from grokbook.analysis import GENERALISED, MEMORISED, NEGLIGIBLE, Zone, events, final, interval
-from grokbook.analysis.critical import PARTIAL, critical_difference
-from grokbook.analysis.events import LONG_BEFORE
+from grokbook.analysis import GENERALISED, NEGLIGIBLE, events, final, interval
+from grokbook.analysis.critical import PARTIAL, critical_difference, partial_range
+from grokbook.analysis.events import LONG_BEFORE, MEMORISED
+from grokbook.analysis.shortcuts import twin_share
 from grokbook.analysis.statistics import by_seed
+from grokbook.analysis.zones import Zone
 from grokbook.claims.card import Measured, Number, TooLittle, claim
 from grokbook.claims.rules import (
     ENOUGH_SEEDS,
@@ -112,7 +114,7 @@ def delay(runs: xr.Dataset) -> Measured:
 def semi_grokking(runs: xr.Dataset) -> Measured:
     """Over how many training pairs mean accuracy is partial, and whether single runs are partial there."""
     usable = well_sampled(runs)
-    rises, zone = analysis.partial_range(usable).to_dict("records"), analysis.zones(usable)
+    rises, zone = partial_range(usable).to_dict("records"), analysis.zones(usable)
     open_ended = [str(rise["d_h"]) for rise in rises if np.isnan(rise["width"])]
     if open_ended:
         raise TooLittle(f"Training sizes at both ends of the rise, {PARTIAL[0]:g} and {PARTIAL[1]:g}, are missing at "
@@ -150,7 +152,7 @@ def twin_free(runs: xr.Dataset) -> Measured:
     then = then.where(memorised)
     twins = analysis.twin_accuracy(runs).sel(step=step.fillna(0), method="nearest").where(memorised)
     gap = interval(by_seed(then["val_acc"] - then["twin_free_val_acc"]))
-    most = float(analysis.twin_share(runs).where(memorised).max())
+    most = float(twin_share(runs).where(memorised).max())
     return Measured(decided(bool(gap["lo"] > 0), bool(gap["hi"] < CHANCE)), (
         number("validation accuracy above the twin-free one, mean of the seeds", gap, ".3f", seeds),
         Number("accuracy on mirrors of training pairs", f"{float(twins.min()):.2f} to {float(twins.max()):.2f}"),

@@ -4,8 +4,9 @@ import numpy as np
 import xarray as xr
 
 from grokbook import analysis, studies
-from grokbook.analysis import MEMORISED, final, interval
+from grokbook.analysis import final, interval
 from grokbook.analysis.capacity import SYMMETRIC
+from grokbook.analysis.events import MEMORISED
 from grokbook.claims.card import Measured, Number, TooLittle, claim
 from grokbook.claims.rules import ENOUGH_SEEDS, OURS, number, verdict
 

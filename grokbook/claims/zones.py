@@ -6,11 +6,13 @@ import numpy as np
 import xarray as xr
 
 from grokbook import analysis, studies
-from grokbook.analysis import UNDECIDED, Zone, events, final, interval, main_zone, norm_change, star, zone_label
+from grokbook.analysis import events, final, interval, norm_change
+from grokbook.analysis.capacity import star
 from grokbook.analysis.critical import critical_difference
 from grokbook.analysis.norms import SOME
 from grokbook.analysis.recipes import recipe_zones, trained_cell
 from grokbook.analysis.statistics import by_seed
+from grokbook.analysis.zones import UNDECIDED, Zone, main_zone, zone_label
 from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
 from grokbook.claims.rules import (
     ENOUGH_SEEDS,

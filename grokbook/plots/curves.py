@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from grokbook.analysis import GENERALISED, MEMORISED, SUSTAINED, events, typical_seed
+from grokbook.analysis import GENERALISED, events
+from grokbook.analysis.events import MEMORISED, SUSTAINED, typical_seed
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import Runs, as_dataset, cells_at, choose, name_of, together, trained
 from grokbook.plots.template import ACCURACY_AXIS, step_axis

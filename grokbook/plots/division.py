@@ -5,8 +5,9 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from grokbook.analysis import final, typical_seed
+from grokbook.analysis import final
 from grokbook.analysis.duality import FITTED, fit_step, surface
+from grokbook.analysis.events import typical_seed
 from grokbook.analysis.shortcuts import correct_counts
 from grokbook.plots.captions import caption, frame, shared_settings
 from grokbook.plots.cells import trained

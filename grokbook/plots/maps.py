@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from grokbook.analysis import Zone, capacity, critical_size, final, main_zone, recipe_zones, star, zone_shares
-from grokbook.analysis.capacity import place
-from grokbook.analysis.zones import zone_label
+from grokbook.analysis import capacity, critical_size, final
+from grokbook.analysis.capacity import place, star
+from grokbook.analysis.recipes import recipe_zones
+from grokbook.analysis.zones import Zone, main_zone, zone_label, zone_shares
 from grokbook.plots.captions import CHOSEN, caption, frame, plain
 from grokbook.plots.cells import Runs, as_map, never_trained
 from grokbook.plots.sizes import FINAL
