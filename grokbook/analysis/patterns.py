@@ -264,6 +264,7 @@ def _search(s: np.ndarray, train: np.ndarray, val: np.ndarray, n: int) -> np.nda
     high = np.tile([1.0, FASTEST, 1.0, 1.0], n)
 
     def miss(x: np.ndarray) -> np.ndarray:
+        """Fitted less measured accuracies, train then validation, for parameters (4 n,)."""
         gamma, alpha, b, g = x.reshape(n, PER_PATTERN).T
         p = sigmoids(gamma, alpha, b, s)
         return np.concatenate([covered(p) - train, g @ shares(p, n - 1 if n > 1 else None) - val])

@@ -39,6 +39,7 @@ def _undisturbed(read: Callable[_P, _T]) -> Callable[_P, _T]:
     """Read anew when another process has packed away a shard between its listing and its reading."""
     @functools.wraps(read)
     def patient(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """`read`, up to eleven times."""
         for _ in range(10):
             try:
                 return read(*args, **kwargs)
