@@ -92,8 +92,7 @@ def _traces(cell: xr.Dataset, row: str, bold: int | None) -> list[go.Scatter]:
 
 def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
     """Shared axes, and what names them."""
-    last_step = max(int(cell["last_step"].max()) for cell in cells)
-    last_step = min(last_step, int(cells[0]["step"].values[-1]))
+    last_step = min(max(int(cell["last_step"].max()) for cell in cells), int(cells[0]["step"].values[-1]))
     fig.update_xaxes(step_axis(last_step, sparse=len(cells) > 1), matches="x")
     fig.update_xaxes(title_text="step", row=len(rows))
     for row, name in enumerate(rows, 1):
@@ -126,11 +125,9 @@ def _notes(cells: list[xr.Dataset], thick: list[int | None], seed: int | None) -
     middle = ", in the middle by when it generalised" if seed is None else ""
     lines = f"Thin: every seed; thick: seed {bold}{middle}." if several else ""
     missing = [name_of(cell) for cell in cells if not len(cell["seed"])]
-    return [lines, _MARKS, _unfinished(cells), f"Not trained: {'; '.join(missing)}." if missing else ""]
-
-
-_MARKS = (f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row; diamond: "
-          f"generalised, validation accuracy at least {GENERALISED:g}.")
+    marks = (f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row; diamond: "
+             f"generalised, validation accuracy at least {GENERALISED:g}.")
+    return [lines, marks, _unfinished(cells), f"Not trained: {'; '.join(missing)}." if missing else ""]
 
 
 def _unfinished(cells: list[xr.Dataset]) -> str:
