@@ -33,6 +33,7 @@ from grokbook.config import typed
 
 TIMES = np.arange(301.0)  # times 0…300, as far as Fig 2 goes
 
+
 @dataclass(frozen=True)
 class Pattern:
     """A pattern: maximum predictiveness γ, learning speed α, inflection point b, generalisation g, all as in §2.2.
@@ -269,21 +270,16 @@ def _search(s: np.ndarray, train: np.ndarray, val: np.ndarray, n: int) -> np.nda
         p = sigmoids(gamma, alpha, b, s)
         return np.concatenate([covered(p) - train, g @ shares(p, n - 1 if n > 1 else None) - val])
 
-    ends = [least_squares(miss, start, bounds=(0, high), x_scale=high, max_nfev=PATIENCE) for start in _starts(n)]
+    rng = np.random.default_rng(0)
+    gamma, g, b = rng.uniform(0.1, 0.9, (3, N_STARTS, n))
+    alpha = 10 ** rng.uniform(0.7, 1.9, (N_STARTS, n))  # from slow to fast
+    starts = np.stack([gamma, alpha, np.sort(b), g], axis=2).reshape(N_STARTS, -1)
+    ends = [least_squares(miss, start, bounds=(0, high), x_scale=high, max_nfev=PATIENCE) for start in starts]
     return min(ends, key=lambda end: end.cost).x.reshape(n, PER_PATTERN)
 
 
-def _starts(n: int) -> np.ndarray:
-    """Parameters (start, 4 n) to begin from: γ and g anywhere, α from slow to fast, b ascending."""
-    rng = np.random.default_rng(0)
-    gamma, g, b = rng.uniform(0.1, 0.9, (3, N_STARTS, n))
-    alpha = 10 ** rng.uniform(0.7, 1.9, (N_STARTS, n))
-    return np.stack([gamma, alpha, np.sort(b), g], axis=2).reshape(N_STARTS, -1)
-
-
-def _patterns(x: Sequence[Sequence[float]] | np.ndarray, unit: float) -> tuple[Pattern, ...]:
+def _patterns(x: np.ndarray, unit: float) -> tuple[Pattern, ...]:
     """Parameters (pattern, 4) in units of time `unit` as patterns in the order of b, the last one preferred."""
-    x = np.asarray(x)
     x = np.concatenate([x[:-1][np.argsort(x[:-1, 2], kind="stable")], x[-1:]])
     return tuple(Pattern(gamma, alpha / unit, b * unit, g, preferred=0 < i == len(x) - 1)
                  for i, (gamma, alpha, b, g) in enumerate(x))

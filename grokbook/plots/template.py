@@ -65,20 +65,17 @@ def step_axis(last_step: float, *, sparse: bool = False) -> dict:
             "tickvals": [ZERO_AT, *ticks], "ticktext": ["0", *labels]}
 
 
-def _template() -> go.layout.Template:
-    axis = {"showline": True, "linecolor": "#8C8C8C", "gridcolor": FAINT, "zeroline": False, "ticks": "outside",
-            "tickcolor": "#8C8C8C", "ticklen": 4, "title": {"standoff": 8}}
-    return go.layout.Template(layout={
-        "font": {"family": FONT, "size": 14, "color": INK},
-        "title": {"x": 0, "xref": "paper", "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top",
-                  "pad": {"t": 12}, "font": {"size": 17}},
-        "paper_bgcolor": "white", "plot_bgcolor": "white", "colorway": list(dict.fromkeys(METRIC_COLORS.values())),
-        "xaxis": axis, "yaxis": axis, "hoverlabel": {"align": "left", "font": {"family": FONT}},
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "yanchor": "top",
-                   "font": {"size": 13}, "tracegroupgap": 0},
-        "margin": {"l": MARGIN_LEFT, "r": 24, "t": 80, "b": 64}, "annotationdefaults": {"font": {"size": 13}},
-    })
+_AXIS = {"showline": True, "linecolor": "#8C8C8C", "gridcolor": FAINT, "zeroline": False, "ticks": "outside",
+         "tickcolor": "#8C8C8C", "ticklen": 4, "title": {"standoff": 8}}
 
-
-pio.templates["grokbook"] = _template()
+pio.templates["grokbook"] = go.layout.Template(layout={
+    "font": {"family": FONT, "size": 14, "color": INK},
+    "title": {"x": 0, "xref": "paper", "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top",
+              "pad": {"t": 12}, "font": {"size": 17}},
+    "paper_bgcolor": "white", "plot_bgcolor": "white", "colorway": list(dict.fromkeys(METRIC_COLORS.values())),
+    "xaxis": _AXIS, "yaxis": _AXIS, "hoverlabel": {"align": "left", "font": {"family": FONT}},
+    "legend": {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "yanchor": "top",
+               "font": {"size": 13}, "tracegroupgap": 0},
+    "margin": {"l": MARGIN_LEFT, "r": 24, "t": 80, "b": 64}, "annotationdefaults": {"font": {"size": 13}},
+})
 pio.templates.default = "grokbook"
