@@ -61,7 +61,8 @@ def test_status_ends_with_runs_and_hours_left(tmp_path: Path, monkeypatch: pytes
     wanted = studies.grid(d_h=(8, 16), D_train=3000, seed=(0, 1), n_steps=36_000)
     study = studies.Study("small", "ours", "", 40, (*wanted, RunConfig(architecture="mlp")), wanted)
     monkeypatch.setattr(studies, "STUDIES", {"small": study})
-    Store(tmp_path).write([timed(3600, d_h=8, D_train=3000, n_steps=36_000), timed(1, d_h=8, seed=5, n_steps=0)], "small")
+    known = timed(3600, d_h=8, D_train=3000, n_steps=36_000), timed(1, d_h=8, seed=5, n_steps=0)
+    Store(tmp_path).write(known, "small")
     lines = grokbook("status", "--store", str(tmp_path)).output.splitlines()
     assert lines[1].split() == ["small", "paper", "5", "1", "4"]
     assert lines[-3:-1] == ["paper: 4 runs missing, at most about 9.0 h on cpu (x) and 1 of a kind not timed yet",
