@@ -101,9 +101,8 @@ def settings(gains: dict[str, float], n_seeds=3) -> xr.Dataset:
             "decay_towards": "zero"}
     rows = []
     for name, change in studies.SETTINGS.items():
-        fixed = base | change
-        made = cube([32], [883, 1325], n_seeds, lambda d_h, D, seed, gain=gains.get(name, 0.0): {
-            "val_acc": 0.3 + gain * (1 + 0.1 * seed) + 0.05 * seed}, p=47, n_layers=2, **fixed)
+        made = cube([32], [883, 1325], n_seeds, lambda d_h, D, seed, name=name: {
+            "val_acc": 0.3 + gains.get(name, 0.0) * (1 + 0.1 * seed) + 0.05 * seed}, p=47, n_layers=2, **base | change)
         rows.append(made.expand_dims([field for field in fields if len({
             (base | other)[field] for other in studies.SETTINGS.values()}) > 1]))
     return xr.combine_by_coords(rows, combine_attrs="drop_conflicts", fill_value={"trained": False, "last_step": -1})  # pyright: ignore

@@ -32,7 +32,8 @@ HELPS = ("decay to zero", "decay to the start", "update noise", "weight noise", 
 
 
 @claim("universal", source=f"{REPORT}, Fig 1",
-       says="Two-layer transformers, two-layer LSTMs and three-layer feed-forward networks all grok on half of the data.",
+       says="Two-layer transformers, two-layer LSTMs and three-layer feed-forward networks all grok on half of the "
+            "data.",
        rule=f"Of each kind the widest networks with {ENOUGH_SEEDS} seeds on half of the pairs. A run groks if it takes "
             f"at least {LONG_BEFORE} times as many steps to a validation accuracy of {GENERALISED:g} as to a train "
             f"accuracy of {MEMORISED:g}. Reproduced if every run of every kind groks, partly if most runs of two kinds "
@@ -50,7 +51,8 @@ def universal(runs: xr.Dataset) -> Measured:
             raise TooLittle(f"{len(decided.get(kind, ()))} runs of the {WORDS[kind].removeprefix('the ')} on half of "
                             f"the data have generalised; it takes {ENOUGH_SEEDS}.")
     shares = [float(table["groks"].mean()) for table in decided.values()]
-    return Measured(verdict(all(share == 1 for share in shares), partly=sum(share > 0.5 for share in shares) > 1), tuple(
+    found = verdict(all(share == 1 for share in shares), partly=sum(share > 0.5 for share in shares) > 1)
+    return Measured(found, tuple(
         row for kind, table in decided.items() for row in _numbers(WORDS[kind], table, len(tables[kind]))),
         sum(map(len, tables.values())), "On half of the data. A plateau at the share of mirrors is symmetry, no rule.")
 
@@ -66,7 +68,7 @@ def _numbers(name: str, table: pd.DataFrame, n: int) -> tuple[Number, ...]:
 
 @claim("data-fraction", source=f"{REPORT}, Fig 2, 3",
        says="With 30, 50 and 70 % of the data the delay shrinks, for the transformer and for the LSTM.",
-       rule=f"Of either kind the widest networks with {ENOUGH_SEEDS} seeds on half of the pairs, and of these the seeds "
+       rule=f"Of either kind the widest networks with {ENOUGH_SEEDS} seeds on half of the pairs, of these the seeds "
             "trained on all three shares. The delay is the steps between memorising and generalising, infinite for a "
             "run that memorised and did not generalise. Reproduced if in every seed of both kinds it is shorter at "
             "every larger share; partly if in every seed it is shorter at 70 % than at 30 %; else not reproduced. Not "
@@ -150,11 +152,11 @@ def _efficiency(runs: xr.Dataset, change: Mapping) -> xr.DataArray:
 
 
 @claim("semi-grokking-fraction", source=f"{REPORT}, Fig 9",
-       says="A transformer ends with middling validation accuracy on 23 to 27 % of the data, and groks above 27 %, after "
-            "6e4 steps.",
+       says="A transformer ends with middling validation accuracy on 23 to 27 % of the data, and groks above 27 %, "
+            "after 6e4 steps.",
        rule="The range is where the best rising fit to mean final validation accuracy goes from "
-            f"{PARTIAL[0]:g} to {PARTIAL[1]:g}, for the widest networks with {ENOUGH_SEEDS} seeds at three sizes of the "
-            f"training set or more. Reproduced if it begins within {WITHIN:.0%} of the data of {FROM:.0%} and ends "
+            f"{PARTIAL[0]:g} to {PARTIAL[1]:g}, for the widest networks with {ENOUGH_SEEDS} seeds at three training "
+            f"sizes or more. Reproduced if it begins within {WITHIN:.0%} of the data of {FROM:.0%} and ends "
             f"within {WITHIN:.0%} of {TO:.0%}, and at least half of the runs inside are semi-grokking at the end; "
             "partly if one of the two.",
        ours=f"one layer, p = 113 (the report gives no p), {studies.critical_size.shown:,} steps rather than 6e4, and "
