@@ -186,7 +186,7 @@ class Store:
             except OSError as error:
                 complaints.append(str(error))
         complaints += [f"{path} was left by a writer that did not finish; delete it, unless one is at work now"
-                       for path in sorted(self.path.glob("*/.*.tmp"))]
+                       for path in sorted(self.path.rglob(".*")) if path.suffix in (".tmp", ".end")]
         return complaints
 
     def _folder(self, study: str) -> Path:
