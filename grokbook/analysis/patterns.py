@@ -203,7 +203,7 @@ N_STARTS = 24
 PER_PATTERN = 4  # parameters of a pattern
 FASTEST = 1000  # largest α in units of 1 / (time of the last point): a rise from one evaluation to the next
 
-PATIENCE = 200
+N_ITERATIONS = 200
 """Iterations of one search: along directions that the curves do not determine it would creep on for thousands."""
 
 
@@ -274,7 +274,7 @@ def _search(s: np.ndarray, train: np.ndarray, val: np.ndarray, n: int) -> np.nda
     gamma, g, b = rng.uniform(0.1, 0.9, (3, N_STARTS, n))
     alpha = 10 ** rng.uniform(0.7, 1.9, (N_STARTS, n))  # from slow to fast
     starts = np.stack([gamma, alpha, np.sort(b), g], axis=2).reshape(N_STARTS, -1)
-    ends = [least_squares(miss, start, bounds=(0, high), x_scale=high, max_nfev=PATIENCE) for start in starts]
+    ends = [least_squares(miss, start, bounds=(0, high), x_scale=high, max_nfev=N_ITERATIONS) for start in starts]
     return min(ends, key=lambda end: end.cost).x.reshape(n, PER_PATTERN)
 
 
