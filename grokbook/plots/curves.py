@@ -65,9 +65,9 @@ def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: s
     thick, when = [_thick(cell, seed) for cell in shown], [events(cell) for cell in shown]
     fig = make_subplots(rows=len(rows), cols=len(cells), shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.04,
                         horizontal_spacing=0.03, column_titles=[name_of(c) for c in cells] if len(cells) > 1 else None)
-    for column, (cell, *rest) in enumerate(zip(shown, thick, when, strict=True), 1):
+    for column, (cell, bold, happened) in enumerate(zip(shown, thick, when, strict=True), 1):
         for row, name in enumerate(rows, 1):
-            fig.add_traces(_traces(cell, name, *rest), rows=row, cols=column)
+            fig.add_traces(_traces(cell, name, bold, happened), rows=row, cols=column)
         if not len(cell["seed"]):
             _say_missing(fig, cell, column)
     _lay_out(fig, cells, rows)
