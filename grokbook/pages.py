@@ -4,6 +4,7 @@ Figures stay interactive: their plotly JSON, which the notebook stores, is drawn
 Formulas are set by one MathJax beside them. A page asks nothing of any server.
 """
 
+import base64
 import html
 import json
 import re
@@ -11,6 +12,7 @@ import shutil
 from collections.abc import Collection, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbconvert import HTMLExporter
@@ -40,19 +42,24 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Explore
         shutil.copy(str(distribution(owner).locate_file(path)), folder)
     exporter = _exporter()
     entries = [] if explored is None else [_explorer(explored, folder, exporter)]
-    for path in notebooks:
-        notebook = nbformat.read(path, as_version=4)
-        page = folder / f"{path.stem}.html"
-        shown = _drawn(notebook, {other.stem for other in notebooks})
-        page.write_text(exporter.from_notebook_node(shown, {"metadata": {"name": path.stem}})[0], "utf-8")
-        entries.append(_entry(notebook, page))
+    chapters = [nbformat.read(path, as_version=4) for path in notebooks]
+    entries += [_entry(notebook, f"{path.stem}.html") for notebook, path in zip(chapters, notebooks, strict=True)]
+    told = entries[-len(chapters):] if chapters else []
+    for entry, before, after, notebook in zip(told, [None, *told], [*told[1:], None], chapters):
+        name, picture = Path(entry["page"]).stem, _picture(notebook)
+        if picture:
+            (folder / f"{name}.png").write_bytes(picture)
+        page = exporter.from_notebook_node(_drawn(notebook, {path.stem for path in notebooks}), {"metadata": {
+            "name": entry["title"]}, "book": entry | {"before": before, "after": after, "contents": title,
+                                                      "picture": f"{name}.png" if picture else ""}})[0]
+        (folder / entry["page"]).write_text(page, "utf-8")
     index = folder / "index.html"
     contents = exporter.environment.get_template("contents.html.j2")
     index.write_text(contents.render(title=title, entries=entries), "utf-8")
     return index
 
 
-def _explorer(explored: ExplorerData, folder: Path, exporter: HTMLExporter) -> dict[str, str]:
+def _explorer(explored: ExplorerData, folder: Path, exporter: HTMLExporter) -> dict[str, Any]:
     """Write the map to move through; its entry in the contents."""
     page, heading = folder / "explorer.html", "The map to move through"
     opening = "Every cell is networks that were really trained, with their curves."
@@ -88,16 +95,26 @@ def _figure(name: str, figure: dict) -> str:
     spec = json.dumps(figure).replace("<", r"\u003c")  # a title with "</script>" must not end the script
     layout = figure.get("layout", {})
     label = html.escape(layout.get("title", {}).get("text", "Figure"))  # its caption follows as an output of its own
-    return (f'<div id="{name}" role="img" aria-label="{label}" style="height: {layout.get("height", 450)}px"></div>\n'
-            f'<script>Plotly.newPlot("{name}", {spec});</script>')
+    return (f'<div class="figure" tabindex="0"><div id="{name}" role="img" aria-label="{label}" '
+            f'style="height: {layout.get("height", 450)}px"></div></div>\n<script>Plotly.newPlot("{name}", {spec});</script>')
 
 
-def _entry(notebook: NotebookNode, page: Path) -> dict[str, str]:
-    """What the contents say of a notebook: its heading, the first sentence after it, and what papermill changed."""
+def _picture(notebook: NotebookNode) -> bytes | None:
+    """The first picture of a notebook, for those who link to its page."""
+    pictures = [output.data["image/png"] for cell in notebook.cells for output in cell.get("outputs", [])
+                if "image/png" in output.get("data", {})]
+    return base64.b64decode(pictures[0]) if pictures else None
+
+
+def _entry(notebook: NotebookNode, page: str) -> dict[str, Any]:
+    """What is said of a notebook: heading, first sentence after it, sections, and what papermill changed."""
     text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
     heading, _, rest = text.strip().partition("\n")
     paragraph = " ".join(rest.strip().partition("\n\n")[0].split())
     changed = [line for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", [])
                for line in cell.source.splitlines() if not line.startswith("#")]
-    return {"page": page.name, "title": heading.lstrip("# ") or page.stem,
-            "opening": re.split(r"(?<=[.!?])\s", paragraph)[0], "changed": ", ".join(changed)}
+    sections = [match for cell in notebook.cells if cell.cell_type == "markdown"
+                for match in re.findall(r"^## +(.+?) *$", cell.source, re.MULTILINE)]
+    return {"page": page, "title": heading.lstrip("# ") or Path(page).stem,
+            "opening": re.split(r"(?<=[.!?])\s", paragraph)[0], "changed": ", ".join(changed),
+            "sections": [{"title": words, "anchor": words.replace(" ", "-")} for words in sections]}

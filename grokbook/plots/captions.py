@@ -16,6 +16,9 @@ STATED = {"divide": {"lr": 1e-3, "weight_decay": 1e-5, "n_warmup": 0}}
 NETWORK_NAMES = {"lstm": "LSTM", "mlp": "feed-forward (MLP)"}
 """Networks besides the transformer, as a reader knows them."""
 
+OUR_SETTINGS = "Our settings"
+"""How the last sentence of a caption begins, where it tells them."""
+
 TITLE, LEGEND_LINE, AXIS = 40, 22, 60
 """Pixels that a title, a line of the legend and the labels of an axis take."""
 
@@ -84,7 +87,7 @@ def _ours(runs: xr.Dataset) -> str:
     named = [f"{words} {plain(fixed[name])}" for name, words in CHOSEN.items()
              if name in fixed and fixed[name] != stated.get(name)]
     which = "not the paper's" if stated else "not stated in the paper"
-    return f"Our settings, {which}: {', '.join(named)}." if named else ""
+    return f"{OUR_SETTINGS}, {which}: {', '.join(named)}." if named else ""
 
 
 def plain(value) -> str:
