@@ -36,22 +36,24 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Explore
 
     `folder` is made where it is missing and gets the scripts as well. Pages are named after their notebooks. With a
     map `explored` there is also `explorer.html`, to move through it.
+
+    Raises ValueError for a notebook that is damaged or no notebook, before anything is written; OSError as the system.
     """
+    opened = {path: _opened(path) for path in notebooks}
     folder.mkdir(parents=True, exist_ok=True)
     for owner, path in SCRIPTS.items():
         shutil.copy(str(distribution(owner).locate_file(path)), folder)
     exporter = _exporter()
     entries = [] if explored is None else [_explorer(explored, folder, exporter)]
-    chapters = [nbformat.read(path, as_version=4) for path in notebooks]
-    entries += [_entry(notebook, f"{path.stem}.html") for notebook, path in zip(chapters, notebooks, strict=True)]
-    told = entries[-len(chapters):] if chapters else []
-    for entry, before, after, notebook in zip(told, [None, *told], [*told[1:], None], chapters):
+    entries += [_entry(notebook, f"{path.stem}.html") for path, notebook in opened.items()]
+    told = entries[len(entries) - len(opened):]
+    for entry, before, after, notebook in zip(told, [None, *told], [*told[1:], None], opened.values(), strict=False):
         name, picture = Path(entry["page"]).stem, _picture(notebook)
         if picture:
             (folder / f"{name}.png").write_bytes(picture)
-        page = exporter.from_notebook_node(_drawn(notebook, {path.stem for path in notebooks}), {"metadata": {
-            "name": entry["title"]}, "book": entry | {"before": before, "after": after, "contents": title,
-                                                      "picture": f"{name}.png" if picture else ""}})[0]
+        page = exporter.from_notebook_node(_drawn(notebook, {path.stem for path in notebooks}), {
+            "metadata": {"name": entry["title"]}, "book": entry | {
+                "before": before, "after": after, "picture": f"{name}.png" if picture else ""}})[0]
         (folder / entry["page"]).write_text(page, "utf-8")
     index = folder / "index.html"
     contents = exporter.environment.get_template("contents.html.j2")
@@ -69,6 +71,18 @@ def _explorer(explored: ExplorerData, folder: Path, exporter: HTMLExporter) -> d
     template = exporter.environment.get_template("explorer.html.j2")
     page.write_text(template.render(heading=heading, opening=opening, script=SCRIPT, style=STYLE, data=data), "utf-8")
     return {"page": page.name, "title": heading, "opening": opening, "changed": ""}
+
+
+def _opened(path: Path) -> NotebookNode:
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except OSError:
+        raise
+    except Exception as error:  # nbformat has many
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} is no whole notebook ({reason[:80]}); make it anew, or move it elsewhere") from error
+    return notebook
 
 
 def _exporter() -> HTMLExporter:

@@ -42,7 +42,7 @@ class NotebookRenderer(ExternalRenderer):
         fig = go.Figure(fig_dict)
         display(mime_bundle(fig), raw=True, metadata={"image/png": {"alt": sentence(fig)}})
         if words := caption_of(fig):
-            display({"text/html": paragraph(words), "text/plain": words}, raw=True)
+            display({"text/html": caption_html(words), "text/plain": words}, raw=True)
 
 
 def mime_bundle(fig: go.Figure) -> dict:
@@ -64,7 +64,7 @@ def caption_of(fig: go.Figure) -> str:
     return (layout.meta or {}).get("caption", "")
 
 
-def paragraph(words: str) -> str:
+def caption_html(words: str) -> str:
     """A caption as HTML: it wraps where a page is narrow, and is as wide as the picture above it where it is not.
 
     The settings that are ours, which stand under nearly every figure, are folded away.
