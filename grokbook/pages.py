@@ -31,11 +31,12 @@ PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN_FIRST = ["text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain"]
 
 
-def write(notebooks: Sequence[Path], folder: Path, title: str, explored: ExplorerData | None = None) -> Path:
+def write(notebooks: Sequence[Path], folder: Path, title: str, explored: ExplorerData | None = None,
+          about: str = "") -> Path:
     """Write a page for each executed notebook, and `index.html` that links them; returns the latter.
 
     `folder` is made where it is missing and gets the scripts as well. Pages are named after their notebooks. With a
-    map `explored` there is also `explorer.html`, to move through it.
+    map `explored` there is also `explorer.html`, to move through it. `about` is a sentence under the title.
 
     Raises ValueError for a notebook that is damaged or no notebook, before anything is written; OSError as the system.
     """
@@ -44,20 +45,17 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Explore
     for owner, path in SCRIPTS.items():
         shutil.copy(str(distribution(owner).locate_file(path)), folder)
     exporter = _exporter()
-    entries = [] if explored is None else [_explorer(explored, folder, exporter)]
-    entries += [_entry(notebook, f"{path.stem}.html") for path, notebook in opened.items()]
-    told = entries[len(entries) - len(opened):]
-    for entry, before, after, notebook in zip(told, [None, *told], [*told[1:], None], opened.values(), strict=False):
-        name, picture = Path(entry["page"]).stem, _picture(notebook)
-        if picture:
-            (folder / f"{name}.png").write_bytes(picture)
-        page = exporter.from_notebook_node(_drawn(notebook, {path.stem for path in notebooks}), {
-            "metadata": {"name": entry["title"]}, "book": entry | {
-                "before": before, "after": after, "picture": f"{name}.png" if picture else ""}})[0]
-        (folder / entry["page"]).write_text(page, "utf-8")
+    chapters = [_entry(path, notebook, folder) for path, notebook in opened.items()]
+    for chapter, before, after, notebook in zip(chapters, [None, *chapters], [*chapters[1:], None], opened.values(),
+                                                strict=False):
+        shown, around = _drawn(notebook, {path.stem for path in notebooks}), {"before": before, "after": after}
+        told = {"metadata": {"name": chapter["title"]}, "book": chapter | around}
+        (folder / chapter["page"]).write_text(exporter.from_notebook_node(shown, told)[0], "utf-8")
     index = folder / "index.html"
     contents = exporter.environment.get_template("contents.html.j2")
-    index.write_text(contents.render(title=title, entries=entries), "utf-8")
+    entries = [*([] if explored is None else [_explorer(explored, folder, exporter)]), *chapters]
+    pictured = next((chapter for chapter in chapters if chapter["picture"]), None)
+    index.write_text(contents.render(title=title, about=about, entries=entries, pictured=pictured), "utf-8")
     return index
 
 
@@ -110,17 +108,20 @@ def _figure(name: str, figure: dict) -> str:
     layout = figure.get("layout", {})
     label = html.escape(layout.get("title", {}).get("text", "Figure"))  # its caption follows as an output of its own
     return (f'<div class="figure" tabindex="0"><div id="{name}" role="img" aria-label="{label}" '
-            f'style="height: {layout.get("height", 450)}px"></div></div>\n<script>Plotly.newPlot("{name}", {spec});</script>')
+            f'style="height: {layout.get("height", 450)}px"></div></div>\n'
+            f'<script>Plotly.newPlot("{name}", {spec});</script>')
 
 
-def _picture(notebook: NotebookNode) -> bytes | None:
-    """The first picture of a notebook, for those who link to its page."""
+def _picture(notebook: NotebookNode, file: Path) -> str:
+    """Write the first picture of a notebook, for those who link to its page; its name, empty where there is none."""
     pictures = [output.data["image/png"] for cell in notebook.cells for output in cell.get("outputs", [])
                 if "image/png" in output.get("data", {})]
-    return base64.b64decode(pictures[0]) if pictures else None
+    if pictures:
+        file.write_bytes(base64.b64decode(pictures[0]))
+    return file.name if pictures else ""
 
 
-def _entry(notebook: NotebookNode, page: str) -> dict[str, Any]:
+def _entry(path: Path, notebook: NotebookNode, folder: Path) -> dict[str, Any]:
     """What is said of a notebook: heading, first sentence after it, sections, and what papermill changed."""
     text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
     heading, _, rest = text.strip().partition("\n")
@@ -129,6 +130,8 @@ def _entry(notebook: NotebookNode, page: str) -> dict[str, Any]:
                for line in cell.source.splitlines() if not line.startswith("#")]
     sections = [match for cell in notebook.cells if cell.cell_type == "markdown"
                 for match in re.findall(r"^## +(.+?) *$", cell.source, re.MULTILINE)]
-    return {"page": page, "title": heading.lstrip("# ") or Path(page).stem,
+    number = re.match(r"\d+(?=_)", path.name)
+    return {"page": f"{path.stem}.html", "picture": _picture(notebook, folder / f"{path.stem}.png"),
+            "number": number[0] if number else "", "title": heading.lstrip("# ") or path.stem,
             "opening": re.split(r"(?<=[.!?])\s", paragraph)[0], "changed": ", ".join(changed),
             "sections": [{"title": words, "anchor": words.replace(" ", "-")} for words in sections]}

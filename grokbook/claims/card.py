@@ -119,8 +119,8 @@ class Card:
                  f"<p {TIGHT}><b>{who}</b> {says} ({source})</p>",
                  *(f"<p {TIGHT}><b>{head}</b> {words}</p>" for head, words in lines)]
         return (f"<section aria-label='Claim {name}: {word}' style='border-left:5px solid {color};padding:.4em 1em;"
-                f"max-width:48em;background:white;color:#262626'><details><summary><b style='color:{color}'>{word}</b>, "
-                f"{self._runs()}: {says}</summary>{''.join(parts)}</details></section>")
+                f"max-width:48em;background:white;color:#262626'><details><summary><b style='color:{color}'>{word}</b>"
+                f", {self._runs()}: {says}</summary>{''.join(parts)}</details></section>")
 
     def _runs(self) -> str:
         return f"n = {self.measured.n} runs" if self.claim.needs or self.claim.networks else "computed from no runs"
