@@ -15,7 +15,7 @@ from samples import train_all
 import grokbook as gb
 from grokbook import plots, training
 from grokbook.plots.cells import as_dataset
-from grokbook.run import METRICS, evaluation_steps
+from grokbook.run import METRICS, Run, evaluation_steps
 from grokbook.widgets import front_end, live
 from grokbook.widgets.steered import progress
 from grokbook.widgets.trainer import Trainer
