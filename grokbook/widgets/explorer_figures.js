@@ -25,7 +25,7 @@ function map_of(place, {sizes, rows, edges, zones, shades, colors, get, at, view
     here.heading.textContent = shown ? `${colors[get("color")]} after ${budget} steps`
       : `judging all runs after ${budget} steps …`;
     const named = zone ? zones.map(({name, color}) => [color, name])
-      : [0, 16, 32, 48, 63].map((i) => [shades[i], short(i / 63)]);
+      : [0, 0.25, 0.5, 0.75, 1].map((share) => [shades[Math.round(share * (shades.length - 1))], share]);
     const lines = [["D_crit", CRIT], ["D_mem", MEM]].filter(([name]) => shown?.lines[name]);
     const unknown = shown?.shown.zone.flat().includes(null) ? [[FAINT, "not trained"]] : [];
     here.legend.innerHTML = swatches([...named, ...unknown]) + swatches(lines.map(([name, color]) => [color, name, "gb-explorer-line"]));
