@@ -178,11 +178,6 @@ def execute(source: Path, out: Path, values: Mapping[str, Any] = NOTHING, timeou
     return partial.replace(out)
 
 
-def build(source: Path) -> Path:
-    """Make a chapter's notebook anew from its source, beside it. Raises ChapterError as `execute` does."""
-    return execute(source, source.with_suffix(".ipynb"))
-
-
 def stamp(source: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Where an executed notebook comes from: the digest of its source, its parameters, this package's version."""
     return {"source_sha256": _digest(_text(source)), "parameters": dict(values),

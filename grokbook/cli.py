@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,7 @@ def build(chapters: tuple[str, ...]) -> None:
     from grokbook import book
 
     sources = [book.find(chapter) for chapter in chapters] or book.chapters()
-    _, failures = _run_all({source.stem: partial(book.build, source) for source in sources})
+    _, failures = _run_all({source.with_suffix(".ipynb"): (source, {}) for source in sources}, book.NOTEBOOKS)
     _report(failures)
 
 
@@ -80,8 +80,7 @@ def rerun(chapter: str, settings: tuple[str, ...], timeout: int | None, out: Pat
     source = book.find(chapter)
     grid = book.grid(source, _by_name(settings))
     out.mkdir(parents=True, exist_ok=True)
-    _, failures = _run_all({name: partial(book.execute, source, out / f"{name}.ipynb", values, timeout)
-                            for name, values in grid.items()})
+    _, failures = _run_all({out / f"{name}.ipynb": (source, values) for name, values in grid.items()}, out, timeout)
     click.echo(f"wrote {pages.write(book.finished(out), out, 'Reruns')}")
     _report(failures)
 
@@ -96,8 +95,8 @@ def html(execute: bool, out: Path) -> None:
     failures: list[str] = []
     out.mkdir(parents=True, exist_ok=True)
     if execute:
-        notebooks, failures = _run_all({source.stem: partial(book.execute, source, out / f"{source.stem}.ipynb")
-                                        for source in book.chapters()})
+        wanted = {out / f"{source.stem}.ipynb": (source, {}) for source in book.chapters()}
+        notebooks, failures = _run_all(wanted, out)
     else:
         notebooks = [book.stored(source) for source in book.chapters()]
     click.echo(f"wrote {pages.write(notebooks, out, 'grokbook', _stored_map())}")
@@ -151,7 +150,8 @@ def status(store: Path | None) -> None:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @_store
 def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
-    """Train the NETWORKs (all, if none is named) that chapters open, and keep their weights."""
+    """Train the NETWORKs (all, if none is named) that chapters open, unless they are kept already; keep their weights.
+    """
     from grokbook import studies
     from grokbook.store import Store
     from grokbook.sweep import keep_weights
@@ -161,7 +161,11 @@ def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
     if unknown:
         raise click.ClickException(f"network={unknown[0]!r} is unknown; valid: {', '.join(studies.NETWORKS)}")
     for name in networks or studies.NETWORKS:
-        keep_weights(name, kept, device=device, say=click.echo)
+        network = studies.NETWORKS[name]
+        if set(network.steps) < set(kept.weight_steps(network.config.run_id)):  # its last step, which it chose itself
+            click.echo(f"{name}: its weights are there; delete them to train it anew")
+        else:
+            keep_weights(name, kept, device=device, say=click.echo)
 
 
 @main.command()
@@ -244,21 +248,36 @@ def _sentence(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _run_all(jobs: Mapping[str, Callable[[], Path]]) -> tuple[list[Path], list[str]]:
-    """Run jobs one after another, saying how each went; returns the files of those that worked, what stopped others."""
-    from grokbook.book import ChapterError
+def _run_all(wanted: Mapping[Path, tuple[Path, Mapping[str, Any]]], folder: Path, timeout: int | None = None,
+             ) -> tuple[list[Path], list[str]]:
+    """Make notebooks of sources and values, saying how each went; returns those that were made, what stopped others.
 
-    files, failures = [], []
-    for number, (name, job) in enumerate(jobs.items(), 1):
-        click.echo(f"[{number}/{len(jobs)}] {name} … ", nl=False)
+    A file `.unfinished` stands in the folder meanwhile. Where a call that was ended has left it, this one goes on:
+    what was made since it began is not made again, unless its source or the package has changed.
+    """
+    from grokbook import book
+
+    made, failures, begun = [], [], folder / ".unfinished"
+    goes_on = begun.exists()
+    if not goes_on:
+        begun.touch()
+    package = Path(grokbook.__file__).parent.rglob("*.py")
+    changed = max(path.stat().st_mtime_ns for path in (begun, *package))
+    for number, (path, (source, values)) in enumerate(wanted.items(), 1):
+        click.echo(f"[{number}/{len(wanted)}] {path.stem} … ", nl=False)
         start = time.monotonic()
         try:
-            files.append(job())
-            click.echo(f"{time.monotonic() - start:.0f} s")
-        except (ChapterError, ValueError, TypeError, OSError) as error:
+            if goes_on and path.exists() and path.stat().st_mtime_ns > max(changed, source.stat().st_mtime_ns):
+                click.echo("made before the interruption")
+            else:
+                book.execute(source, path, values, timeout)
+                click.echo(f"{time.monotonic() - start:.0f} s")
+            made.append(path)
+        except (book.ChapterError, ValueError, TypeError, OSError) as error:
             failures.append(_sentence(error))
             click.echo("failed")
-    return files, failures
+    begun.unlink()
+    return made, failures
 
 
 def _report(failures: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from chapters import SAMPLE
 from click.testing import CliRunner, Result
@@ -21,6 +22,7 @@ def notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "07_sample.py").write_text(SAMPLE)
     monkeypatch.setattr(book, "NOTEBOOKS", folder)
+    monkeypatch.setattr("grokbook.cli._stored_map", lambda: None)
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -149,7 +151,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(command, place: str, reaso
 
 def test_a_chapter_is_not_run_where_its_notebook_cannot_be_written(notebooks: Path, no_rights):
     notebooks.chmod(0o555)
-    assert f"{notebooks}/07_sample.partial.ipynb cannot be read or written: Perm" in sentence(grokbook("build"))
+    assert f"{notebooks}/.unfinished cannot be read or written: Perm" in sentence(grokbook("build"))
     Path("_reruns").mkdir(0o555)
     assert "_reruns/" in sentence(grokbook("rerun", "07")) and "Permission denied" in sentence(grokbook("rerun", "07"))
 
@@ -210,6 +212,34 @@ def test_a_notebook_that_is_only_unusual_gives_its_page(allowed: Callable, noteb
     assert grokbook("html").exit_code == 0 and Path("_book/07_sample.html").exists()
 
 
+def test_a_call_that_was_ended_goes_on_and_a_later_one_begins_anew(notebooks: Path, monkeypatch: pytest.MonkeyPatch):
+    made = []
+
+    def execute(source: Path, out: Path, values: dict, timeout: int | None) -> None:
+        if values["n"] == 3 and len(made) == 2:
+            raise KeyboardInterrupt
+        nbformat.write(book.read(source), out)
+        made.append(values["n"])
+
+    monkeypatch.setattr(book, "execute", execute)
+    rerun = ("rerun", "07", "--set", "n=1,2,3")
+    assert sentence(grokbook(*rerun)).endswith("interrupted; what was trained or written before is kept")
+    made.append("interrupted")
+    result = grokbook(*rerun)
+    assert result.exit_code == 0 and result.output.count("made before the interruption") == 2
+    assert Path("_reruns/index.html").exists() and made == [1, 2, "interrupted", 3]
+    assert grokbook(*rerun).exit_code == 0 and made[4:] == [1, 2, 3]
+
+
+def test_what_was_made_of_another_source_before_an_interruption_is_made_again(notebooks: Path, monkeypatch):
+    made = []
+    monkeypatch.setattr(book, "execute", lambda source, out, *_: made.append(nbformat.write(book.read(source), out)))
+    grokbook("rerun", "07")
+    Path("_reruns/.unfinished").touch()
+    (notebooks / "07_sample.py").touch()
+    assert grokbook("rerun", "07").exit_code == 0 and len(made) == 2
+
+
 @pytest.mark.parametrize("page", ["index.html", "07_sample.html", "plotly.min.js"])
 def test_a_page_that_cannot_be_written_is_named(page: str, notebooks: Path):
     nbformat.write(book.read(notebooks / "07_sample.py"), notebooks / "07_sample.ipynb")
@@ -229,6 +259,19 @@ def test_weights_are_not_trained_for_a_store_that_cannot_be_written(tmp_path: Pa
     result = grokbook("weights", "ungrokked", "--store", str(tmp_path / "file" / "runs"))
     assert (result.exit_code, result.output.count("\n")) == (1, 1)
     assert result.output.startswith("Error: ") and f"cannot write {tmp_path / 'file' / 'runs'}" in result.output
+
+
+def test_weights_that_are_there_are_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    network = studies.Network(SHORT, (0, 10))
+    monkeypatch.setitem(studies.NETWORKS, "small", network)
+    trained, run = [], fake_run(SHORT, weights={"W_E": np.ones(3)})
+    monkeypatch.setattr("grokbook.sweep.keep_weights", lambda name, *_, **__: trained.append(name))
+    for step in (0, 10):
+        Store(tmp_path).write_weights(run, step)
+    assert grokbook("weights", "small", "--store", str(tmp_path)).exit_code == 0 and trained == ["small"]
+    Store(tmp_path).write_weights(run)
+    assert "its weights are there" in grokbook("weights", "small", "--store", str(tmp_path)).output
+    assert trained == ["small"]
 
 
 @pytest.mark.parametrize("command", [("weights", "ungrokked"), ("sweep", "grokking"), ("pack", "a")])
