@@ -42,7 +42,7 @@ class _Commands(click.Group):
                 return super().invoke(ctx)
             except KeyboardInterrupt:
                 raise click.ClickException("interrupted; what was trained or written before is kept") from None
-            except (ValueError, TypeError, LookupError, OSError) as error:
+            except (ValueError, TypeError, LookupError, OSError, UserWarning) as error:
                 if sys.flags.dev_mode or isinstance(error, KeyError | IndexError):
                     raise
                 raise click.ClickException(_sentence(error)) from None
