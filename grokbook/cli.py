@@ -1,6 +1,7 @@
 """The command line. Commands import what they need when they run, so help is quick and training needs no Jupyter."""
 
 import importlib.util
+import io
 import itertools
 import os
 import sys
@@ -36,6 +37,8 @@ class _Commands(click.Group):
     """
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a letter that a terminal lacks ends no command
         with warnings.catch_warnings(), interrupts.heeded():
             warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
             try:

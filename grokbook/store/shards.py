@@ -98,7 +98,8 @@ def read_shard(path: Path, columns: Sequence[str]) -> pa.Table:
         FileNotFoundError: the shard is gone.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        # opened here, since Arrow takes no path that the locale cannot spell
+        with open(path, "rb") as content, pq.ParquetFile(content, page_checksum_verification=True) as file:
             names = file.schema_arrow.names
             _check_columns(path, names)
             table = file.read([name for name in names if name in (*columns, "schema")])
@@ -108,9 +109,10 @@ def read_shard(path: Path, columns: Sequence[str]) -> pa.Table:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, UnicodeError) as error:
-        reason = str(error).partition("\n")[0]
         if getattr(error, "errno", None):  # the system refuses, the file may well be sound
+            reason = getattr(error, "strerror", None)
             raise DamagedShard(f"{path} cannot be read ({reason}); see to it that it can, and read again") from error
+        reason = str(error).partition("\n")[0]
         raise DamagedShard(f"{path} is damaged ({reason}); delete it and train its runs again") from error
 
 
