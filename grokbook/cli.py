@@ -197,15 +197,16 @@ def pack(study: str, store: Path | None) -> None:
         click.echo(f"wrote {runs.pack(study.replace('-', '_'))}")
 
 
-@main.command()
-def lab() -> None:
-    """Open the chapters in JupyterLab."""
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", metavar="[OPTION]...", nargs=-1, type=click.UNPROCESSED)
+def lab(options: tuple[str, ...]) -> None:
+    """Open the chapters in JupyterLab, with OPTIONs of its own, such as --no-browser."""
     folder = Path(grokbook.__file__).parents[1] / "notebooks"
     if not folder.is_dir():
         raise click.ClickException(f"there are no chapters in {folder}; run grokbook from a checkout of its repository")
     if importlib.util.find_spec("jupyterlab") is None:
         raise click.ClickException("JupyterLab is not installed; install it: pip install jupyterlab")
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder), *options])
 
 
 @main.command()

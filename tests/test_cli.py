@@ -290,8 +290,8 @@ def test_a_store_without_the_right_to_write_is_named_before_anything_trains(comm
 def test_lab_opens_the_chapters(monkeypatch: pytest.MonkeyPatch):
     called = []
     monkeypatch.setattr(os, "execv", lambda *arguments: called.append(arguments))
-    assert grokbook("lab").exit_code == 0
-    assert called == [(sys.executable, [sys.executable, "-m", "jupyterlab", str(book.NOTEBOOKS)])]
+    assert grokbook("lab", "--no-browser").exit_code == 0
+    assert called == [(sys.executable, [sys.executable, "-m", "jupyterlab", str(book.NOTEBOOKS), "--no-browser"])]
 
 
 def test_lab_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
