@@ -133,7 +133,7 @@ def sweep(study: str, size: str, device: str, budget: str | None, dask: str | No
 def status(store: Path | None) -> None:
     """How much of every study is trained, by study and size, and how long the rest may take."""
     from grokbook import studies
-    from grokbook.store.pace import hours
+    from grokbook.run import hours
 
     with _existing(store) as runs:
         click.echo(f"{'study':<20} {'size':<7} {'wanted':>6} {'there':>6} {'missing':>7}")
@@ -142,7 +142,7 @@ def status(store: Path | None) -> None:
             wanted, missing = len(study.runs(size)), study.missing(size, runs)
             left[size] |= {run.run_id: run for run in missing}
             click.echo(f"{study.name:<20} {size:<7} {wanted:>6} {wanted - len(missing):>6} {len(missing):>7}")
-        timed = runs.frame()
+        timed = list(runs.frame().itertuples())
         for size, missing in left.items():
             click.echo(f"{size}: {len(missing)} runs missing" + _time_of(hours(missing.values(), timed)))
         click.echo("Hours are those of stored runs of the same size that go to their last step; many settle sooner.")
@@ -239,7 +239,7 @@ def _existing(folder: Path | None) -> Iterator["Store"]:
 
 
 def _time_of(left: Mapping[str, tuple[float, int]]) -> str:
-    """What `pace.hours` gives, in words."""
+    """What `run.hours` gives, in words."""
     return "".join(f", at most about {hours:,.{int(hours < 10)}f} h on {device}"
                    + (f" and {unknown} of a kind not timed yet" if unknown else "")
                    for device, (hours, unknown) in left.items())

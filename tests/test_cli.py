@@ -10,9 +10,9 @@ from chapters import SAMPLE
 from click.testing import CliRunner, Result
 from samples import SHORT, fake_run, truncate
 
-from grokbook import Run, RunConfig, Store, book, studies
+from grokbook import RunConfig, Store, book, studies
 from grokbook.cli import main
-from grokbook.store.pace import hours
+from grokbook.run import Run, hours
 
 
 @pytest.fixture
@@ -73,13 +73,14 @@ def test_status_ends_with_runs_and_hours_left(tmp_path: Path, monkeypatch: pytes
 
 def test_hours_count_examples_steps_and_size_by_the_median_of_each_device(tmp_path: Path):
     store = Store(tmp_path)
-    assert hours([RunConfig()], store.frame()) == {}
+    assert hours([RunConfig()], store.frame().itertuples()) == {}
     for seed, seconds in enumerate((1, 2, 900)):
         store.write([timed(seconds, d_h=64, D_train=3000, n_steps=1000, seed=seed)], "a")
     store.write([timed(0.5, "gpu", d_h=64, D_train=3000, n_steps=1000, seed=3)], "a")
     long, wide = RunConfig(d_h=64, D_train=6000, n_steps=9000), RunConfig(d_h=128, batch_size=1500, n_steps=9000)
     cpu, gpu = (36 + 36) / 3600, (9 + 9) / 3600
-    assert hours([long, wide], store.frame()) == {"cpu (x)": (pytest.approx(cpu), 0), "gpu": (pytest.approx(gpu), 0)}
+    left = hours([long, wide], store.frame().itertuples())
+    assert left == {"cpu (x)": (pytest.approx(cpu), 0), "gpu": (pytest.approx(gpu), 0)}
 
 
 @pytest.mark.filterwarnings("default::grokbook.store.DamagedShard")
