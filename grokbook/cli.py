@@ -280,7 +280,7 @@ def _run_all(wanted: Mapping[Path, tuple[Path, Mapping[str, Any]]], folder: Path
         except (book.ChapterError, ValueError, TypeError, OSError) as error:
             failures.append(_sentence(error))
             click.echo("failed")
-    begun.unlink()
+    begun.unlink(missing_ok=True)  # as another call in this folder may have
     return made, failures
 
 
@@ -340,7 +340,3 @@ def _cluster(address: str | None) -> Iterator[Any]:
         raise click.ClickException(f"--dask {address} does not answer ({error}); valid: tcp://host:port") from None
     with client:
         yield client
-
-
-if __name__ == "__main__":
-    main()
