@@ -93,6 +93,12 @@ def weights(store):
     return store.write_weights(fake_run(SHORT, weights=arrays))
 
 
+def alter(path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
 def rename(path):
     path.rename(path.with_name(f"{'0' * 16}@100.safetensors"))
 
@@ -103,7 +109,8 @@ def save_others(path):
 
 @pytest.mark.parametrize(("damage", "sentence"), [
     (truncate, "is damaged or another program's"), (empty, "is damaged or"), (scribble, "is damaged or"),
-    (windows, "is damaged or"), (save_others, "is damaged or"), (rename, f"holds weights of run {SHORT.run_id}; name"),
+    (windows, "is damaged or"), (alter, "its numbers were altered"), (save_others, "is damaged or"),
+    (rename, f"holds weights of run {SHORT.run_id}; name"),
     (make_folder, "cannot be read (Is a directory); see to it"),
     (lambda path: path.chmod(0), "cannot be read (Permission denied); see to it"),
 ])
