@@ -188,7 +188,7 @@ def read_weights_file(path: Path) -> dict[str, np.ndarray]:
     from safetensors.numpy import load
     try:
         content = path.read_bytes()
-        arrays = load(content)
+        arrays = dict(sorted(load(content).items()))
         about = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
         named = RunConfig(**json.loads(about["config"])).run_id
         if about.get("sha256", digest := _digest(arrays)) != digest:  # older files have none
