@@ -252,9 +252,12 @@ def test_a_user_without_a_home_has_the_folder_beside_the_package(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(compiled.numba_config, "CACHE_DIR", "")
     assert len(compiled._candidates()) == 2
     monkeypatch.setattr(compiled.Path, "expanduser", homeless)
     assert compiled._candidates() == [compiled.HERE / "__pycache__"]
+    monkeypatch.setattr(compiled.numba_config, "CACHE_DIR", "/elsewhere")
+    assert compiled._candidates() == [compiled.Path("/elsewhere"), compiled.HERE / "__pycache__"]
 
 
 @pytest.mark.parametrize("engine, package", [("fused", "numba"), ("fused_cuda", "triton")])
