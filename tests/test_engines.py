@@ -1,6 +1,7 @@
 """Every engine against the plain network in float64, and a member of a cohort against the run alone."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -176,6 +177,12 @@ def test_gradients_over_several_tiles_are_those_of_the_usual_loop(p, d_h, D_trai
     assert relative(trainer.gradient()[0], usual_loop(config, 0)[1].numpy()) < 1e-10
 
 
+def test_the_largest_network_of_the_book_has_the_usual_loops_gradient():
+    config = RunConfig(task="add+random", p=5, d_h=1024, D_train=12, D_random=9)
+    gradient = engine_named("fused")([config], start([config]), "cpu", "float64").gradient()[0]
+    assert relative(gradient, usual_loop(config, 0)[1].numpy()) < 1e-10
+
+
 @pytest.mark.parametrize("engine", ON_A_CPU)
 @settings(max_examples=15, deadline=None)
 @given(config=shapes(scales=(0.5, 1.0)), loss=st.sampled_from(["exact", "plain"]))
@@ -337,6 +344,24 @@ def test_a_thread_that_fails_leaves_no_other_waiting(monkeypatch):
     monkeypatch.setattr(fused, "advance", failing)
     with pytest.raises(OSError, match="no room"):
         trainer.advance(5)
+
+
+def test_networks_that_train_and_are_evaluated_at_once_have_the_bits_they_have_alone():
+    """Two lone networks of a notebook, each of them on all threads of an engine of its own."""
+    configs = [SMALL.replace(seed=seed, d_h=d_h, n_steps=60) for seed, d_h in ((0, 8), (1, 16))]
+
+    def train(config: RunConfig) -> tuple[list[np.ndarray], np.ndarray]:
+        trainer, looked = fused.Fused([config], start([config]), n_threads=2), []
+        for _ in range(30):
+            trainer.advance(2)
+            looked.append(np.concatenate(list(trainer.evaluate().values())))
+        return looked, trainer.weights(0)
+
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(train, configs))
+    for (looked, weights), (looked_alone, weights_alone) in zip(together, map(train, configs), strict=True):
+        np.testing.assert_array_equal(looked, looked_alone)
+        np.testing.assert_array_equal(weights, weights_alone)
 
 
 def test_a_second_rate_close_to_one_leaves_single_precision_its_step():
