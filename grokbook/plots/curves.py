@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from grokbook.analysis import GENERALISED, MEMORISED, SUSTAINED, events, typical_seed
+from grokbook.analysis import GENERALISED, events
+from grokbook.analysis.events import MEMORISED, SUSTAINED, typical_seed
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import Runs, as_dataset, cells_at, choose, name_of, together, trained
 from grokbook.plots.template import ACCURACY_AXIS, step_axis
@@ -23,8 +24,7 @@ Y_AXES = {"accuracy": ACCURACY_AXIS,
           "loss": {"type": "log", "exponentformat": "power", "nticks": 6, "tickfont": {"size": 11}},
           "norm": {"nticks": 6}}
 
-HEIGHTS = {1: 300, 2: 380, 3: 520}
-"""Pixels that so many rows of panels share."""
+HEIGHTS = {1: 300, 2: 380, 3: 520}  # pixels that so many rows of panels share
 
 
 def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000), (64, 3000), (64, 2000)),
@@ -99,7 +99,6 @@ def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
     for row, name in enumerate(rows, 1):
         fig.update_yaxes({"range": _y_range(cells, name)} | Y_AXES[name], row=row)
         fig.update_yaxes(title_text=TITLES[name], row=row, col=1)
-    fig.update_annotations(font_size=13)
     name_once(fig, but=[NAMES["param_norm"]])  # whose axis names it
 
 
