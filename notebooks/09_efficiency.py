@@ -57,9 +57,10 @@ gb.plots.mixture_panels(mixtures)
 #
 # On the right the second act is missing. Nothing makes the mixture change its mind, and from $(1, 1)$ the two share
 # the work. The reason is in the freezing. A frozen network costs nothing; decay falls on the four weights, and to those
-# a memory of norm 47 is as dear as a rule of norm 31. So for the picture on the left each network's logits were divided
-# by its squared norm (squared, since a product of two weights costs like a square). Per norm the rule does nearly three
-# times as much. *That* is the efficiency of the explanation, and in this experiment it has to be put in by hand.
+# a memory of weight norm 47 is as dear as a rule of norm 31. So for the picture on the left each network's logits were
+# divided by its squared norm (squared, since a product of two weights costs like a square). Per squared norm the rule
+# does nearly three times as much. *That* is the efficiency of the explanation, and in this experiment it has to be put
+# in by hand.
 #
 # How quick must memory be? And is one rule as good as another? Here are three, seeds of one cell that grokked:
 
@@ -72,10 +73,11 @@ scan = [{"w_m2": speed, "pair": rule} | efficiency.told(efficiency.train_mixture
 gb.plots.mixture_scan(pd.DataFrame(scan))
 
 # %% [markdown]
-# Equal speeds give no rise at all. A memory whose weights start two or three times as large does, in every pair. Where
-# it *ends* hardly depends on the speed, as it should: both starts come to rest at the same mixture. It does depend on
+# Up to $w_{m2} = 3$ there is no rise, though the memory's share then grows nine times as fast; from 5 on there is one,
+# in every pair. So not any difference in speed will do, but a large one does. Where the loss *ends* depends little on
+# the speed: all starts come to rest at nearly the same mixture. It does depend on
 # the rule. The second and third network stopped training sooner and carry more norm (chapter 10 shows what training
-# still cleans up), so they are less cheap, and some memory stays in the mixture for good.
+# still cleans up), so they are less cheap, and more of the memory stays.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("training-efficiency")

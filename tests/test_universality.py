@@ -9,6 +9,7 @@ from grokbook import RunConfig, studies, tasks
 from grokbook.analysis.universality import delays, grokked, widest
 from grokbook.claims import universality as claims
 from grokbook.claims.card import TooLittle
+from grokbook.plots import delay_by_share, find, network_panels
 from grokbook.studies import SHARES
 
 SIZES = list(SHARES.values())
@@ -138,3 +139,16 @@ def test_middling_accuracy_takes_both_ends_of_the_rise():
         claims.semi_grokking_fraction(cube([64], [2000, 3000, 4000], 3, lambda *_: {"val_acc": 0.0}))
     with pytest.raises(TooLittle, match="three sizes of the training set"):
         claims.semi_grokking_fraction(cube([64], [2000, 4000], 3, lambda *_: {"val_acc": 0.0}))
+
+
+def test_networks_stand_side_by_side_and_runs_that_did_not_get_there_are_marked():
+    late = networks(lambda kind, D, seed: np.inf if (kind, seed) == ("lstm", 0) else 10_000_000 // D)
+    fig = network_panels(late, 6384)
+    titles = {str(annotation.text) for annotation in fig.select_annotations()}
+    assert {"transformer, d_h 32", "LSTM, d_h 32", "feed-forward, d_h 32"} <= titles
+    fig = delay_by_share(late)
+    (runs,) = find(fig, kind="lstm", role="runs")
+    assert runs.marker.symbol.count("triangle-up-open") == 3 and min(runs.y) >= 1
+    assert "n = 3 runs a cell" in fig.to_dict()["layout"]["meta"]["caption"]
+    with pytest.raises(ValueError, match="D_train=7 is of no run; valid: 3831, 6384, 8938"):
+        network_panels(late, 7)

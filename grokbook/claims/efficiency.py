@@ -31,8 +31,8 @@ LEAST_SIZES = {"memory": 3, "general": 2}
             "learns faster, (w_m2, w_g2) = (10, 1), and do not where both learn alike, (1, 1).",
        rule="Speed decides if, as the networks are, validation loss rises above that of guessing from (10, 1) and "
             "never from (1, 1), for each of three networks that generalised. The mixture generalises if validation "
-            f"loss ends below {efficiency.LOW:g} of that of guessing, from both starts and for all three. Reproduced if "
-            "both hold for the networks as they are, partly if one does.",
+            f"loss ends below {efficiency.LOW:g} of that of guessing, from both starts and for all three. Reproduced "
+            "if both hold for the networks as they are, partly if one does.",
        ours="the networks (transformers of one layer, the memory with d_h 32 on 2,600 pairs), gradient descent with "
             f"weight decay {efficiency.DECAY:g} in small steps, the time", networks=(MEMORY, *RULES),
        changed="nothing, but it was written when the mixtures had been computed")

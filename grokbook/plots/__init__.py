@@ -13,8 +13,9 @@ from grokbook.plots.maps import atlas, recipe_check, zone_map
 from grokbook.plots.patterns import pattern_curves, pattern_fit, pattern_map, pattern_morph, two_pattern_squares
 from grokbook.plots.sizes import accuracy_by_size, compare_by_size, final_accuracy, memory
 from grokbook.plots.traces import find
+from grokbook.plots.universality import delay_by_share, network_panels
 
 __all__ = ["accuracy_by_size", "atlas", "circuit_costs", "circuit_growth", "circuit_spectra", "compare_by_size",
-           "final_accuracy", "find", "grokking_panels", "memory", "mixture_panels", "mixture_scan", "pattern_curves",
-           "pattern_fit", "pattern_map", "pattern_morph", "recipe_check", "seed_panels",
-           "three_views", "two_pattern_squares", "width_cut", "width_maps", "zero_counts", "zone_map"]
+           "delay_by_share", "final_accuracy", "find", "grokking_panels", "memory", "mixture_panels", "mixture_scan",
+           "network_panels", "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph", "recipe_check",
+           "seed_panels", "three_views", "two_pattern_squares", "width_cut", "width_maps", "zero_counts", "zone_map"]

@@ -42,7 +42,8 @@ def mixture_panels(mixtures: Mapping[str, pd.DataFrame], *, rows: tuple[str, ...
         fig.update_yaxes(ACCURACY_AXIS if title == "accuracy" else {"range": [0, 1.05 * highest]}, row=row)
         fig.update_yaxes(title_text=title, row=row, col=1)
         if title.startswith("loss"):
-            fig.update_yaxes(type="log", exponentformat="power", dtick=1, range=[-2, np.log10(2 * highest)], row=row)
+            fig.update_yaxes(type="log", exponentformat="power", dtick=1, tickfont={"size": 11},
+                             range=[-2, np.log10(2 * highest)], title_standoff=12, row=row)
             fig.add_hline(guessing, line={"color": "#8C8C8C", "dash": "dot", "width": 1.5}, row=row)  # pyright: ignore
     fig.update_xaxes(type="log", exponentformat="power", dtick=1)
     fig.update_xaxes(title_text="time", row=len(rows))
