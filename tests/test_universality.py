@@ -146,7 +146,7 @@ def test_networks_stand_side_by_side_and_runs_that_did_not_get_there_are_marked(
     fig = network_panels(late, 6384)
     titles = {str(annotation.text) for annotation in fig.select_annotations()}
     assert {"transformer, d_h 32", "LSTM, d_h 32", "feed-forward, d_h 32"} <= titles
-    fig = delay_by_share(late)
+    fig = delay_by_share(widest(late, 1, 6384))
     (runs,) = find(fig, kind="lstm", role="runs")
     assert runs.marker.symbol.count("triangle-up-open") == 3 and min(runs.y) >= 1
     assert "n = 3 runs a cell" in fig.to_dict()["layout"]["meta"]["caption"]
