@@ -105,12 +105,12 @@ EXERCISES = {
     "least-heuristic": Exercise(_least_heuristic, 0.06, "Move γ of pattern 1 down, a hundredth at a time."),
     "shortcut": Exercise(_shortcut, 0.01, "How many test pairs have a = 0? One in 97 of the others is guessed."),
     "twice-as-wide": Exercise(lambda: 2**1.5, 0.01, "u stays the same: what falls by 1.5 log 2?"),
-    "frequencies": Exercise(lambda: 113 // 2, 0.001, "Half of the numbers from 1 to 112."),
     "mirrored": Exercise(_mirrored, 0.03, "What share of the other pairs has its mirror in train?"),
     "between": Exercise(_between, 0.001, "RunConfig(n_layers=2, d_h=128) counts all weights, W_E, W_pos and W_U too."),
     "quicker": Exercise(lambda: 7.0**2, 0.001, "The gradient of w_m1 has a factor w_m2; and what of w_m1 w_m2?"),
     "cheaper": Exercise(lambda: -float(frozen().train.general.mean()), 0.03,
                         "analysis.efficiency.frozen() gives logits in units of the memory's."),
+    "frequencies": Exercise(lambda: 113 // 2, 0.001, "Half of the numbers from 1 to 112."),
     "margin": Exercise(lambda: 1 - np.cos(2 * np.pi / 113), 0.01, "What is cos w(a + b − c) for c = a + b + 1?"),
 }
 

@@ -40,7 +40,8 @@ def delay_by_share(kinds: Mapping[str, xr.Dataset]) -> go.Figure:
     for kind, of in kinds.items():
         name, color = LOOKS.get(kind, (kind, "#8C8C8C"))
         table = grokked(of)
-        last = [int(of["last_step"].sel(D_train=row.D_train, seed=row.seed)) for row in table.itertuples()]
+        last = [int(of["last_step"].sel(D_train=D_train, seed=seed))
+                for D_train, seed in zip(table["D_train"], table["seed"], strict=True)]
         ratio = table["ratio"].where(np.isfinite(table["ratio"]), np.array(last) / table["t_mem"])
         medians = ratio.groupby(table["share"]).median()
         look = {"name": name, "legendgroup": name}
