@@ -8,14 +8,14 @@ Too little data gives *not yet measured*, never a pass; a failed claim stays in 
 import xarray as xr
 
 from grokbook.analysis import circuit as circuits
-from grokbook.claims import circuit, descent, division, grokking, memory, patterns, universality, zones
+from grokbook.claims import circuit, descent, division, efficiency, grokking, memory, patterns, universality, zones
 from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict
 from grokbook.store import Store
 from grokbook.studies import Study
 
 __all__ = ["CLAIMS", "judge"]
 
-CHAPTERS = (grokking, memory, zones, descent, patterns, division, universality, circuit)
+CHAPTERS = (grokking, memory, zones, descent, patterns, division, universality, efficiency, circuit)
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for chapter in CHAPTERS for claim in vars(chapter).values()
                             if isinstance(claim, Claim)}

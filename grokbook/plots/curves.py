@@ -43,7 +43,7 @@ def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000
     for row in rows:
         _check("rows", row, PANELS)
     title = " and ".join(", ".join(TITLES[row].partition(" (")[0] for row in rows).rsplit(", ", 1)).capitalize()
-    return _panels(cells_at(as_dataset(runs), cells), list(rows), seed, title)
+    return panels(cells_at(as_dataset(runs), cells), list(rows), seed, title)
 
 
 def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
@@ -52,19 +52,21 @@ def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
     cells = [cell.sel(seed=[seed]) for seed in cell["seed"].values]
     if not cells:
         raise ValueError(f"no seed of d_h {d_h}, D_train {D_train} was trained")
-    fig = _panels(cells, ["accuracy"], None, f"Every seed of {name_of(cell)}")
+    fig = panels(cells, ["accuracy"], None, f"Every seed of {name_of(cell)}")
     titles = fig.select_annotations(lambda annotation: annotation.text == name_of(cell))
     for title, seed in zip(titles, cell["seed"].values, strict=False):
         title.text = f"seed {seed}"
     return fig
 
 
-def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: str) -> go.Figure:
-    """One column a cell, one row a group of metrics."""
+def panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: str,
+           names: list[str] | None = None) -> go.Figure:
+    """One column a cell, one row a group of metrics. Columns are named for d_h and D_train unless there are `names`."""
     shown = [trained(cell) for cell in cells]
     thick, when = [_thick(cell, seed) for cell in shown], [events(cell) for cell in shown]
+    names = names or [name_of(cell) for cell in cells]
     fig = make_subplots(rows=len(rows), cols=len(cells), shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.04,
-                        horizontal_spacing=0.03, column_titles=[name_of(c) for c in cells] if len(cells) > 1 else None)
+                        horizontal_spacing=0.03, column_titles=names if len(cells) > 1 else None)
     for column, (cell, bold, happened) in enumerate(zip(shown, thick, when, strict=True), 1):
         for row, name in enumerate(rows, 1):
             fig.add_traces(_traces(cell, name, bold, happened), rows=row, cols=column)

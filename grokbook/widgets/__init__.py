@@ -5,6 +5,7 @@ A widget is shown as the last expression of its cell.
 
 from grokbook.widgets.explorer import Explorer
 from grokbook.widgets.live import LiveRun
+from grokbook.widgets.mixture import MixtureExplorer
 from grokbook.widgets.patterns import PatternExplorer
 
-__all__ = ["Explorer", "LiveRun", "PatternExplorer"]
+__all__ = ["Explorer", "LiveRun", "MixtureExplorer", "PatternExplorer"]
