@@ -12,6 +12,7 @@ import xarray as xr
 
 from grokbook import analysis, studies, tasks
 from grokbook.analysis.descent import depth
+from grokbook.claims import CLAIMS
 from grokbook.config import RunConfig
 
 
@@ -96,6 +97,7 @@ EXERCISES = {
     "twice-as-wide": Exercise(lambda: 2**1.5, 0.01, "u stays the same: what falls by 1.5 log 2?"),
     "frequencies": Exercise(lambda: 113 // 2, 0.001, "Half of the numbers from 1 to 112."),
     "margin": Exercise(lambda: 1 - np.cos(2 * np.pi / 113), 0.01, "What is cos w(a + b − c) for c = a + b + 1?"),
+    "by chance": Exercise(lambda: 0.05 * len(CLAIMS), 0.01, "One interval in twenty misses what is true."),
 }
 
 

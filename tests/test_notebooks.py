@@ -28,6 +28,7 @@ OTHER_VALUES = {
     "06_pattern_model": {"d_h": 32, "n_patterns": 2, "clock": "log"},
     "07_model_wise_grokking": {"d_h": 8, "D_train": 300, "weight_decay": 1e-5, "n_steps": 20},
     "10_general_circuit": {"name": "progression"},
+    "11_scorecard": {"paper": "Davies et al. 2022"},
 }
 """Parameters for a second, short run of each chapter, by its name."""
 

@@ -6,5 +6,6 @@ A widget is shown as the last expression of its cell.
 from grokbook.widgets.explorer import Explorer
 from grokbook.widgets.live import LiveRun
 from grokbook.widgets.patterns import PatternExplorer
+from grokbook.widgets.scorecard import Scorecard
 
-__all__ = ["Explorer", "LiveRun", "PatternExplorer"]
+__all__ = ["Explorer", "LiveRun", "PatternExplorer", "Scorecard"]

@@ -1,0 +1,26 @@
+"""The scorecard in one picture."""
+
+import plotly.graph_objects as go
+
+from grokbook.claims import Card, Verdict, tally
+from grokbook.claims.card import COLORS
+from grokbook.plots.captions import frame
+
+
+def verdicts(cards: list[Card]) -> go.Figure:
+    """How many claims of each source came to each verdict, as bars; `cards` as `claims.judge_all` gives them."""
+    counts = tally(cards)[::-1]
+    named = {(card.claim.paper, card.measured.verdict): [] for card in cards}
+    for card in cards:
+        named[card.claim.paper, card.measured.verdict].append(card.claim.id)
+    fig = go.Figure([go.Bar(
+        y=counts.index, x=counts[verdict], name=verdict, orientation="h", marker={"color": COLORS[verdict]},
+        text=[count or "" for count in counts[verdict]], textposition="inside", insidetextanchor="middle",
+        textangle=0, textfont={"color": "white"}, meta={"verdict": verdict},
+        customdata=["<br>".join(named.get((paper, verdict), [])) for paper in counts.index],
+        hovertemplate=f"{verdict}:<br>%{{customdata}}<extra></extra>") for verdict in Verdict])
+    fig.update_layout(barmode="stack", bargap=0.25)
+    fig.update_xaxes(title_text="claims", rangemode="tozero")
+    fig.update_yaxes(automargin=True)
+    return frame(fig, title="What became of the claims", plot_height=44 * len(counts) + 20, left=100,
+                 caption=f"n = {len(cards)} claims, each judged once, by the runs that are stored.")
