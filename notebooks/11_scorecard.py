@@ -35,7 +35,8 @@ gb.widgets.Scorecard(cards)
 #
 # The claims that are open, and the studies that they rest on: how many runs of a laptop's grid and of the paper's own
 # are not stored, each of so many steps. `grokbook sweep STUDY` trains those of the first, with `--size paper` those of
-# the second. More seeds narrow an interval; they do not promise a verdict.
+# the second. Where a laptop's grid is complete, it was not enough. More seeds narrow an interval; they do not promise a
+# verdict.
 
 # %% tags=["nbval-check-output"]
 gb.claims.lacking(cards)

@@ -73,6 +73,8 @@ def test_logits_of_three_frequencies_are_explained_by_these_alone():
     share = circuit.logit_share(voted() + 3 * A + 7 * B)  # what is the same for every answer does not count
     np.testing.assert_allclose(share[np.array(KEYS) - 1], 1 / 3)
     assert share.sum() == pytest.approx(1)
+    np.testing.assert_allclose(circuit.votes(voted() + 7)[np.array(KEYS) - 1], 20)
+    assert np.abs(np.delete(circuit.votes(voted()), np.array(KEYS) - 1)).max() < 1e-9
     assert circuit.logit_share(noise(P, P, P)).sum() < 0.01
     assert circuit.logit_share(np.sin(angle(3, A + B - C))).sum() == pytest.approx(0)  # turned by a quarter
     mixed = voted([2], 1.0) + np.cos(angle(5, A - B - C))

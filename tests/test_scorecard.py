@@ -68,7 +68,9 @@ def test_what_open_claims_lack_are_the_runs_that_are_not_stored(tmp_path):
     for row, study in zip(table.to_dict("records"), harder.needs, strict=False):
         assert (row["study"], row["steps"]) == (study.name, study.shown)
         assert (row["laptop"], row["paper"]) == (len(study.laptop), len(study.paper))
+    assert table.iloc[-1].tolist()[1:4] == ["weights", 4, 4]
     stored = lacking(open_claims)
+    assert stored.iloc[-1]["laptop"] == 0
     assert (stored["paper"][:2] < table["paper"][:2]).all() and studies.harder_task in harder.needs
 
 

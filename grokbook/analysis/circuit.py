@@ -120,17 +120,22 @@ def neuron_frequencies(neurons: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"frequency": np.where(changes, k[explained.argmax(0)], 0), "share": share})
 
 
+def votes(logits: np.ndarray) -> np.ndarray:
+    """Size in nats of cos w(a + b − c) in the logits, for each frequency k = 1 … p // 2: how loud its vote is."""
+    p = len(logits)
+    a, b, s = np.ogrid[:p, :p, :p]
+    by_offset = logits[a, b, (a + b - s) % p].mean((0, 1))  # over s = a + b − c
+    return _folded(np.fft.rfft(by_offset).real[1:], p) / p
+
+
 def logit_share(logits: np.ndarray) -> np.ndarray:
     """Share of the logits' variance that cos w(a + b − c) explains, for each frequency k = 1 … p // 2.
 
     A mean over c is no part of it, since the softmax does not see it.
     """
-    p = len(logits)
-    centred = logits - logits.mean(2, keepdims=True)
-    a, b, s = np.ogrid[:p, :p, :p]
-    by_offset = centred[a, b, (a + b - s) % p].mean((0, 1))  # over s = a + b − c
-    cosines = np.fft.rfft(by_offset).real[1:] ** 2 / p
-    return _folded(cosines, p) * p**2 / max((centred**2).sum(), np.finfo(float).tiny)
+    p, centred = len(logits), logits - logits.mean(2, keepdims=True)
+    of_a_cosine = p**3 / _folded(np.ones(p // 2), p)
+    return votes(logits) ** 2 * of_a_cosine / max((centred**2).sum(), np.finfo(float).tiny)
 
 
 def by_sum(logits: np.ndarray, frequencies: list[int]) -> np.ndarray:

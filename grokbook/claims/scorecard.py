@@ -6,6 +6,7 @@ import pandas as pd
 
 from grokbook.claims.card import Card, Verdict
 from grokbook.store import Store
+from grokbook.studies import NETWORKS
 
 HEADINGS = {Verdict.REPRODUCED: "What held", Verdict.PARTLY: "What held in part",
             Verdict.NOT_REPRODUCED: "What did not hold", Verdict.NOT_YET_MEASURED: "What is open"}
@@ -18,24 +19,27 @@ def tally(cards: Sequence[Card]) -> pd.DataFrame:
     """How many claims of each source came to each verdict: a row a source, a column a verdict."""
     counts = pd.crosstab(pd.Series([card.claim.paper for card in cards], name="source"),
                          pd.Series([str(card.measured.verdict) for card in cards], name="verdict"))
-    papers = dict.fromkeys(card.claim.paper for card in cards)
-    return counts.reindex(index=list(papers), columns=[str(name) for name in Verdict], fill_value=0)
+    papers = sorted(dict.fromkeys(card.claim.paper for card in cards), key="ours".__eq__)  # ours come last
+    return counts.reindex(index=papers, columns=[str(name) for name in Verdict], fill_value=0)
 
 
 def lacking(cards: Sequence[Card], store: Store | None = None) -> pd.DataFrame:
     """What the claims that are not yet measured could rest on and do not: a row a claim and study.
 
     Columns: `claim`, `study`, `laptop` and `paper` (runs of either grid that are not stored as far as the book judges
-    them), `steps` (how far that is), and `why` (what its card says).
+    them), `steps` (how far that is). A claim about weights has a row of the networks whose weights are not stored.
     """
-    store = store or Store()
-    open_claims = [card for card in cards if card.measured.verdict == Verdict.NOT_YET_MEASURED]
-    rows = [{"claim": card.claim.id, "study": study.name, "steps": study.shown, "why": card.measured.remark}
-            | {size: len(store.missing([run.replace(n_steps=study.shown) for run in study.runs(size)]))
-               for size in ("laptop", "paper")} for card in open_claims for study in card.claim.needs]
-    rows += [{"claim": card.claim.id, "study": "weights", "why": card.measured.remark} for card in open_claims
-             if not card.claim.needs]
-    return pd.DataFrame(rows, columns=["claim", "study", "laptop", "paper", "steps", "why"])
+    store, rows = store or Store(), []
+    for claim in (card.claim for card in cards if card.measured.verdict == Verdict.NOT_YET_MEASURED):
+        for study in claim.needs:
+            runs = [store.missing([run.replace(n_steps=study.shown) for run in study.runs(size)])
+                    for size in ("laptop", "paper")]
+            rows.append((claim.id, study.name, *map(len, runs), study.shown))
+        if claim.networks:
+            networks = [NETWORKS[name].config for name in claim.networks]
+            n = sum(not store.weight_steps(network.run_id) for network in networks)
+            rows.append((claim.id, "weights", n, n, max(network.n_steps for network in networks)))
+    return pd.DataFrame(rows, columns=["claim", "study", "laptop", "paper", "steps"])
 
 
 def summary(cards: Sequence[Card]) -> str:

@@ -19,7 +19,7 @@ def verdicts(cards: list[Card]) -> go.Figure:
         textangle=0, textfont={"color": "white"}, meta={"verdict": verdict},
         customdata=["<br>".join(named.get((paper, verdict), [])) for paper in counts.index],
         hovertemplate=f"{verdict}:<br>%{{customdata}}<extra></extra>") for verdict in Verdict])
-    fig.update_layout(barmode="stack", bargap=0.25)
+    fig.update_layout(barmode="stack", bargap=0.25, legend_traceorder="normal")
     fig.update_xaxes(title_text="claims", rangemode="tozero")
     fig.update_yaxes(automargin=True)
     return frame(fig, title="What became of the claims", plot_height=44 * len(counts) + 20, left=100,

@@ -26,7 +26,7 @@ class Scorecard:
                          for card in self.cards)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th scope='col'>{name}</th>" for name in COLUMNS)
+        head = "".join(f"<th scope='col' style='text-align:left'>{name}</th>" for name in COLUMNS)
         table = (f"<table style='font-size:13px'><thead><tr>{head}</tr></thead>"
                  f"<tbody>{''.join(map(_row, self.cards))}</tbody></table>")
         return scripted(f"<div style='overflow-x:auto'>{table}</div>", script("scorecard.js"))
