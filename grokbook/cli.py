@@ -95,7 +95,7 @@ def html(execute: bool, out: Path) -> None:
                                             for source in book.chapters()})
         else:
             notebooks = [book.stored(source) for source in book.chapters()]
-        click.echo(f"wrote {pages.write(notebooks, out, 'grokbook', _stored_map())}")
+        click.echo(f"wrote {pages.write([*notebooks, *book.texts()], out, 'grokbook', _stored_map())}")
     _report(failures)
 
 
