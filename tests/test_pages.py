@@ -100,7 +100,7 @@ def test_a_page_tells_its_title_and_its_first_sentence_to_who_shares_it(folder: 
 def test_words_lead_to_the_glossary_where_they_are_first_used(tmp_path: Path):
     glossary = tmp_path / "glossary.md"
     glossary.write_text("# Words\n\n### model-wise grokking\n\nA sort of grokking.\n\n### grokking\n\n### seed\n")
-    texts = ["# The seed\n\nModel-wise grokking, *grokking*, grokking, `seed`, $seed$, seeded.", "[seed](a.html), seed."]
+    texts = ["# A seed\n\nModel-wise grokking, *grokking*, grokking, `seed`, $seed$, seeded.", "[seed](a.html), seed."]
     nbformat.write(new_notebook(cells=[new_markdown_cell(text) for text in texts]), tmp_path / "01_a.ipynb")
     pages.write([tmp_path / "01_a.ipynb", glossary], tmp_path / "html", "A book")
     page = BeautifulSoup((tmp_path / "html" / "01_a.html").read_text(), "html.parser")
