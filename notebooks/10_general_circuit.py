@@ -97,9 +97,9 @@ gb.claims.judge("general-circuit")
 gb.claims.judge("frequencies-first")
 
 # %% [markdown]
-# Four of five seeds have half of their later frequencies or more before they answer, so it looks as Nanda et al. say; but
-# five seeds cannot tell four of five from a coin, and none has all of them by then: networks still choose while accuracy
-# rises. The seed with only one in four is the slowest: it leaves chance long after the last of these steps.
+# Four of five seeds have half of their later frequencies or more before they answer, so it looks as Nanda et al. say.
+# But four of five could be luck, and none has all of them by then: networks still choose while accuracy rises. The
+# seed with only one in four is the slowest: it leaves chance long after the last of these steps.
 #
 # ## Try it yourself
 #
