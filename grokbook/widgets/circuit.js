@@ -56,16 +56,15 @@ const neurons = figure(places, "neurons", (here) => {
   return `k = ${k}: ${of.length} neurons`;
 });
 
-const vote = (c) => keys.map((k, i) => now().votes[i] * Math.cos(turn(k, state.a + state.b - c)));
-const total = (c) => vote(c).reduce((sum, value) => sum + value, 0);
+const total = (c) => keys.reduce((sum, k, i) => sum + now().votes[i] * Math.cos(turn(k, state.a + state.b - c)), 0);
 const answers = Array.from({length: p}, (_, c) => c);
 
 const clock = figure(places, "clock", (here) => {
   const middle = here.width * 0.24, r = Math.min(middle - 30, 100), cy = 150, right = (state.a + state.b) % p;
   const inside = {left: here.width * 0.55, right: here.width - 8, top: 8, bottom: HEIGHT.clock - 38}, k = keys[state.k];
   here.heading.textContent = k ? `the clock of k = ${k}, and what all ${keys.length} vote` : "no key frequency, no clock";
-  here.legend.innerHTML = swatches([...Object.entries(HANDS).map(([name, stroke]) => [stroke, name, "gb-explorer-line"]),
-                                    [KEY_COLOR, `vote of k = ${k}`, "gb-explorer-line"], [OTHER, "of all, a bar an answer"]]);
+  here.legend.innerHTML = swatches(Object.entries(HANDS).map(([name, stroke]) => [stroke, name, "gb-explorer-line"]))
+    + "<span>bars: nats for each answer</span>";
   if (!k) { here.root.innerHTML = ""; return; }
   const at = (n, radius) => [middle + radius * Math.sin(turn(k, n)), cy - radius * Math.cos(turn(k, n))];
   const hand = (n, name) => {
@@ -82,8 +81,7 @@ const clock = figure(places, "clock", (here) => {
                     y: [least, 0, -least].map((size) => [y(size), short(size)])}) + level(inside, y(0))
     + svg("path", {d: `M${x(right)},${inside.top}V${inside.bottom}`, stroke: INK, "stroke-dasharray": "3 3"})
     + answers.map((c) => svg("path", {d: `M${x(c)},${y(0)}V${y(total(c))}`, stroke: c === right ? INK : OTHER,
-                                      "stroke-width": c === right ? 3 : 1.4, "data-answer": c})).join("")
-    + line(answers.map((c) => [x(c), y(vote(c)[state.k])]), {stroke: KEY_COLOR, "stroke-opacity": 0.7, "stroke-width": 0.8});
+                                      "stroke-width": c === right ? 3 : 1.4, "data-answer": c})).join("");
   here.root.setAttribute("aria-label", `Clock of frequency ${k}: ${state.a} plus ${state.b} is ${right}.`);
 }, () => "");
 
