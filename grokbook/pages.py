@@ -40,15 +40,17 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Explore
     `folder` is made where it is missing and gets the scripts as well. Pages are named after their files. With a map
     `explored` there is also `explorer.html`, to move through it, and a picture of it in the index. If one of the files
     is called glossary, its words lead there where a page first uses them.
+
+    Raises ValueError for a notebook that is damaged or no notebook, before anything is written; OSError as the system.
     """
+    opened = {path: _opened(path) for path in notebooks}
     folder.mkdir(parents=True, exist_ok=True)
     for owner, path in SCRIPTS.items():
         shutil.copy(str(distribution(owner).locate_file(path)), folder)
     exporter = _exporter()
     entries = [] if explored is None else [_explorer(explored, folder, exporter)]
     words = next((_words(path) for path in notebooks if path.stem == GLOSSARY), [])
-    for path in notebooks:
-        notebook = _read(path)
+    for path, notebook in opened.items():
         page = folder / f"{path.stem}.html"
         shown = _drawn(notebook, {other.stem for other in notebooks})
         entries.append(entry := _entry(notebook, page))
@@ -61,13 +63,6 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Explore
     picture = {} if explored is None else _picture(explored)
     index.write_text(contents.render(title=title, entries=entries, picture=picture), "utf-8")
     return index
-
-
-def _read(path: Path) -> NotebookNode:
-    """A notebook, or a Markdown file as one."""
-    if path.suffix == ".md":
-        return new_notebook(cells=[new_markdown_cell(path.read_text("utf-8"))])
-    return nbformat.read(path, as_version=4)
 
 
 def _words(glossary: Path) -> list[str]:
@@ -113,6 +108,21 @@ def _explorer(explored: ExplorerData, folder: Path, exporter: HTMLExporter) -> d
     template = exporter.environment.get_template("explorer.html.j2")
     page.write_text(template.render(heading=heading, opening=opening, script=SCRIPT, style=STYLE, data=data), "utf-8")
     return {"page": page.name, "title": heading, "opening": opening, "changed": ""}
+
+
+def _opened(path: Path) -> NotebookNode:
+    """A notebook, or a Markdown file as one."""
+    if path.suffix == ".md":
+        return new_notebook(cells=[new_markdown_cell(path.read_text("utf-8"))])
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except OSError:
+        raise
+    except Exception as error:  # nbformat has many
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} is no whole notebook ({reason[:80]}); make it anew, or move it elsewhere") from error
+    return notebook
 
 
 def _exporter() -> HTMLExporter:

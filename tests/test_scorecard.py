@@ -8,7 +8,9 @@ from click.testing import CliRunner
 from playwright.sync_api import Browser, expect
 
 from grokbook import Store, cli, plots, studies
-from grokbook.claims import CLAIMS, Card, Measured, Number, Verdict, judge, judge_all, lacking, summary, tally
+from grokbook.claims import CLAIMS, judge, judge_all, lacking, summary
+from grokbook.claims.card import Card, Measured, Number, Verdict
+from grokbook.claims.scorecard import tally
 from grokbook.widgets import Scorecard
 
 SHOWN = ("delay", "commutative-memory", "zero-over-b", "general-circuit")

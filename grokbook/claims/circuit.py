@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokbook.analysis import circuit, rate
+from grokbook.analysis import circuit
+from grokbook.analysis.statistics import rate
 from grokbook.claims.card import Measured, Number, TooLittle, claim
 from grokbook.claims.rules import decided, number, verdict
 from grokbook.studies import NETWORKS, RISING

@@ -2,8 +2,8 @@
 
 import plotly.graph_objects as go
 
-from grokbook.claims import Card, Verdict, tally
-from grokbook.claims.card import COLORS
+from grokbook.claims.card import COLORS, Card, Verdict
+from grokbook.claims.scorecard import tally
 from grokbook.plots.captions import frame
 
 

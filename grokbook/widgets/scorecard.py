@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from grokbook.claims import Card, Verdict
-from grokbook.claims.card import COLORS
+from grokbook.claims.card import COLORS, Card, Verdict
 from grokbook.widgets.front_end import script, scripted
 
 COLUMNS = ("claim", "source", "verdict", "measured", "n", "settings", "rule")
