@@ -22,6 +22,8 @@ from grokbook import interrupts
 if TYPE_CHECKING:
     from grokbook.store import Store
 
+ABOUT = "Why neural networks suddenly understand, measured on networks that were really trained."
+
 _out = partial(click.option, "--out", show_default=True, type=click.Path(path_type=Path, file_okay=False),
                help="Folder to write to.")
 
@@ -100,7 +102,7 @@ def html(execute: bool, out: Path) -> None:
                                         for source in book.chapters()})
     else:
         notebooks = [book.stored(source) for source in book.chapters()]
-    click.echo(f"wrote {pages.write([*notebooks, *book.texts()], out, 'grokbook', _stored_map())}")
+    click.echo(f"wrote {pages.write([*notebooks, *book.texts()], out, 'grokbook', _stored_map(), ABOUT)}")
     _report(failures)
 
 
@@ -198,7 +200,7 @@ def lab() -> None:
         raise click.ClickException(f"there are no chapters in {folder}; run grokbook from a checkout of its repository")
     if importlib.util.find_spec("jupyterlab") is None:
         raise click.ClickException("JupyterLab is not installed; install it: pip install jupyterlab")
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder / "00_explore.ipynb")])
 
 
 @main.command()

@@ -248,7 +248,8 @@ def test_lab_opens_the_chapters(monkeypatch: pytest.MonkeyPatch):
     called = []
     monkeypatch.setattr(os, "execv", lambda *arguments: called.append(arguments))
     assert grokbook("lab").exit_code == 0
-    assert called == [(sys.executable, [sys.executable, "-m", "jupyterlab", str(book.NOTEBOOKS)])]
+    assert called == [(sys.executable, [sys.executable, "-m", "jupyterlab",
+                                        str(book.NOTEBOOKS / "00_explore.ipynb")])]
 
 
 def test_lab_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
