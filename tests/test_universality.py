@@ -105,7 +105,8 @@ def settings(gains: dict[str, float], n_seeds=3) -> xr.Dataset:
             "val_acc": 0.3 + gains.get(name, 0.0) * (1 + 0.1 * seed) + 0.05 * seed}, p=47, n_layers=2, **base | change)
         rows.append(made.expand_dims([field for field in fields if len({
             (base | other)[field] for other in studies.SETTINGS.values()}) > 1]))
-    return xr.combine_by_coords(rows, combine_attrs="drop_conflicts", fill_value={"trained": False, "last_step": -1})  # pyright: ignore
+    return xr.combine_by_coords(rows, combine_attrs="drop_conflicts", join="outer",  # pyright: ignore
+                                fill_value={"trained": False, "settled": False, "last_step": -1})
 
 
 def test_settings_that_need_less_data():
