@@ -48,7 +48,9 @@ def test_the_tally_counts_every_claim_once(cards):
     table = tally(cards)
     assert table.to_numpy().sum() == len(CLAIMS) and table.columns.tolist() == [str(verdict) for verdict in Verdict]
     fig = plots.verdicts(cards)
-    assert {bar.name: sum(bar.x) for bar in fig.data} == table.sum().to_dict()
+    for verdict in Verdict:
+        (bars,) = plots.find(fig, verdict=verdict)
+        assert sum(bars.x) == table[verdict].sum()
 
 
 def test_the_summary_quotes_every_claim_under_its_own_verdict(cards):
@@ -73,7 +75,7 @@ def test_what_open_claims_lack_are_the_runs_that_are_not_stored(tmp_path):
     assert table.iloc[-1].tolist()[1:4] == ["weights", 4, 4]
     stored = lacking(open_claims)
     assert stored.iloc[-1]["laptop"] == 0
-    assert (stored["paper"][:2] < table["paper"][:2]).all() and studies.harder_task in harder.needs
+    assert sum(stored["paper"][:2]) < sum(table["paper"][:2]) and studies.harder_task in harder.needs
 
 
 def test_a_page_without_a_kernel_sorts_and_filters(cards, chromium: Browser, tmp_path: Path):

@@ -102,10 +102,7 @@ def judged_first(networks: list[pd.DataFrame]) -> Measured:
     n = len(rows)
     return Measured(decided(bool(shows["lo"] > 0.5), bool(shows["hi"] < 0.5)), (
         number("share of seeds that show their frequencies first", shows, ".0%", n),
-        Number("share of the later key frequencies, each seed", _list(rows["found"], ".2f"), n=n),
-        Number("at step", _list(rows["step"], ",.0f"), n=n),
-        Number("with a twin-free accuracy of", _list(rows["twin_free_val_acc"], ".3f"), n=n)), n)
-
-
-def _list(values: pd.Series, form: str) -> str:
-    return ", ".join(format(value, form) for value in values)
+        *(Number(words, ", ".join(format(value, form) for value in rows[column].tolist()), n=n)
+          for column, words, form in (
+              ("found", "share of the later key frequencies, each seed", ".2f"), ("step", "at step", ",.0f"),
+              ("twin_free_val_acc", "with a twin-free accuracy of", ".3f")))), n)
