@@ -3,7 +3,7 @@
 // `data` was made in Python (circuit.py) from stored weights, so a move needs no kernel; `root` is where to draw.
 
 Object.assign(HEIGHT, {spectrum: 210, neurons: 210, clock: 300, growth: 300});
-const KEY_COLOR = "#C2571A", OTHER = "#8C8C8C", HANDS = {a: "#0072B2", b: "#E69F00", "a + b": INK};
+const KEY_COLOR = "#C2571A", OTHER = "#8C8C8C", HANDS = {a: "#0072B2", b: "#E69F00", "a + b": "currentColor"};
 const {p, keys, steps, networks} = data, half = Math.floor(p / 2);
 const state = {...data.start}, now = () => networks[state.step], turn = (k, n) => 2 * Math.PI * k * n / p;
 
@@ -79,8 +79,8 @@ const clock = figure(places, "clock", (here) => {
     + hand(state.a, "a") + hand(state.b, "b") + hand(right, "a + b")
     + axes(inside, {x: [0, Math.floor(p / 2), p - 1].map((c) => [x(c), c]), across: "answer c", title: "",
                     y: [least, 0, -least].map((size) => [y(size), short(size)])}) + level(inside, y(0))
-    + svg("path", {d: `M${x(right)},${inside.top}V${inside.bottom}`, stroke: INK, "stroke-dasharray": "3 3"})
-    + answers.map((c) => svg("path", {d: `M${x(c)},${y(0)}V${y(total(c))}`, stroke: c === right ? INK : OTHER,
+    + svg("path", {d: `M${x(right)},${inside.top}V${inside.bottom}`, stroke: "currentColor", "stroke-dasharray": "3 3"})
+    + answers.map((c) => svg("path", {d: `M${x(c)},${y(0)}V${y(total(c))}`, stroke: c === right ? "currentColor" : OTHER,
                                       "stroke-width": c === right ? 3 : 1.4, "data-answer": c})).join("");
   here.root.setAttribute("aria-label", `Clock of frequency ${k}: ${state.a} plus ${state.b} is ${right}.`);
 }, () => "");
@@ -93,7 +93,7 @@ const growth = figure(places, "growth", (here) => {
   here.legend.innerHTML = swatches(data.curves.map(({name, color}) => [color, name, "gb-explorer-line"]));
   here.root.innerHTML = axes(inside, {x: apart(shown, x, 42).map((step) => [x(step), step === 40 ? 0 : number(step)]), title: "share",
                                       across: "step", y: [0, 0.5, 1].map((share) => [y(share), share])})
-    + svg("path", {d: `M${x(shown[state.step])},${inside.top}V${inside.bottom}`, stroke: INK, "stroke-dasharray": "3 3"})
+    + svg("path", {d: `M${x(shown[state.step])},${inside.top}V${inside.bottom}`, stroke: "currentColor", "stroke-dasharray": "3 3"})
     + data.curves.map(({key, color: stroke}) => line(networks.map((network, i) => [x(shown[i]), y(network[key])]),
                                                      {stroke, "stroke-width": 2.5, "data-metric": key})
       + networks.map((network, i) => svg("circle", {cx: x(shown[i]), cy: y(network[key]), fill: stroke,

@@ -17,7 +17,7 @@ from grokbook.studies import NETWORKS
 from grokbook.widgets.explorer import STYLE
 from grokbook.widgets.front_end import script, scripted
 
-CURVES = [{"key": "train_acc", "name": "train accuracy", "color": METRIC_COLORS["train_acc"]},
+CURVES = [{"key": "train_acc", "name": "train accuracy", "color": "var(--gb-train)"},
           {"key": "val_acc", "name": "validation accuracy", "color": METRIC_COLORS["val_acc"]},
           {"key": "embedding", "name": "embedding in key frequencies", "color": SHARES["embedding"][1]}]
 

@@ -8,6 +8,8 @@ from grokbook.widgets.front_end import script, scripted
 
 COLUMNS = ("claim", "source", "verdict", "measured", "n", "settings", "rule")
 
+BADGE = "color:white;padding:1px 5px;border-radius:3px;white-space:nowrap;"
+
 
 class Scorecard:
     """All claims with source, verdict, first number and interval, n, whose settings, and since when the rule stands.
@@ -36,7 +38,7 @@ def _row(card: Card) -> str:
     color, order = COLORS[measured.verdict], list(Verdict).index(measured.verdict)
     theirs = "all ours" if claim.ours.startswith("everything") or claim.paper == "ours" else "partly ours"
     cells = [(f"<code>{claim.id}</code><br>{escape(claim.says)}", claim.id), (escape(claim.source), claim.source),
-             (f"<b style='color:{color}'>{measured.verdict}</b>", order), (_numbers(card), _first(card)),
+             (f"<b style='{BADGE}background:{color}'>{measured.verdict}</b>", order), (_numbers(card), _first(card)),
              (f"{measured.n:,}", measured.n), (_folded(theirs, claim.ours), theirs),
              (_folded("changed" if claim.changed else "as first written", claim.changed), bool(claim.changed))]
     return (f"<tr data-source='{escape(claim.paper)}' data-verdict='{measured.verdict}'>" + "".join(
