@@ -175,7 +175,7 @@ def test_a_link_leads_to_what_it_was_copied_from(page: Page, runs, address: str)
 
 
 def test_a_map_first_shows_colours_rows_are_as_high_as_each_other_and_intervals_come_when_asked(page: Page):
-    cells = page.locator(".gb-explorer-map svg > g rect[fill^='#'], .gb-explorer-map svg > g rect[style*=F2F2F2]")
+    cells = page.locator(".gb-explorer-map svg > g rect[fill^='#'], .gb-explorer-map svg > g rect[data-untrained]")
     heights = cells.evaluate_all("cells => cells.map((cell) => Math.round(cell.getBoundingClientRect().height))")
     assert len(heights) == len(SIZES) * len(PAIRS) and max(heights) - min(heights) <= 1
     intervals = page.locator(".gb-explorer-map [data-interval]")

@@ -25,9 +25,9 @@ function map_of(place, {sizes, rows, edges, zones, shades, colors, get, at, view
     here.heading.textContent = shown ? `${colors[get("color")]} after ${budget} steps`
       : `judging all runs after ${budget} steps …`;
     const named = zone ? zones.map(({name, color}) => [color, name])
-      : [0, 16, 32, 48, 63].map((i) => [shades[i], short(i / 63)]);
+      : [0, 0.25, 0.5, 0.75, 1].map((share) => [shades[Math.round(share * (shades.length - 1))], share]);
     const lines = [["D_crit", CRIT], ["D_mem", MEM]].filter(([name]) => shown?.lines[name]);
-    const unknown = shown?.shown.zone.flat().includes(null) ? [["#F2F2F2", "not trained"]] : [];
+    const unknown = shown?.shown.zone.flat().includes(null) ? [[FAINT, "not trained"]] : [];
     here.legend.innerHTML = swatches([...named, ...unknown]) + swatches(lines.map(([name, color]) => [color, name, "gb-explorer-line"]));
     const clip = {x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top};
     const parts = shown ? [cells(shown, x, y), ...lines.map(([name, stroke]) => lined(shown.lines[name], x, y, stroke, intervals())),
@@ -95,7 +95,7 @@ const star = (x, y) => svg("text", {x, y: y + 7, "text-anchor": "middle",
                                     style: "font-size: 22px; fill: black; stroke: white; stroke-width: 3px; paint-order: stroke"}, "★");
 
 // Nothing was trained here: no colour, and a stroke through it.
-const untrained = (x, y, width, height) => svg("rect", {x, y, width, height, style: "fill: #F2F2F2"})
+const untrained = (x, y, width, height) => svg("rect", {x, y, width, height, fill: FAINT, "data-untrained": ""})
   + svg("path", {d: `M${x},${y + height}L${x + width},${y}`, stroke: "#B8B8B8"});
 
 // Values of a map's rows to their rank: halves of rows in their middles, whole numbers between them.

@@ -157,8 +157,9 @@ def _growing(runs: Sequence[Run], stored: Stored | None) -> go.Figure:
     if stored:
         fig = stored.under(fig)
     low, high = fig.to_dict()["layout"]["yaxis2"]["range"]
-    fig.update_yaxes({"tickvals": FEW} if high - low < 2 else {"dtick": 1 if high - low < 6 else 2}, row=2)
-    return fig.update_layout(annotations=(), height=HEIGHT, margin={"t": 84, "b": 48}, legend_y=1 - 40 / HEIGHT)
+    ticks = {"tickvals": FEW} if high - low < 2 else {"dtick": 1 if high - low < 6 else 2}
+    return fig.update_layout(yaxis2=ticks, annotations=(), height=HEIGHT, margin={"t": 84, "b": 48},
+                             legend_y=1 - 40 / HEIGHT)
 
 
 D_H = (4, 8, 16, 24, 32, 48, 64, 96, 128)

@@ -1,6 +1,7 @@
 // The pattern model in a page without a kernel: Eq 1 and 2 of Davies et al. 2022 (analysis/patterns.py), computed anew
 // while a slider moves. `told` has the patterns, the sliders' ranges, colours, and the levels of analysis/kinds.py.
 
+const SHARES_OF_ONE = [0, 0.5, 1];
 const TIMES = [...Array(301).keys()];
 
 function model(patterns) {
@@ -75,7 +76,7 @@ function render_patterns(el, told) {
                    [curves.train, below, "var(--gb-train)", "train"], [curves.test, below, told.test, "test"]];
     here.heading.textContent = "The patterns, and the accuracy they add up to";
     here.legend.innerHTML = swatches(lines.map(([, , color, name]) => [color, name, "gb-explorer-line"]));
-    const marks = (box) => SHARES.map((share) => [scale([-0.04, 1.06], [box.bottom, box.top])(share), share]);
+    const marks = (box) => SHARES_OF_ONE.map((share) => [scale([-0.04, 1.06], [box.bottom, box.top])(share), share]);
     here.root.innerHTML = axes(above, {title: "covers", y: marks(above)})
       + axes(below, {title: "accuracy", y: marks(below), across: "time t", x: [0, 100, 200, 300].map((t) => [x(t), t])})
       + lines.map(([values, box, stroke, name, dashed]) => {
