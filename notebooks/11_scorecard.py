@@ -22,8 +22,8 @@ gb.plots.verdicts(cards)
 #
 # ## All claims
 #
-# A click on the head of a column sorts by it, and the choices above the table filter it, in the HTML book and, once the
-# cell was run, in JupyterLab. Behind *measured* stand all numbers of a card, behind *settings* what is ours, and behind
+# A click on the head of a column sorts by it, and the choices above the table filter it, in the HTML book and, once it
+# was run, in JupyterLab. Behind *measured* stand all numbers of a card, behind *settings* what is ours, and behind
 # *rule* what was changed in the rule after its data had been seen, and what was known by then. A rule that changed late
 # deserves less trust; that is why it says so.
 

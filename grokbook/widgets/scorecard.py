@@ -28,7 +28,7 @@ class Scorecard:
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th scope='col' style='text-align:left'>{name}</th>" for name in COLUMNS)
-        table = (f"<table style='font-size:13px'><thead><tr>{head}</tr></thead>"
+        table = (f"<table style='font-size:13px;min-width:60em'><thead><tr>{head}</tr></thead>"
                  f"<tbody>{''.join(map(_row, self.cards))}</tbody></table>")
         return scripted(f"<div style='overflow-x:auto'>{table}</div>", script("scorecard.js"))
 
@@ -37,7 +37,8 @@ def _row(card: Card) -> str:
     claim, measured = card.claim, card.measured
     color, order = COLORS[measured.verdict], list(Verdict).index(measured.verdict)
     theirs = "all ours" if claim.ours.startswith("everything") or claim.paper == "ours" else "partly ours"
-    cells = [(f"<code>{claim.id}</code><br>{escape(claim.says)}", claim.id), (escape(claim.source), claim.source),
+    cells = [(f"<div style='min-width:15em'><code>{claim.id}</code><br>{escape(claim.says)}</div>", claim.id),
+             (escape(claim.source), claim.source),
              (f"<b style='{BADGE}background:{color}'>{measured.verdict}</b>", order), (_numbers(card), _first(card)),
              (f"{measured.n:,}", measured.n), (_folded(theirs, claim.ours), theirs),
              (_folded("changed" if claim.changed else "as first written", claim.changed), bool(claim.changed))]
