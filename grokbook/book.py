@@ -155,14 +155,17 @@ def grid(source: Path, texts: Mapping[str, Sequence[str]]) -> dict[str, dict[str
     >>> grid(find("01"), {"d_h": ["32", "64"]})  # doctest: +SKIP
     {'01_grokking_d_h=32': {'d_h': 32}, '01_grokking_d_h=64': {'d_h': 64}}
 
-    Raises ValueError and TypeError as `checked` does.
+    Raises ValueError and TypeError as `checked` does, and ValueError for texts of which one name tells too little.
     """
     known = _known(source, texts)
     choices = [[known[name].parse(text) for text in texts[name]] for name in texts]
     combinations = [dict(zip(texts, choice, strict=True)) for choice in itertools.product(*choices)]
+    named: dict[str, dict[str, Any]] = {}
     for values in combinations:
         checked(source, values)
-    return {_name(source, values): values for values in combinations}
+        if (same := named.setdefault(_name(source, values), values)) != values:
+            raise ValueError(f"{same} and {values} would be one file; run them into two folders")
+    return named
 
 
 def execute(source: Path, out: Path, values: Mapping[str, Any] = NOTHING, timeout: int | None = None) -> Path:
@@ -182,11 +185,6 @@ def execute(source: Path, out: Path, values: Mapping[str, Any] = NOTHING, timeou
     notebook.metadata["grokbook"] = stamp(source, every_value)
     nbformat.write(notebook, partial)
     return partial.replace(out)
-
-
-def build(source: Path) -> Path:
-    """Make a chapter's notebook anew from its source, beside it. Raises ChapterError as `execute` does."""
-    return execute(source, source.with_suffix(".ipynb"))
 
 
 def stamp(source: Path, values: Mapping[str, Any]) -> dict[str, Any]:

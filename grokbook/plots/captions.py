@@ -71,7 +71,7 @@ def _reach(runs: xr.Dataset) -> str:
 
 def _network(runs: xr.Dataset) -> str:
     fixed = shared_settings(runs)
-    kind = NETWORK_NAMES.get(str(fixed.get("architecture")), "")
+    kind = NETWORK_NAMES.get(str(fixed.get("architecture")))
     return f"Networks: {kind}, layers {fixed.get('n_layers', 'varied')}." if kind else ""
 
 

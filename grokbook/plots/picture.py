@@ -39,6 +39,7 @@ class NotebookRenderer(ExternalRenderer):
     """How plotly displays a figure of a notebook. JupyterLab shows one form of an output: the caption has its own."""
 
     def render(self, fig_dict: dict) -> None:
+        """Show the figure, given as JSON, and its caption below it."""
         fig = go.Figure(fig_dict)
         display(mime_bundle(fig), raw=True, metadata={"image/png": {"alt": sentence(fig)}})
         if words := caption_of(fig):

@@ -76,8 +76,8 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
             fig.add_traces(traces, rows=1, cols=column)
     name_once(fig)
     sizes = sorted({int(d_h) for data in columns.values() for d_h in data["d_h"].values})
-    fig.update_xaxes(type="log", title_text="d_h", tickvals=[d for d in (4, 8, 16, 32, 64) if d <= max(sizes)],
-                     ticktext=[str(d) for d in (4, 8, 16, 32, 64) if d <= max(sizes)],
+    ticks = [d_h for d_h in (4, 8, 16, 32, 64) if d_h <= max(sizes)]
+    fig.update_xaxes(type="log", title_text="d_h", tickvals=ticks, ticktext=list(map(str, ticks)),
                      range=[np.log10(min(sizes) * 0.88), np.log10(max(sizes) * 1.14)])
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text="final accuracy", row=1, col=1)
