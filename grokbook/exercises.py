@@ -15,6 +15,7 @@ from grokbook import analysis, studies, tasks
 from grokbook.analysis.descent import depth
 from grokbook.analysis.efficiency import frozen
 from grokbook.analysis.patterns import DOUBLE_DESCENT, GROKKING, TIMES, test_accuracy
+from grokbook.claims import CLAIMS
 from grokbook.config import RunConfig
 
 
@@ -87,6 +88,7 @@ EXERCISES = {
                         "analysis.efficiency.frozen() gives logits in units of the memory's."),
     "frequencies": Exercise(lambda: 113 // 2, 0.001, "Half of the numbers from 1 to 112."),
     "margin": Exercise(lambda: 1 - np.cos(2 * np.pi / 113), 0.01, "What is cos w(a + b − c) for c = a + b + 1?"),
+    "by chance": Exercise(lambda: 0.05 * len(CLAIMS), 0.01, "One interval in twenty misses what is true."),
 }
 
 

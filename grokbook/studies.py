@@ -306,13 +306,16 @@ class Network:
     steps: tuple[int, ...] = ()
 
 
+RISING = (200, 316, 501, 794, 1000, 1259)
+"""Steps around those at which networks of 64 and 5,000 pairs leave chance: where their circuit is looked for."""
+
 NETWORKS = {
     "grokked": Network(RunConfig(d_h=64, D_train=5000, n_steps=20_000),
                        (0, 100, 200, 316, 501, 794, 1000, 1259, 1514, 1738, 1995, 2512)),
-    "grokked-1": Network(RunConfig(d_h=64, D_train=5000, seed=1, n_steps=20_000)),
-    "grokked-2": Network(RunConfig(d_h=64, D_train=5000, seed=2, n_steps=20_000)),
+    **{f"grokked-{seed}": Network(RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=20_000), RISING)
+       for seed in range(1, 5)},
     "ungrokked": Network(RunConfig(d_h=32, D_train=2600, n_steps=40_000)),
     "semi-grokked": Network(RunConfig(d_h=32, D_train=3400, seed=2, n_steps=40_000)),
     "progression": Network(RunConfig(d_h=8, D_train=3000, n_steps=40_000)),
 }
-"""One network of each zone; the grokked one from before it memorised until after it generalised, and two more seeds."""
+"""One network of each zone; the grokked one from before it memorised until after it generalised, four more seeds."""

@@ -14,6 +14,9 @@
 # - [06 One model for two curves](06_pattern_model.ipynb)
 # - [07 Grokking along the size](07_model_wise_grokking.ipynb)
 # - [10 The general circuit](10_general_circuit.ipynb)
+# - [11 The scorecard](11_scorecard.ipynb)
+#
+# The book's words are in the [glossary](glossary.md), what it cites in the [bibliography](bibliography.md).
 #
 # </details>
 
