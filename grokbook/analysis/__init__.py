@@ -4,7 +4,7 @@ Everything takes the `xarray.Dataset` that the store loads (dimensions of varyin
 returns labelled arrays or tables. What was not observed is NaN, and beside it stands how far the run was followed.
 """
 
-from grokbook.analysis import circuit, duality, kinds, patterns, shortcut
+from grokbook.analysis import circuit, duality, emergence, kinds, patterns, shortcut
 from grokbook.analysis.capacity import capacity
 from grokbook.analysis.critical import critical_size, partial_range
 from grokbook.analysis.descent import double_descent
@@ -30,6 +30,6 @@ from grokbook.analysis.zones import NEGLIGIBLE, UNDECIDED, Zone, main_zone, zone
 
 __all__ = ["GENERALISED", "MEMORISED", "NEGLIGIBLE", "SUSTAINED", "UNDECIDED", "Fit", "Pattern", "Zone", "capacity",
            "carried", "circuit", "critical_size", "crossing", "describe", "describe_valley", "double_descent",
-           "duality", "events", "final", "fit_patterns", "interval", "kinds", "main_zone", "norm_change", "outcomes",
-           "partial_range", "patterns", "rate", "recipe_zones", "runs_until", "shortcut", "star", "twin_accuracy",
-           "twin_share", "typical_seed", "zone_label", "zone_shares", "zones"]
+           "duality", "emergence", "events", "final", "fit_patterns", "interval", "kinds", "main_zone", "norm_change",
+           "outcomes", "partial_range", "patterns", "rate", "recipe_zones", "runs_until", "shortcut", "star",
+           "twin_accuracy", "twin_share", "typical_seed", "zone_label", "zone_shares", "zones"]
