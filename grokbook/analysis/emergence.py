@@ -102,4 +102,4 @@ def mean_fall(runs: xr.Dataset) -> pd.DataFrame:
     fall = interval(lost["fall"], within=(-1, 1)).rename(mean="fall")
     table = xr.merge([lost[["peak", "at", "end"]].mean("seed"), fall]).to_dataframe().reset_index()
     columns = ["D_random", "d_h", "peak", "at", "end", "fall", "lo", "hi", "n"]
-    return table.query("n > 0")[columns].sort_values(["D_random", "d_h"], ignore_index=True)
+    return pd.DataFrame(table.query("n > 0"), columns=columns).sort_values(by=columns[:2], ignore_index=True)
