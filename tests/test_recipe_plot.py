@@ -7,7 +7,7 @@ import pytest
 from recipes import NAMED, RECIPE, four, recipes
 
 from grokbook import plots
-from grokbook.analysis import Zone
+from grokbook.analysis.zones import Zone
 from grokbook.studies import CHANGES, EXAMPLES
 
 

@@ -4,32 +4,17 @@ Everything takes the `xarray.Dataset` that the store loads (dimensions of varyin
 returns labelled arrays or tables. What was not observed is NaN, and beside it stands how far the run was followed.
 """
 
-from grokbook.analysis import circuit, duality, emergence, kinds, patterns, shortcut
+from grokbook.analysis import circuit, emergence, kinds, patterns, universality
 from grokbook.analysis.capacity import capacity
-from grokbook.analysis.critical import critical_size, partial_range
+from grokbook.analysis.critical import critical_size
 from grokbook.analysis.descent import double_descent
-from grokbook.analysis.events import (
-    GENERALISED,
-    MEMORISED,
-    SUSTAINED,
-    carried,
-    crossing,
-    events,
-    final,
-    typical_seed,
-)
+from grokbook.analysis.events import GENERALISED, events, final
 from grokbook.analysis.norms import norm_change
-from grokbook.analysis.outcomes import describe, describe_valley, outcomes, runs_until
-from grokbook.analysis.pattern_fit import Fit, fit_patterns
-from grokbook.analysis.patterns import Pattern
-from grokbook.analysis.recipes import recipe_zones
-from grokbook.analysis.star import star
-from grokbook.analysis.statistics import interval, rate
-from grokbook.analysis.twins import twin_accuracy, twin_share
-from grokbook.analysis.zones import NEGLIGIBLE, UNDECIDED, Zone, main_zone, zone_label, zone_shares, zones
+from grokbook.analysis.patterns import fit_patterns
+from grokbook.analysis.shortcuts import twin_accuracy
+from grokbook.analysis.statistics import interval
+from grokbook.analysis.zones import NEGLIGIBLE, describe, outcomes, zones
 
-__all__ = ["GENERALISED", "MEMORISED", "NEGLIGIBLE", "SUSTAINED", "UNDECIDED", "Fit", "Pattern", "Zone", "capacity",
-           "carried", "circuit", "critical_size", "crossing", "describe", "describe_valley", "double_descent",
-           "duality", "emergence", "events", "final", "fit_patterns", "interval", "kinds", "main_zone", "norm_change",
-           "outcomes", "partial_range", "patterns", "rate", "recipe_zones", "runs_until", "shortcut", "star",
-           "twin_accuracy", "twin_share", "typical_seed", "zone_label", "zone_shares", "zones"]
+__all__ = ["GENERALISED", "NEGLIGIBLE", "capacity", "circuit", "critical_size", "describe", "double_descent",
+           "emergence", "events", "final", "fit_patterns", "interval", "kinds", "norm_change", "outcomes", "patterns",
+           "twin_accuracy", "universality", "zones"]
