@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from maps import STEPS, cube, rise, said
 
-from grokbook import RunConfig, analysis, claims
+from grokbook import RunConfig, analysis, claims, plots
 from grokbook.claims import emergence
 from grokbook.claims.card import TooLittle
 
@@ -130,3 +130,20 @@ def test_noise_around_a_level_is_hardly_a_fall():
     rng = np.random.default_rng(0)
     runs = mixture(lambda *_: {"val_acc": 0.5 + 0.05 * rng.normal(size=len(STEPS))}).squeeze("D_train")
     assert analysis.emergence.mean_fall(runs)["fall"].max() < 0.12
+
+
+def test_best_and_mean_stand_side_by_side_and_holes_are_named():
+    runs = mixture(lambda d_h, D_random, seed: None if d_h == 96 else {"val_acc": 0.1 + 0.4 * seed}).squeeze("D_train")
+    fig = plots.emergence(runs)
+    (best,), (mean,) = (plots.find(fig, role=role, D_random=300) for role in ("best seed", "mean of the seeds"))
+    assert np.allclose(best.y, 0.9) and np.allclose(mean.y, 0.5) and 96 not in best.x
+    assert "d_h 96 beside 0; d_h 96 beside 300" in fig.layout.meta["caption"]
+
+
+def test_a_path_ends_where_the_run_ends_and_turns_where_it_forgets():
+    runs = mixture(lambda d_h, *_: {"train_acc": rise(50, 0.6) + rise(4_000, 0.4),
+                                    "val_acc": rise(100, 0.8) - rise(5_000, 0.5)}, n_seeds=1).squeeze("D_train")
+    fig = plots.forgetting(runs, sizes=(48, 64))
+    (path,), (end,) = (plots.find(fig, role=role, d_h=64, D_random=3000) for role in ("path", "end"))
+    assert path.y.max() == pytest.approx(0.8) and (end.x[-1], end.y[-1]) == pytest.approx((1, 0.3))
+    assert not plots.find(fig, D_random=0) and {trace.name for trace in fig.data} == {"48", "64"}

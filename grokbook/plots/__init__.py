@@ -8,12 +8,13 @@ from grokbook.plots import picture as picture  # plotly's way to display a figur
 from grokbook.plots.circuit import circuit_growth, circuit_spectra
 from grokbook.plots.curves import grokking_panels, seed_panels
 from grokbook.plots.division import three_views, width_cut, width_maps, zero_counts
+from grokbook.plots.emergence import emergence, forgetting
 from grokbook.plots.maps import atlas, recipe_check, zone_map
 from grokbook.plots.patterns import pattern_curves, pattern_fit, pattern_map, pattern_morph, two_pattern_squares
 from grokbook.plots.sizes import accuracy_by_size, compare_by_size, final_accuracy, memory
 from grokbook.plots.traces import find
 
-__all__ = ["accuracy_by_size", "atlas", "circuit_growth", "circuit_spectra", "compare_by_size", "final_accuracy",
-           "find", "grokking_panels", "memory", "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph",
-           "recipe_check", "seed_panels", "three_views", "two_pattern_squares", "width_cut", "width_maps",
-           "zero_counts", "zone_map"]
+__all__ = ["accuracy_by_size", "atlas", "circuit_growth", "circuit_spectra", "compare_by_size", "emergence",
+           "final_accuracy", "find", "forgetting", "grokking_panels", "memory", "pattern_curves", "pattern_fit",
+           "pattern_map", "pattern_morph", "recipe_check", "seed_panels", "three_views", "two_pattern_squares",
+           "width_cut", "width_maps", "zero_counts", "zone_map"]
