@@ -8,14 +8,14 @@ Too little data gives *not yet measured*, never a pass; a failed claim stays in 
 import xarray as xr
 
 from grokbook.analysis import circuit as circuits
-from grokbook.claims import circuit, descent, division, grokking, memory, patterns, zones
+from grokbook.claims import circuit, descent, division, grokking, memory, norms, patterns, zones
 from grokbook.claims.card import Card, Claim, Measured, Number, TooLittle, Verdict
 from grokbook.store import Store
 from grokbook.studies import Study
 
 __all__ = ["CLAIMS", "Card", "Claim", "Measured", "Number", "Verdict", "judge"]
 
-CHAPTERS = (grokking, memory, zones, descent, patterns, division, circuit)
+CHAPTERS = (grokking, norms, memory, zones, descent, patterns, division, circuit)
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for chapter in CHAPTERS for claim in vars(chapter).values()
                             if isinstance(claim, Claim)}
