@@ -258,7 +258,20 @@ def valley(d_h, D):
     (lambda d_h, D: valley(d_h, 2600), "not reproduced"),
 ])
 def test_double_descent(accuracy, verdict):
-    assert descent.double_descent(dd(accuracy)).verdict == verdict
+    assert descent.double_descent(dd(accuracy, n_seeds=5)).verdict == verdict
+
+
+def test_three_seeds_can_show_a_descent_but_not_that_there_is_none():
+    assert descent.double_descent(dd(valley)).verdict == "reproduced"
+    assert descent.double_descent(dd(lambda d_h, D: d_h / 70)).verdict == "not yet measured"
+
+
+@pytest.mark.parametrize("accuracy, n_seeds, verdict", [
+    (valley, 3, "reproduced"), (lambda d_h, D: d_h / 70, 3, "not yet measured"),
+    (lambda d_h, D: d_h / 70, 5, "not reproduced")])
+def test_the_row_between_the_borders(accuracy, n_seeds, verdict):
+    runs = dd(accuracy, n_seeds=n_seeds).sel(D_train=[2600])
+    assert descent.between_the_borders(runs).verdict == verdict
 
 
 def test_progression_trend():
