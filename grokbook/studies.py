@@ -207,13 +207,13 @@ GROKKED = {seed: RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=3_000, stop_
 _FEW = (300, 500, 700, 1000, 1400, 1800)
 
 few_pairs = Study(
-    "few_pairs", "ours", "d_h 64 from scratch, from 300 pairs on to where all generalise.", shown=10_000,
+    "few_pairs", "ours", "d_h 64 from scratch, from 300 pairs on to where all generalise.", shown=4_000,
     paper=(runs := grid(d_h=64, D_train=(*_FEW, *range(2000, 3401, 200)), seed=tuple(GROKKED), n_steps=10_000, **BOOK)),
     laptop=runs)
 
 retrained = Study(
-    "retrained", "ours, after Varma et al. 2023", "Networks that generalised, trained on fewer pairs.", shown=10_000,
-    paper=(runs := sum((grid(d_h=64, D_train=(*_FEW, 2200, 2600), seed=seed, n_steps=10_000, stop_early=False,
+    "retrained", "ours, after Varma et al. 2023", "Networks that generalised, trained on fewer pairs.", shown=4_000,
+    paper=(runs := sum((grid(d_h=64, D_train=(*_FEW, 2200), seed=seed, n_steps=4_000, stop_early=False,
                              parent=f"{parent.run_id}@{parent.n_steps}", **BOOK)
                         for seed, parent in GROKKED.items()), ())), laptop=runs)
 

@@ -36,7 +36,7 @@ def recipe_filter(table: pd.DataFrame, *, n_steps: int) -> go.Figure:
         hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>", meta={"role": "cells"}))
     fig.update_xaxes(showgrid=False, side="top", tickfont={"size": 11})
     fig.update_yaxes(autorange="reversed", showgrid=False)
-    return frame(fig, title="Which recipe does what the paper shows?", plot_height=30 * len(table), left=150, above=20,
+    return frame(fig, title="Which recipe does what the paper shows?", plot_height=30 * len(table), left=200, above=20,
                  caption=f"After {n_steps:,} steps. In brackets: n, the networks that the answer rests on. A yes by "
                          "two networks is a hint.")
 
@@ -50,10 +50,11 @@ def critical_by_budget(recipes: Mapping[str, xr.Dataset], budgets: Sequence[int]
     """
     fig = make_subplots(rows=1, cols=len(recipes), shared_yaxes=True, horizontal_spacing=0.03,
                         column_titles=list(recipes))
+    sizes = sorted({int(d_h) for runs in recipes.values() for d_h in runs["d_h"].values})
     for column, runs in enumerate(recipes.values(), 1):
         table = critical_over_budget(runs, [n for n in budgets if n <= int(runs["step"].max())])
         for d_h, rows in table.groupby("d_h"):
-            color = d_h_color(int(d_h), [8, 64])  # pyright: ignore[reportArgumentType]
+            color = d_h_color(int(d_h), sizes)  # pyright: ignore[reportArgumentType]
             fig.add_trace(_border(rows, f"d_h {d_h}", color), row=1, col=column)
             if paper and d_h in paper:
                 fig.add_hline(paper[d_h], line={"color": color, "dash": "dot", "width": 1.5},  # pyright: ignore
