@@ -28,11 +28,12 @@ HEIGHTS = {1: 300, 2: 380, 3: 520}
 
 
 def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000), (64, 3000), (64, 2000)),
-                    rows: Sequence[str] = tuple(PANELS), seed: int | None = None) -> go.Figure:
+                    rows: Sequence[str] = tuple(PANELS), seed: int | None = None,
+                    names: Sequence[str] = ()) -> go.Figure:
     """Accuracy above loss above weight norm against the logarithmic step, one column a cell (d_h, D_train).
 
     `rows` chooses among the three. Every seed is a thin line and `seed` a thick one; if it is not given, the run in the
-    middle by when it generalised. Circles mark when runs memorised, diamonds when they generalised. A cell that was not
+    middle by when it generalised. `names` stand over the columns' cells. Circles mark when runs memorised, diamonds when they generalised. A cell that was not
     trained keeps its column and says so.
 
     Raises:
@@ -43,7 +44,7 @@ def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000
     for row in rows:
         _check("rows", row, PANELS)
     title = " and ".join(", ".join(TITLES[row].partition(" (")[0] for row in rows).rsplit(", ", 1)).capitalize()
-    return _panels(cells_at(as_dataset(runs), cells), list(rows), seed, title)
+    return _panels(cells_at(as_dataset(runs), cells), list(rows), seed, title, names)
 
 
 def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
@@ -59,12 +60,15 @@ def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
     return fig
 
 
-def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: str) -> go.Figure:
+def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: str,
+            names: Sequence[str] = ()) -> go.Figure:
     """One column a cell, one row a group of metrics."""
     shown = [trained(cell) for cell in cells]
     thick = [_thick(cell, seed) for cell in shown]
+    titles = [f"{name}<br>{name_of(cell)}" if name else name_of(cell)
+              for cell, name in zip(cells, [*names, *[""] * len(cells)], strict=False)]
     fig = make_subplots(rows=len(rows), cols=len(cells), shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.04,
-                        horizontal_spacing=0.03, column_titles=[name_of(c) for c in cells] if len(cells) > 1 else None)
+                        horizontal_spacing=0.03, column_titles=titles if len(cells) > 1 else None)
     for column, (cell, bold) in enumerate(zip(shown, thick, strict=True), 1):
         for row, name in enumerate(rows, 1):
             fig.add_traces(_traces(cell, name, bold), rows=row, cols=column)
@@ -72,7 +76,7 @@ def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: s
             _say_missing(fig, cell, column)
     _lay_out(fig, cells, rows)
     return frame(fig, title=title, caption=caption(together(cells), *_notes(shown, thick, seed)),
-                 plot_height=HEIGHTS[len(rows)], above=20 if len(cells) > 1 else 0)
+                 plot_height=HEIGHTS[len(rows)], above=20 * (len(cells) > 1) * (1 + bool(names)))
 
 
 def _thick(cell: xr.Dataset, seed: int | None) -> int | None:
