@@ -6,7 +6,7 @@ returns labelled arrays or tables. What was not observed is NaN, and beside it s
 
 from grokbook.analysis import circuit, duality, kinds, patterns, shortcut
 from grokbook.analysis.capacity import border_errors, capacity
-from grokbook.analysis.critical import critical_size, partial_range
+from grokbook.analysis.critical import critical_size, nearest_budget, partial_range
 from grokbook.analysis.descent import double_descent
 from grokbook.analysis.events import (
     GENERALISED,
@@ -30,6 +30,6 @@ from grokbook.analysis.zones import NEGLIGIBLE, UNDECIDED, Zone, main_zone, zone
 
 __all__ = ["GENERALISED", "MEMORISED", "NEGLIGIBLE", "SUSTAINED", "UNDECIDED", "Fit", "Pattern", "Zone", "border_errors",
            "capacity", "carried", "circuit", "critical_size", "crossing", "describe", "describe_valley", "double_descent",
-           "duality", "events", "final", "filtered_recipes", "fit_patterns", "interval", "kinds", "main_zone", "norm_change", "outcomes",
+           "duality", "events", "final", "filtered_recipes", "fit_patterns", "interval", "kinds", "main_zone", "nearest_budget", "norm_change", "outcomes",
            "partial_range", "patterns", "rate", "recipe_zones", "runs_until", "shortcut", "star", "twin_accuracy",
            "twin_share", "typical_seed", "zone_label", "zone_shares", "zones"]

@@ -1,6 +1,6 @@
 """Critical training size: how many pairs a network of a given size needs to generalise (Huang et al. 2024, Fig 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -76,6 +76,16 @@ def critical_over_budget(runs: xr.Dataset, budgets: Sequence[int]) -> pd.DataFra
     """The table of `critical_size` of the same runs cut at each of these steps, which are its column `n_steps`."""
     return pd.concat([critical_size(runs.sel(step=slice(0, n_steps))).assign(n_steps=n_steps) for n_steps in budgets],
                      ignore_index=True)
+
+
+def nearest_budget(runs: xr.Dataset, budgets: Sequence[int], wanted: Mapping[int, float]) -> pd.Series:
+    """Of these steps the ones after which D_crit comes nearest to what is wanted, by d_h, in the sum of distances:
+    `n_steps`, `off`, that sum, and D_crit by d_h. NaN where not all were measured at any of them."""
+    table = critical_over_budget(runs, budgets).pivot(index="n_steps", columns="d_h", values="D_crit")[list(wanted)]
+    off = (table - pd.Series(wanted)).abs().sum(axis=1, skipna=False).dropna()
+    if off.empty:
+        return pd.Series({"n_steps": np.nan, "off": np.nan})
+    return pd.Series({"n_steps": off.idxmin(), "off": off.min(), **table.loc[off.idxmin()]})
 
 
 def border_shift(runs: xr.Dataset, n_steps: int) -> xr.DataArray:
