@@ -193,8 +193,8 @@ larger_weights = Study(
     "larger_weights", "ours", "Three rows of double_descent, two columns of critical_size, with initial weights twice "
     "and a learning rate three times as large.", shown=30_000, paper=_larger(range(11)), laptop=_larger(range(2, 5)))
 
-# At 2,400 pairs seeds 2 to 4 of larger_weights are stuck with d_h 32 and generalise with 64. The row was chosen by that,
-# so seeds from 5 on judge it.
+# At 2,400 pairs seeds 2 to 4 of larger_weights are stuck with d_h 32 and generalise with 64. That chose the row, so
+# seeds from 5 on judge it.
 descent_row = Study(
     "descent_row", "ours", "The row of the map where d_h 32 and 64 part, in the book's recipe, with fresh seeds.",
     shown=30_000, paper=grid(d_h=D_H, D_train=2400, seed=range(5, 16), **_LARGER),
@@ -208,7 +208,7 @@ _FEW = (300, 500, 700, 1000, 1400, 1800)
 
 few_pairs = Study(
     "few_pairs", "ours", "d_h 64 from scratch, from 300 pairs on to where all generalise.", shown=4_000,
-    paper=(runs := grid(d_h=64, D_train=(*_FEW, *range(2000, 3401, 200)), seed=tuple(GROKKED), n_steps=10_000, **BOOK)),
+    paper=(runs := grid(d_h=64, D_train=(*_FEW, *range(2000, 3401, 200)), seed=tuple(GROKKED), n_steps=4_000, **BOOK)),
     laptop=runs)
 
 retrained = Study(
@@ -290,5 +290,5 @@ NETWORKS = {
     "progression": Network(RunConfig(d_h=8, D_train=3000, n_steps=40_000)),
     **{f"parent-{seed}": Network(config) for seed, config in GROKKED.items()},
 }
-"""One network of each zone; the grokked one from before it memorised until after it generalised, and two more seeds. The
-parents are where the study `retrained` starts."""
+"""One network of each zone; the grokked one from before it memorised until after it generalised, and two more seeds.
+The parents are where the study `retrained` starts."""

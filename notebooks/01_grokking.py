@@ -141,8 +141,8 @@ gb.plots.final_accuracy(runs, metric="twin_free_val_acc")
 # %% [markdown]
 # ## The claims of this chapter
 #
-# Every claim that the book takes up is judged by a rule. Where a rule changed after runs had been seen its card says so,
-# and what was known then. A claim that fails stays.
+# Every claim that the book takes up is judged by a rule. Where a rule changed after runs had been seen its card says
+# so, and what was known then. A claim that fails stays.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("critical-size")

@@ -28,8 +28,9 @@ from grokbook.analysis.statistics import interval, rate
 from grokbook.analysis.twins import twin_accuracy, twin_share
 from grokbook.analysis.zones import NEGLIGIBLE, UNDECIDED, Zone, main_zone, zone_label, zone_shares, zones
 
-__all__ = ["GENERALISED", "MEMORISED", "NEGLIGIBLE", "SUSTAINED", "UNDECIDED", "Fit", "Pattern", "Zone", "border_errors",
-           "capacity", "carried", "circuit", "critical_size", "crossing", "describe", "describe_valley", "double_descent",
-           "duality", "events", "final", "filtered_recipes", "fit_patterns", "interval", "kinds", "main_zone", "nearest_budget", "norm_change", "outcomes",
-           "partial_range", "patterns", "rate", "recipe_zones", "runs_until", "shortcut", "star", "twin_accuracy",
-           "twin_share", "typical_seed", "zone_label", "zone_shares", "zones"]
+__all__ = ["GENERALISED", "MEMORISED", "NEGLIGIBLE", "SUSTAINED", "UNDECIDED", "Fit", "Pattern", "Zone",
+           "border_errors", "capacity", "carried", "circuit", "critical_size", "crossing", "describe",
+           "describe_valley", "double_descent", "duality", "events", "final", "filtered_recipes", "fit_patterns",
+           "interval", "kinds", "main_zone", "nearest_budget", "norm_change", "outcomes", "partial_range",
+           "patterns", "rate", "recipe_zones", "runs_until", "shortcut", "star", "twin_accuracy", "twin_share",
+           "typical_seed", "zone_label", "zone_shares", "zones"]

@@ -78,7 +78,7 @@ def filtered_recipes(n_steps: int, store: Store | None = None) -> pd.DataFrame:
     """What each of `CANDIDATES` gives in the cells of Figures 2 and 5 of Huang et al. 2024, and whether that is theirs.
 
     A row is a candidate. Its columns are the statements, each true, false or None where no run of its cell was followed
-    for `n_steps`; `n_` and a statement's name: of how many networks; `right` counts the true ones of those judged (`of`).
+    for `n_steps`; `n_` and its name is of how many networks; `right` counts the true ones of those judged (`of`).
 
     - `grokking`: every network of (64, 3000) ends with validation accuracy above `NEARLY_ALL`.
     - `semi_grokking`: the mean of (32, 3000) lies between `NOTHING` and `NEARLY_ALL`.
@@ -99,9 +99,10 @@ def filtered_recipes(n_steps: int, store: Store | None = None) -> pd.DataFrame:
 
 def _named(change: dict) -> str:
     """A candidate by all that may vary: initial scale and learning rate, then what else is changed."""
-    init = "PyTorch's weights" if change.get("init") == "pytorch" else f"weights × {change.get('init_scale', BOOK['init_scale']):g}"
-    others = [f"{CHOSEN[name]} {change[name]:g}" for name in CHOSEN if name in change]
-    return ", ".join([init, f"lr {change.get('lr', BOOK['lr']):g}", *others])
+    settings = BOOK | change
+    init = "PyTorch's weights" if "init" in change else f"weights × {settings['init_scale']:g}"
+    return ", ".join([init, f"lr {settings['lr']:g}", *(f"{CHOSEN[name]} {change[name]:g}" for name in CHOSEN
+                                                        if name in change)])
 
 
 def _ends(change: dict, cell: tuple[int, int], n_steps: int, store: Store) -> pd.DataFrame:

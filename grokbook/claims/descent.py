@@ -65,8 +65,8 @@ def double_descent(runs: xr.Dataset) -> Measured:
 
 
 @claim("descent-between-the-borders", source="ours",
-       says="In the book's recipe accuracy falls and rises again with d_h at 2,400 pairs, where d_h 32 was stuck and 64 "
-            "generalised.",
+       says="In the book's recipe accuracy falls and rises again with d_h at 2,400 pairs, where d_h 32 was stuck and "
+            "64 generalised.",
        rule=f"Reproduced if the row has a valley by the rule of double-descent (at least {DESCENT} deep, p below "
             f"{DESCENT}); not reproduced if it has none and {ENOUGH_FOR_NO_VALLEY} seeds a size; else not yet measured."
             f" It takes {ENOUGH_SEEDS} seeds of five sizes, which had no part in choosing the row.",

@@ -209,8 +209,8 @@ def _at(row: Mapping) -> tuple[int, int]:
             "Reproduced if settled at d_h 32 and 64 in the usual recipe and in the book's, not reproduced if one "
             f"moves, else not yet measured. Each takes {ENOUGH_SEEDS} seeds.",
        ours="everything", needs=(studies.critical_size, studies.larger_weights),
-       changed="it follows D_crit and not the cells of the map; known by then were the usual recipe's critical sizes at "
-               "several budgets, not those of the other")
+       changed="it follows D_crit and not the cells of the map; known by then were the usual recipe's critical sizes "
+               "at several budgets, not those of the other")
 def time_axis(usual: xr.Dataset, larger: xr.Dataset) -> Measured:
     """How far D_crit of two hidden sizes moved in the second half of the budget, in both recipes."""
     shifts = {(name, d_h): _shift(runs, d_h, study.shown // 2) for name, runs, study in (

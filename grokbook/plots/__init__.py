@@ -15,7 +15,8 @@ from grokbook.plots.sizes import accuracy_by_size, compare_by_size, costs_by_siz
 from grokbook.plots.table import table_and_split
 from grokbook.plots.traces import find
 
-__all__ = ["accuracy_by_size", "atlas", "circuit_growth", "circuit_spectra", "compare_by_size", "final_accuracy",
-           "find", "grokking_panels", "memory", "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph",
-           "recipe_check", "recipe_filter", "seed_panels", "table_and_split", "three_views", "two_pattern_squares", "width_cut", "width_maps",
-           "zero_counts", "zone_map"]
+__all__ = ["accuracy_by_size", "atlas", "circuit_growth", "circuit_spectra", "compare_by_size", "costs_by_size",
+           "critical_by_budget", "final_accuracy", "find", "grokking_panels", "memory", "pattern_curves",
+           "pattern_fit", "pattern_map", "pattern_morph", "recipe_check", "recipe_filter", "seed_panels",
+           "table_and_split", "three_views", "two_pattern_squares", "width_cut", "width_maps", "zero_counts",
+           "zone_map"]

@@ -33,8 +33,8 @@ def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000
     """Accuracy above loss above weight norm against the logarithmic step, one column a cell (d_h, D_train).
 
     `rows` chooses among the three. Every seed is a thin line and `seed` a thick one; if it is not given, the run in the
-    middle by when it generalised. `names` stand over the columns' cells. Circles mark when runs memorised, diamonds when they generalised. A cell that was not
-    trained keeps its column and says so.
+    middle by when it generalised. `names` stand over the columns' cells. Circles mark when runs memorised,
+    diamonds when they generalised. A cell that was not trained keeps its column and says so.
 
     Raises:
         ValueError: no cell, a row that there is not, a seed that was not trained, or runs that vary over another field.

@@ -48,7 +48,8 @@ def final_accuracy(runs: Runs, *, metric: str = "val_acc") -> go.Figure:
     return frame(fig, title=FINAL[metric].capitalize(), caption=words, plot_height=320)
 
 
-COSTS = {"memorising": ("know their pairs only", "#7A3E9D"), "generalising": ("know all pairs", METRIC_COLORS["val_acc"])}
+COSTS = {"memorising": ("know their pairs only", "#7A3E9D"),
+         "generalising": ("know all pairs", METRIC_COLORS["val_acc"])}
 """Networks whose norms tell what each way costs, and their colours."""
 
 

@@ -27,7 +27,8 @@ FEW = [digit * 10.0**power for power in range(-9, 4) for digit in (1, 2, 5)]
 class LiveRun(Steered, Picture, W.VBox):
     """A training that a reader steers: sliders, start, pause, stop, growing curves, and a button that keeps the runs.
 
-    The sliders are `panel.d_h`, `panel.D_train`, `panel.weight_decay`, `panel.n_seeds` and `panel.n_steps`; code may set their `value` too.
+    The sliders are `panel.d_h`, `panel.D_train`, `panel.weight_decay`, `panel.n_seeds` and `panel.n_steps`; code may
+    set their `value` too.
     A training follows them until its first step is done. Several seeds train together. `plot.figure` is what is shown.
 
     Two traits can be observed: `note`, what the widget says below its buttons (an error, or where runs were kept), and
@@ -168,7 +169,8 @@ class Panel(W.VBox):
         self.status = W.HTML("Start trains this network.", layout=W.Layout(flex="1 1 350px"))
         super().__init__([_row(self.d_h, self.D_train, self.weight_decay, self.n_seeds, self.n_steps),
                           _row(self.start, self.pause, self.stop, self.keep, self.bar, self.status)])
-        for name in ("d_h", "D_train", "weight_decay", "n_seeds", "n_steps", "start", "pause", "stop", "keep", "bar", "status"):
+        for name in ("d_h", "D_train", "weight_decay", "n_seeds", "n_steps", "start", "pause", "stop", "keep", "bar",
+                     "status"):
             getattr(self, name).add_class(f"gb-{name}")
 
     def configs(self, config: RunConfig) -> list[RunConfig]:
