@@ -7,17 +7,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from grokbook.config import RunConfig
-from grokbook.run import METRICS, Run
 
 if TYPE_CHECKING:
-    from grokbook import analysis, claims, exercises, models, plots, studies, tasks, training, widgets
+    from grokbook import analysis, claims, exercises, plots, studies, tasks, widgets
     from grokbook.store import Store
     from grokbook.studies import load
     from grokbook.training import train
 
 __version__ = "0.1.0"
-__all__ = ["METRICS", "Run", "RunConfig", "Store", "analysis", "claims", "exercises", "load", "models",
-           "plots", "studies", "tasks", "train", "training", "widgets"]
+__all__ = ["RunConfig", "Store", "analysis", "claims", "exercises", "load", "plots", "studies", "tasks", "train",
+           "widgets"]
 
 _FROM = {"train": "grokbook.training", "Store": "grokbook.store", "load": "grokbook.studies"}
 

@@ -109,8 +109,11 @@ def find(chapter: str) -> Path:
 
 
 def read(source: Path) -> NotebookNode:
-    """The chapter as a notebook that has not run. Cell ids follow from position and text, so they never drift."""
-    notebook = jupytext.read(source, fmt="py:percent")
+    """The chapter as a notebook that has not run. Cell ids follow from position and text, so they never drift.
+
+    Raises ValueError where the source has no text, OSError where the system refuses it.
+    """
+    notebook = jupytext.reads(_text(source), fmt="py:percent")
     notebook.metadata = NotebookNode(kernelspec=KERNELSPEC, language_info=LANGUAGE)
     for position, cell in enumerate(notebook.cells):
         cell.id = f"{position:03d}-{_digest(cell.source)[:8]}"
@@ -182,7 +185,7 @@ def build(source: Path) -> Path:
 
 def stamp(source: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Where an executed notebook comes from: the digest of its source, its parameters, this package's version."""
-    return {"source_sha256": _digest(source.read_text("utf-8")), "parameters": dict(values),
+    return {"source_sha256": _digest(_text(source)), "parameters": dict(values),
             "version": grokbook.__version__}
 
 
@@ -197,6 +200,16 @@ def clean(notebook: NotebookNode) -> NotebookNode:
         for output in cell.get("outputs", []):
             _clean_output(output)
     return notebook
+
+
+def _text(source: Path) -> str:
+    try:
+        text = source.read_text("utf-8")
+    except UnicodeError as error:
+        raise ValueError(f"{source} is no text ({error}); write it in UTF-8") from None
+    if not text.strip():
+        raise ValueError(f"{source} is empty; write its cells, or delete it")
+    return text
 
 
 def _known(source: Path, names: Iterable[str]) -> dict[str, Parameter]:

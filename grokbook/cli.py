@@ -30,7 +30,10 @@ _store = click.option("--store", metavar="FOLDER", type=click.Path(path_type=Pat
 
 
 class _Commands(click.Group):
-    """Commands that SIGTERM and SIGHUP end as ^C does, and whose warnings are a sentence each."""
+    """Commands that SIGTERM and SIGHUP end as ^C does, and whose warnings and errors are a sentence each.
+
+    Only what the package never raises on purpose shows a traceback; in Python's development mode (-X dev) all do.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         with warnings.catch_warnings(), interrupts.heeded():
@@ -39,6 +42,10 @@ class _Commands(click.Group):
                 return super().invoke(ctx)
             except KeyboardInterrupt:
                 raise click.ClickException("interrupted; what was trained or written before is kept") from None
+            except (ValueError, TypeError, LookupError, OSError) as error:
+                if sys.flags.dev_mode or isinstance(error, KeyError | IndexError):
+                    raise
+                raise click.ClickException(_sentence(error)) from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,8 +63,7 @@ def build(chapters: tuple[str, ...]) -> None:
     """Make the notebooks of chapters (all, if none is named) anew from their sources, in place."""
     from grokbook import book
 
-    with _plainly():
-        sources = [book.find(chapter) for chapter in chapters] or book.chapters()
+    sources = [book.find(chapter) for chapter in chapters] or book.chapters()
     _, failures = _run_all({source.stem: partial(book.build, source) for source in sources})
     _report(failures)
 
@@ -71,13 +77,12 @@ def rerun(chapter: str, settings: tuple[str, ...], timeout: int | None, out: Pat
     """Run a chapter with other parameters: a notebook for every combination of the values, and an index.html."""
     from grokbook import book, pages
 
-    with _plainly():
-        source = book.find(chapter)
-        grid = book.grid(source, _by_name(settings))
-    with _writing_to(out):
-        _, failures = _run_all({name: partial(book.execute, source, out / f"{name}.ipynb", values, timeout)
-                                for name, values in grid.items()})
-        click.echo(f"wrote {pages.write(book.finished(out), out, 'Reruns')}")
+    source = book.find(chapter)
+    grid = book.grid(source, _by_name(settings))
+    out.mkdir(parents=True, exist_ok=True)
+    _, failures = _run_all({name: partial(book.execute, source, out / f"{name}.ipynb", values, timeout)
+                            for name, values in grid.items()})
+    click.echo(f"wrote {pages.write(book.finished(out), out, 'Reruns')}")
     _report(failures)
 
 
@@ -89,13 +94,13 @@ def html(execute: bool, out: Path) -> None:
     from grokbook import book, pages
 
     failures: list[str] = []
-    with _plainly(), _writing_to(out):
-        if execute:
-            notebooks, failures = _run_all({source.stem: partial(book.execute, source, out / f"{source.stem}.ipynb")
-                                            for source in book.chapters()})
-        else:
-            notebooks = [book.stored(source) for source in book.chapters()]
-        click.echo(f"wrote {pages.write(notebooks, out, 'grokbook', _stored_map())}")
+    out.mkdir(parents=True, exist_ok=True)
+    if execute:
+        notebooks, failures = _run_all({source.stem: partial(book.execute, source, out / f"{source.stem}.ipynb")
+                                        for source in book.chapters()})
+    else:
+        notebooks = [book.stored(source) for source in book.chapters()]
+    click.echo(f"wrote {pages.write(notebooks, out, 'grokbook', _stored_map())}")
     _report(failures)
 
 
@@ -111,17 +116,12 @@ def sweep(study: str, size: str, device: str, budget: str | None, dask: str | No
     from grokbook import studies
     from grokbook.store import Store
 
-    with _plainly():
-        wanted, seconds = studies.named(study), None if budget is None else _seconds(budget)
-        wanted.runs(size)  # refuses a size that there is not
+    wanted, seconds = studies.named(study), None if budget is None else _seconds(budget)
+    wanted.runs(size)  # refuses a size that there is not
     from grokbook.sweep import sweep as train_missing
 
-    try:
-        with _cluster(dask) as executor, _plainly():
-            report = train_missing(wanted, Store(store), executor, size=size, device=device, budget=seconds)
-    except OSError as error:
-        raise click.ClickException(f"{error}; what had finished before is stored") from None
-    click.echo(report)
+    with _cluster(dask) as executor:
+        click.echo(report := train_missing(wanted, Store(store), executor, size=size, device=device, budget=seconds))
     if report.errors:
         raise SystemExit(1)
 
@@ -129,18 +129,21 @@ def sweep(study: str, size: str, device: str, budget: str | None, dask: str | No
 @main.command()
 @_store
 def status(store: Path | None) -> None:
-    """How much of every study is trained, by study and size."""
+    """How much of every study is trained, by study and size, and how long the rest may take."""
     from grokbook import studies
+    from grokbook.store.pace import hours
 
-    runs = _existing(store)
-    click.echo(f"{'study':<20} {'size':<7} {'wanted':>6} {'there':>6} {'missing':>7}")
-    left: dict[str, dict] = {size: {} for size in studies.SIZES}
-    for study, size in itertools.product(studies.STUDIES.values(), studies.SIZES):
-        wanted, missing = len(study.runs(size)), study.missing(size, runs)
-        left[size] |= {run.run_id: run for run in missing}
-        click.echo(f"{study.name:<20} {size:<7} {wanted:>6} {wanted - len(missing):>6} {len(missing):>7}")
-    for size, missing in left.items():
-        click.echo(f"{size}: {len(missing)} runs missing")
+    with _existing(store) as runs:
+        click.echo(f"{'study':<20} {'size':<7} {'wanted':>6} {'there':>6} {'missing':>7}")
+        left: dict[str, dict] = {size: {} for size in studies.SIZES}
+        for study, size in itertools.product(studies.STUDIES.values(), studies.SIZES):
+            wanted, missing = len(study.runs(size)), study.missing(size, runs)
+            left[size] |= {run.run_id: run for run in missing}
+            click.echo(f"{study.name:<20} {size:<7} {wanted:>6} {wanted - len(missing):>6} {len(missing):>7}")
+        timed = runs.frame()
+        for size, missing in left.items():
+            click.echo(f"{size}: {len(missing)} runs missing" + _time_of(hours(missing.values(), timed)))
+        click.echo("Hours are those of stored runs of the same size that go to their last step; many settle sooner.")
 
 
 @main.command()
@@ -157,11 +160,8 @@ def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
     unknown = [name for name in networks if name not in studies.NETWORKS]
     if unknown:
         raise click.ClickException(f"network={unknown[0]!r} is unknown; valid: {', '.join(studies.NETWORKS)}")
-    try:
-        for name in networks or studies.NETWORKS:
-            keep_weights(name, kept, device=device, say=click.echo)
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+    for name in networks or studies.NETWORKS:
+        keep_weights(name, kept, device=device, say=click.echo)
 
 
 @main.command()
@@ -171,13 +171,14 @@ def check(claims: tuple[str, ...], store: Path | None) -> None:
     """Judge CLAIMs (all, if none is named) by the stored runs: the verdicts that the chapters show."""
     from grokbook.claims import CLAIMS, judge
 
-    verdicts, runs = Counter[str](), _existing(store)
-    with _plainly():
+    verdicts = Counter[str]()
+    with _existing(store) as runs:
         for claim in claims or CLAIMS:
             measured = judge(claim, runs).measured
             verdicts[measured.verdict] += 1
             click.echo(f"{claim:<22} {measured.verdict:<17} n = {measured.n}\n{indent(str(measured), '    ')}")
-    click.echo(f"{verdicts.total()} claims: " + ", ".join(f"{count} {name}" for name, count in verdicts.most_common()))
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+        click.echo(f"{verdicts.total()} claims: {counts}")
 
 
 @main.command()
@@ -185,10 +186,8 @@ def check(claims: tuple[str, ...], store: Path | None) -> None:
 @_store
 def pack(study: str, store: Path | None) -> None:
     """Merge the files of STUDY into one."""
-    try:
-        click.echo(f"wrote {_existing(store).pack(study.replace('-', '_'))}")
-    except (ValueError, LookupError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+    with _existing(store) as runs:
+        click.echo(f"wrote {runs.pack(study.replace('-', '_'))}")
 
 
 @main.command()
@@ -214,14 +213,35 @@ def doctor() -> None:
         raise SystemExit(1)
 
 
-def _existing(folder: Path | None) -> "Store":
-    """The store of that folder, which has to be there: a mistyped one is not an empty one."""
+@contextmanager
+def _existing(folder: Path | None) -> Iterator["Store"]:
+    """The store of that folder, which has to be there: a mistyped one is not an empty one.
+
+    What is made of it comes with exit status 1 where a file of it cannot be used, for then runs are lacking.
+    """
     from grokbook.store import Store
 
-    store = Store(folder)
+    store, damaged, show = Store(folder), [], warnings.showwarning
     if not store.path.is_dir():
         raise click.ClickException(f"there is no store {store.path}; valid: a folder that a sweep has written to")
-    return store
+    warnings.showwarning = lambda message, *rest, **more: damaged.append(message) or show(message, *rest, **more)
+    yield store
+    if damaged:
+        raise SystemExit(1)
+
+
+def _time_of(left: Mapping[str, tuple[float, int]]) -> str:
+    """What `pace.hours` gives, in words."""
+    return "".join(f", at most about {hours:,.{int(hours < 10)}f} h on {device}"
+                   + (f" and {unknown} of a kind not timed yet" if unknown else "")
+                   for device, (hours, unknown) in left.items())
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says, without the system's numbers."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} cannot be read or written: {error.strerror}"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _run_all(jobs: Mapping[str, Callable[[], Path]]) -> tuple[list[Path], list[str]]:
@@ -235,8 +255,8 @@ def _run_all(jobs: Mapping[str, Callable[[], Path]]) -> tuple[list[Path], list[s
         try:
             files.append(job())
             click.echo(f"{time.monotonic() - start:.0f} s")
-        except ChapterError as error:
-            failures.append(str(error))
+        except (ChapterError, ValueError, TypeError, OSError) as error:
+            failures.append(_sentence(error))
             click.echo("failed")
     return files, failures
 
@@ -297,25 +317,6 @@ def _cluster(address: str | None) -> Iterator[Any]:
         raise click.ClickException(f"--dask {address} does not answer ({error}); valid: tcp://host:port") from None
     with client:
         yield client
-
-
-@contextmanager
-def _plainly() -> Iterator[None]:
-    """Turn complaints about what the user typed into one sentence without a traceback."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        raise click.ClickException(str(error)) from None
-
-
-@contextmanager
-def _writing_to(folder: Path) -> Iterator[None]:
-    """Make the folder, and say in one sentence if it or what is in it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise click.ClickException(f"{folder} cannot be written: {error}") from None
 
 
 if __name__ == "__main__":

@@ -29,8 +29,7 @@ ANCHORS = ("zero", "init")
 BETAS = (0.9, 0.98)
 """AdamW's averaging rates, the same in every paper of the book; a run may have another second one, `beta2`."""
 
-EPS = 1e-8
-"""AdamW's ε, PyTorch's default."""
+EPS = 1e-8  # AdamW's ε, PyTorch's default
 
 
 def _option(default: Any, help: str, *, least: float | None = None, choices: tuple[str, ...] = (),

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from grokbook.store import Store
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-"""Where the package was cloned to, if it was."""
+CHECKOUT = Path(__file__).resolve().parents[1]  # where the package was cloned to, if it was
 
 PIP = f"{sys.executable} -m pip install"
 EXTENSIONS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets", "anywidget": "anywidget"}

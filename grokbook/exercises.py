@@ -102,8 +102,7 @@ EXERCISES = {
 def check(name: str, answer: float | None) -> None:
     """Print whether an answer is right; None, the answer of one who has not begun, gets the question back.
 
-    Raises:
-        ValueError: there is no exercise of that name, or the answer is not a number.
+    Raises ValueError: there is no exercise of that name, or the answer is not a number.
     """
     if name not in EXERCISES:
         raise ValueError(f"exercise={name!r} is unknown; valid: {', '.join(EXERCISES)}")

@@ -34,14 +34,16 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Explore
 
     `folder` is made where it is missing and gets the scripts as well. Pages are named after their notebooks. With a
     map `explored` there is also `explorer.html`, to move through it.
+
+    Raises ValueError for a notebook that is damaged or no notebook, before anything is written; OSError as the system.
     """
+    opened = {path: _opened(path) for path in notebooks}
     folder.mkdir(parents=True, exist_ok=True)
     for owner, path in SCRIPTS.items():
         shutil.copy(str(distribution(owner).locate_file(path)), folder)
     exporter = _exporter()
     entries = [] if explored is None else [_explorer(explored, folder, exporter)]
-    for path in notebooks:
-        notebook = nbformat.read(path, as_version=4)
+    for path, notebook in opened.items():
         page = folder / f"{path.stem}.html"
         shown = _drawn(notebook, {other.stem for other in notebooks})
         page.write_text(exporter.from_notebook_node(shown, {"metadata": {"name": path.stem}})[0], "utf-8")
@@ -62,6 +64,18 @@ def _explorer(explored: ExplorerData, folder: Path, exporter: HTMLExporter) -> d
     template = exporter.environment.get_template("explorer.html.j2")
     page.write_text(template.render(heading=heading, opening=opening, script=SCRIPT, style=STYLE, data=data), "utf-8")
     return {"page": page.name, "title": heading, "opening": opening, "changed": ""}
+
+
+def _opened(path: Path) -> NotebookNode:
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except OSError:
+        raise
+    except Exception as error:  # nbformat has many
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} is no whole notebook ({reason[:80]}); make it anew, or move it elsewhere") from error
+    return notebook
 
 
 def _exporter() -> HTMLExporter:

@@ -21,11 +21,8 @@ a = 0. See `tasks.Split`."""
 
 ACCURACIES = ("train_acc", "val_acc", "twin_free_val_acc")
 
-PER_DECADE = 50
-"""Evaluations in a factor of ten of steps: neighbours lie 4.7 % apart, 206 evaluations in 100,000 steps."""
-
-SETTLED = 5
-"""A run stops early once all its accuracies were 1 at this many evaluations in a row, a fifth more steps."""
+PER_DECADE = 50  # evaluations in a factor of ten of steps: neighbours lie 4.7 % apart, 206 evaluations in 100,000 steps
+SETTLED = 5  # a run stops early once all its accuracies were 1 at this many evaluations in a row, a fifth more steps
 
 
 def evaluation_steps(n_steps: int) -> np.ndarray:

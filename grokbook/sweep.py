@@ -9,11 +9,17 @@ that has `submit(function, *arguments)` and gives results with `done()` and `res
 `docs/clusters.md` shows each of them.
 """
 
+import concurrent.futures
 import contextlib
+import multiprocessing
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,7 +30,7 @@ from grokbook.config import RunConfig
 from grokbook.run import Run, covers
 from grokbook.store import Store
 from grokbook.studies import NETWORKS, Study
-from grokbook.training import cohorts, train
+from grokbook.training import Training, cohorts, train
 
 COHORT = 8
 """Runs of a cohort where the CPU trains: enough to keep its threads busy, few enough to lose little to a kill. A CUDA
@@ -35,6 +41,9 @@ TELL = 30
 
 POLL = 0.2
 """Seconds between looks at an executor's tasks."""
+
+GRACE = 20
+"""Seconds for which an interrupted sweep waits for what its executor's tasks have trained; SLURM kills after 30."""
 
 TRIES = 2
 """How often a cohort is tried; its error is kept and reported if it fails each time."""
@@ -83,8 +92,8 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
         size: `paper`, or `laptop` for the part of it that two CPU cores can train.
         device, engine: as for `train`; `auto` is what this machine has, so name `cuda` for a cluster of GPUs.
         cohort: most runs that train together; without it `COHORT` on a CPU and all of a shape on a CUDA device.
-        budget: seconds after which the sweep ends cleanly: what is under way, here or in an executor's tasks, ends at
-            its next evaluation and is stored as far as it was followed; what has not begun is left.
+        budget: seconds after which the sweep ends cleanly: what is under way, here or in an executor's tasks, ends
+            and is stored as far as it was followed; what has not begun is left.
         say: is told a line of progress now and then; standard error if none is given.
 
     Raises:
@@ -214,28 +223,60 @@ def _train_one(group, options: dict[str, Any], progress: _Progress, deadline: fl
     training = train(group, **options)
     finished: set[str] = set()
     try:
-        for evaluation in training:
-            progress.add(evaluation.finished)
-            finished |= {run.config.run_id for run in evaluation.finished}
-            progress.tell(f"; step {evaluation.step:,}, {training.steps_per_second * len(group):,.0f} model-steps a "
-                          "second", every=TELL)
-            if _late(deadline):
-                break
+        with _ended(training, lambda: _late(deadline)):
+            for evaluation in training:
+                progress.add(evaluation.finished)
+                finished |= {run.config.run_id for run in evaluation.finished}
+                progress.tell(f"; step {evaluation.step:,}, {training.steps_per_second * len(group):,.0f} model-steps "
+                              "a second", every=TELL)
     finally:
         progress.add([run for run in training.runs() if run.config.run_id not in finished and run.last_step > 0])
+
+
+@contextlib.contextmanager
+def _ended(training: Training, due: Callable[[], bool]) -> Iterator[None]:
+    """Stop the training soon after it is due to end; its evaluations may be minutes apart."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(POLL):
+            if due():
+                return training.stop()
+
+    thread = threading.Thread(target=watch, name="watching", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _train_there(groups, executor: Executor, options: dict[str, Any], progress: _Progress,
                  deadline: float | None) -> None:
     waiting, running = [(group, 1) for group in groups], {}
-    while waiting or running:
-        if _late(deadline):
-            waiting = []
-            running = {task: of for task, of in running.items() if not _withdraw(task)}
-        for group, attempt in waiting:
-            running[executor.submit(train_group, list(group), options, deadline, attempt)] = (group, attempt)
-        waiting = []
-        for task in [task for task in running if task.done()]:
+    end = (progress.store.path / f".{uuid.uuid4().hex}.end").absolute()
+    try:
+        while waiting or running:
+            if _late(deadline):
+                waiting = []
+                _withdraw(running)
+            for group, attempt in waiting:
+                task = executor.submit(train_group, list(group), options, deadline, attempt, str(end))
+                running[task] = (group, attempt)
+            waiting = _gather(running, progress)
+            progress.tell(f"; {len(running)} cohorts under way, {progress.rate:,.0f} model-steps a second", every=TELL)
+            time.sleep(POLL)
+    except KeyboardInterrupt:
+        _end(running, end, progress)
+        raise
+
+
+def _gather(running: dict, progress: _Progress) -> list[tuple]:
+    """Store what tasks that are done have trained, and forget them; the cohorts that are to be tried again."""
+    again = []
+    for task in [task for task in running if task.done()]:
+        with interrupts.kept() as interrupted:
             group, attempt = running.pop(task)
             try:
                 runs = task.result()
@@ -243,33 +284,62 @@ def _train_there(groups, executor: Executor, options: dict[str, Any], progress: 
                 runs = []
                 progress.say(f"{progress.study}: a cohort failed ({error}), try {attempt} of {TRIES}")
                 if attempt < TRIES:
-                    waiting.append((group, attempt + 1))
+                    again.append((group, attempt + 1))
                 else:
                     progress.report.errors[tuple(c.run_id for c in group)] = repr(error)
             progress.add(runs)
-        progress.tell(f"; {len(running)} cohorts under way, {progress.rate:,.0f} model-steps a second", every=TELL)
+        if interrupted:
+            raise KeyboardInterrupt
+    return again
+
+
+def _withdraw(running: dict) -> None:
+    """Cancel and forget what waits in a batch system's queue or a pool's; elsewhere what begins late ends at once."""
+    for task in list(running):
+        state = getattr(task, "state", "")  # as submitit's jobs have it; their cancel() would end a running one too
+        if state == "PENDING" or (not state and isinstance(task, concurrent.futures.Future)):
+            if task.cancel() or state:
+                del running[task]
+
+
+def _end(running: dict, end: Path, progress: _Progress) -> None:
+    """Tell tasks under way to end, by a file that those see which share the store's folder; store what they give."""
+    with contextlib.suppress(OSError):  # no room or right; then they are only waited for
+        end.touch()
+    _withdraw(running)
+    until = time.monotonic() + GRACE
+    while running and time.monotonic() < until:
+        _gather(running, progress)
         time.sleep(POLL)
+    if running:
+        progress.say(f"{progress.study}: {len(running)} cohorts did not end in {GRACE} s; what they train is lost")
+    else:
+        end.unlink(missing_ok=True)
 
 
-def _withdraw(task: Any) -> bool:
-    """Cancel a job that waits in a batch system's queue, as submitit's say; elsewhere what begins late ends at once."""
-    queued = getattr(task, "state", "") == "PENDING"
-    if queued:
-        task.cancel()
-    return queued
+def train_group(group: list[RunConfig], options: dict[str, Any], deadline: float | None, attempt: int,
+                end: str = "") -> list[Run]:
+    """What a task of an executor does: train one cohort until it has ended, the deadline, or there is a file `end`.
 
-
-def train_group(group: list[RunConfig], options: dict[str, Any], deadline: float | None, attempt: int) -> list[Run]:
-    """What a task of an executor does: train one cohort to its end or the deadline. The runs travel without weights.
-
-    `attempt` only makes the arguments of a second try differ: Dask takes equal calls for one, and gives its old error.
+    The runs travel without weights. `attempt` only makes the arguments of a second try differ: Dask takes equal calls
+    for one, and gives its old error.
     """
-    if _late(deadline):
+    def due() -> bool:
+        return _late(deadline) or bool(end) and Path(end).exists()
+
+    if due():
         return []
+    _leave_interrupts()
     training = train(group, **options)
-    with interrupts.heeded(), contextlib.suppress(KeyboardInterrupt):  # a node that is taken away gives what it has
-        for _ in training:
-            if _late(deadline):
-                break
+    with interrupts.heeded(), contextlib.suppress(KeyboardInterrupt), _ended(training, due):
+        for _ in training:  # a node that is taken away gives what it has
+            pass
     return [Run(run.config, run.curves, run.provenance) for run in training.runs()
             if run.last_step or not run.config.n_steps]
+
+
+def _leave_interrupts() -> None:
+    """In a process of a pool leave ^C, which a terminal sends to all, to the one that sweeps: a pool dies of the first
+    idle process that hears it, and what others have trained with it."""
+    if multiprocessing.parent_process() and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -11,6 +11,8 @@ from scipy import stats
 from scipy.special import expit
 
 from grokbook import analysis
+from grokbook.analysis.events import carried, crossing, typical_seed
+from grokbook.analysis.statistics import rate
 from grokbook.run import METRICS, evaluation_steps, has_settled
 
 NAN = math.nan
@@ -36,10 +38,10 @@ def rising(at: int, steps=STEPS) -> np.ndarray:
     return np.where(steps >= at, 1.0, 0.0)
 
 
-def crossing(step, values, level: float, **options) -> np.ndarray:
-    """`analysis.crossing` of plain arrays."""
+def crossed(step, values, level: float, **options) -> np.ndarray:
+    """`crossing` of plain arrays."""
     curve = xr.DataArray(values, coords={"step": step}, dims=[*"abc"[: np.ndim(values) - 1], "step"])
-    return analysis.crossing(curve, level, **options).values
+    return crossing(curve, level, **options).values
 
 
 def crossing_by_hand(step, values, level: float, sustained: int) -> float:
@@ -58,50 +60,50 @@ def crossing_by_hand(step, values, level: float, sustained: int) -> float:
 
 
 def test_a_crossing_is_the_first_step_of_its_row():
-    assert crossing(STEPS, rising(10), 0.99) == 10
+    assert crossed(STEPS, rising(10), 0.99) == 10
 
 
 def test_a_single_high_evaluation_is_no_crossing():
     lucky = np.where(STEPS == 5, 1.0, 0.0)
-    assert np.isnan(crossing(STEPS, lucky, 0.99))
+    assert np.isnan(crossed(STEPS, lucky, 0.99))
 
 
 def test_a_curve_that_crosses_falls_back_and_crosses_again_counts_the_time_it_stayed():
     values = [0, 1, 1, 0.2, 0.2, 1, 1, 1, 1, 1]
-    assert crossing(STEPS, values, 0.99) == 20
+    assert crossed(STEPS, values, 0.99) == 20
 
 
 def test_a_fall_after_the_row_does_not_postpone_the_event():
     values = [0, 1, 1, 1, 1, 1, 0, 0, 1, 0]
-    assert crossing(STEPS, values, 0.99) == 1
+    assert crossed(STEPS, values, 0.99) == 1
 
 
 def test_a_row_cut_short_by_the_end_is_no_crossing_yet():
-    assert np.isnan(crossing(STEPS, rising(50), 0.99))
-    assert crossing(STEPS, rising(50), 0.99, sustained=4) == 50
+    assert np.isnan(crossed(STEPS, rising(50), 0.99))
+    assert crossed(STEPS, rising(50), 0.99, sustained=4) == 50
 
 
 def test_noise_under_the_level_does_not_hide_an_event_and_noise_across_it_does():
     steps = evaluation_steps(10_000)
     ripple = np.where(np.arange(len(steps)) % 2, 1.0, -1.0)
     smooth = expit((np.log10(np.maximum(steps, 1)) - 3) * 20) * 0.995
-    t = crossing(steps, smooth + 0.002 * ripple, 0.99)
+    t = crossed(steps, smooth + 0.002 * ripple, 0.99)
     assert 1_000 < t < 2_500
-    assert np.isnan(crossing(steps, smooth + 0.01 * ripple, 0.99))
+    assert np.isnan(crossed(steps, smooth + 0.01 * ripple, 0.99))
 
 
 @given(curves, st.integers(1, 8))
 def test_a_crossing_is_what_its_definition_says(values: list[float], sustained: int):
     step = np.arange(len(values)) ** 2
-    found = crossing(step, np.array(values), 0.99, sustained=sustained)
-    np.testing.assert_equal(float(found), float(crossing_by_hand(step, values, 0.99, sustained)))
+    first = crossed(step, np.array(values), 0.99, sustained=sustained)
+    np.testing.assert_equal(float(first), float(crossing_by_hand(step, values, 0.99, sustained)))
 
 
 @given(curves, st.integers(1, 20))
 def test_a_curve_that_comes_later_has_its_event_later(values: list[float], delay: int):
     step = np.arange(len(values) + delay)
-    early = crossing(step, np.array(values + [0.0] * delay), 0.99)
-    late = crossing(step, np.array([0.0] * delay + values), 0.99)
+    early = crossed(step, np.array(values + [0.0] * delay), 0.99)
+    late = crossed(step, np.array([0.0] * delay + values), 0.99)
     np.testing.assert_equal(float(late), float(early + delay))
 
 
@@ -110,30 +112,30 @@ def test_steps_at_which_only_other_runs_were_evaluated_change_nothing(values: li
     step, full = np.arange(1.0, len(values) + 1), np.array(values)
     at = np.array(data.draw(st.lists(st.integers(0, len(values)), unique=True).map(sorted)), dtype=int)
     more, holes = np.insert(step, at, at + 0.5), np.insert(full, at, NAN)
-    np.testing.assert_equal(crossing(more, holes, 0.99), crossing(step, full, 0.99))
+    np.testing.assert_equal(crossed(more, holes, 0.99), crossed(step, full, 0.99))
 
 
 @given(curves)
 def test_a_higher_level_is_never_reached_earlier(values: list[float]):
     step = np.arange(len(values))
-    low, high = (np.nan_to_num(crossing(step, np.array(values), level), nan=np.inf) for level in (0.5, 0.99))
+    low, high = (np.nan_to_num(crossed(step, np.array(values), level), nan=np.inf) for level in (0.5, 0.99))
     assert low <= high
 
 
 def test_many_curves_at_once_are_each_what_they_are_alone():
     values = np.random.default_rng(0).choice([0.9, 1.0, NAN], p=[0.1, 0.8, 0.1], size=(4, 3, len(STEPS)))
-    together = crossing(STEPS, values, 0.99)
+    together = crossed(STEPS, values, 0.99)
     assert together.shape == (4, 3) and 0 < np.isnan(together).sum() < 12
     for i in np.ndindex(4, 3):
-        np.testing.assert_equal(together[i], crossing(STEPS, values[i], 0.99))
+        np.testing.assert_equal(together[i], crossed(STEPS, values[i], 0.99))
 
 
 # Events
 
 
 def test_a_grokking_run_memorises_long_before_it_generalises():
-    found = analysis.events(dataset(rising(5), rising(20))).isel(seed=0)
-    assert (found.t_mem, found.t_gen, found.t_gen_twin_free, found.delay) == (5, 20, 20, 15)
+    when = analysis.events(dataset(rising(5), rising(20))).isel(seed=0)
+    assert (when.t_mem, when.t_gen, when.t_gen_twin_free, when.delay) == (5, 20, 20, 15)
 
 
 def test_a_run_whose_accuracies_rise_together_has_no_delay():
@@ -142,32 +144,24 @@ def test_a_run_whose_accuracies_rise_together_has_no_delay():
 
 
 def test_what_did_not_happen_is_told_apart_from_what_was_not_trained():
-    found = analysis.events(dataset([rising(5), np.full(10, NAN)], [np.zeros(10), np.full(10, NAN)]))
-    np.testing.assert_array_equal(found.t_mem, [5, NAN])
-    assert np.isnan(found.t_gen).all() and np.isnan(found.delay).all()
-    np.testing.assert_array_equal(found.last_step, [500, -1])
+    when = analysis.events(dataset([rising(5), np.full(10, NAN)], [np.zeros(10), np.full(10, NAN)]))
+    np.testing.assert_array_equal(when.t_mem, [5, NAN])
+    assert np.isnan(when.t_gen).all() and np.isnan(when.delay).all()
+    np.testing.assert_array_equal(when.last_step, [500, -1])
 
 
 def test_a_dataset_cut_at_a_step_is_censored_at_that_step():
     runs = dataset(rising(1), rising(20))
-    found = analysis.events(runs.sel(step=slice(None, 50)))
-    assert found.t_mem == 1 and np.isnan(found.t_gen) and found.last_step == 50
+    when = analysis.events(runs.sel(step=slice(None, 50)))
+    assert when.t_mem == 1 and np.isnan(when.t_gen) and when.last_step == 50
 
 
 def test_events_keep_every_other_dimension():
     cell = dataset([rising(5), rising(10)], [rising(10), rising(20)])
     runs = xr.concat([cell, cell, cell], xr.DataArray([0.1, 1.0, 3.0], dims="weight_decay", name="weight_decay"))
-    found = analysis.events(runs)
-    assert dict(found.t_gen.sizes) == {"weight_decay": 3, "seed": 2}
-    np.testing.assert_array_equal(found.t_gen.sel(weight_decay=3.0), [10, 20])
-
-
-def test_the_thresholds_move_the_events_and_are_written_beside_them():
-    runs = dataset(np.linspace(0, 0.9, 10), np.linspace(0, 0.9, 10))
-    assert np.isnan(analysis.events(runs).t_mem)
-    found = analysis.events(runs, memorised=0.5, generalised=0.3)
-    assert (found.t_mem, found.t_gen) == (20, 5)
-    assert (found.attrs["memorised"], found.attrs["generalised"], found["p"]) == (0.5, 0.3, 113)
+    when = analysis.events(runs)
+    assert dict(when.t_gen.sizes) == {"weight_decay": 3, "seed": 2}
+    np.testing.assert_array_equal(when.t_gen.sel(weight_decay=3.0), [10, 20])
 
 
 @given(st.integers(0, 150), st.integers(0, 150))
@@ -176,8 +170,8 @@ def test_a_run_that_stopped_early_has_all_its_events(memorised_at: int, generali
     train, val = rising(steps[memorised_at], steps), rising(steps[generalised_at], steps)
     accuracies = np.stack([train, val, val], axis=1)
     end = next(n for n in range(1, len(steps) + 1) if has_settled(accuracies[:n]))
-    found = analysis.events(dataset(train[:end], val[:end], steps[:end]))
-    assert (found.t_mem, found.t_gen) == (steps[memorised_at], steps[generalised_at])
+    when = analysis.events(dataset(train[:end], val[:end], steps[:end]))
+    assert (when.t_mem, when.t_gen) == (steps[memorised_at], steps[generalised_at])
 
 
 # Single runs
@@ -198,16 +192,16 @@ def test_a_final_value_of_something_that_is_no_curve_is_refused(metric: str):
 def test_a_settled_run_keeps_its_accuracy_and_one_that_ran_out_of_budget_does_not():
     runs = dataset([[0.5, 1, NAN], [0.5, 1, NAN], [0, 0, 0.5]], np.zeros((3, 3)), steps=np.array([0, 1, 2]))
     runs = runs.assign(settled=("seed", [True, False, False]))
-    np.testing.assert_array_equal(analysis.carried(runs, "train_acc"), [[0.5, 1, 1], [0.5, 1, NAN], [0, 0, 0.5]])
+    np.testing.assert_array_equal(carried(runs, "train_acc"), [[0.5, 1, 1], [0.5, 1, NAN], [0, 0, 0.5]])
 
 
 def test_the_typical_seed_generalises_in_the_middle_and_never_comes_last():
     val = [np.zeros(10), rising(20), rising(1), rising(10), np.full(10, 0.5), np.full(10, NAN)]
     runs = dataset([rising(1)] * 5 + [np.full(10, NAN)], val)
-    assert analysis.typical_seed(runs) == 1
-    assert analysis.typical_seed(runs.isel(seed=[0, 4, 5])) == 4
+    assert typical_seed(runs) == 1
+    assert typical_seed(runs.isel(seed=[0, 4, 5])) == 4
     with pytest.raises(ValueError, match="no seed"):
-        analysis.typical_seed(runs.isel(seed=[5]))
+        typical_seed(runs.isel(seed=[5]))
 
 
 # Intervals
@@ -215,48 +209,48 @@ def test_the_typical_seed_generalises_in_the_middle_and_never_comes_last():
 
 @given(st.lists(st.floats(-10, 10), min_size=2, max_size=12))
 def test_the_interval_of_a_mean_is_students(values: list[float]):
-    found = analysis.interval(xr.DataArray(values, dims="seed"))
+    summary = analysis.interval(xr.DataArray(values, dims="seed"))
     spread = stats.sem(values)
-    assert found.n == len(values) and found["mean"] == pytest.approx(np.mean(values))
+    assert summary.n == len(values) and summary["mean"] == pytest.approx(np.mean(values))
     if spread > 1e-6:
         expected = stats.t.interval(0.95, len(values) - 1, np.mean(values), spread)
-        np.testing.assert_allclose([found.lo, found.hi], expected, rtol=1e-6)
+        np.testing.assert_allclose([summary.lo, summary.hi], expected, rtol=1e-6)
 
 
 def test_the_interval_of_a_mean_holds_it_as_often_as_it_says():
     samples = xr.DataArray(np.random.default_rng(0).normal(3, 2, size=(4000, 4)), dims=("sample", "seed"))
-    found = analysis.interval(samples)
-    assert ((found.lo < 3) & (found.hi > 3)).mean() == pytest.approx(0.95, abs=0.01)
+    summary = analysis.interval(samples)
+    assert ((summary.lo < 3) & (summary.hi > 3)).mean() == pytest.approx(0.95, abs=0.01)
 
 
 def test_missing_seeds_are_left_out_and_one_seed_has_no_interval():
     values = xr.DataArray([[0.2, 0.4, NAN], [0.2, NAN, NAN], [NAN, NAN, NAN]], dims=("D_train", "seed"))
-    found = analysis.interval(values)
-    np.testing.assert_array_equal(found.n, [2, 1, 0])
-    np.testing.assert_allclose(found["mean"], [0.3, 0.2, NAN])
-    np.testing.assert_array_equal(np.isnan(found.lo), [False, True, True])
-    np.testing.assert_array_equal(np.isnan(found.hi), [False, True, True])
+    summary = analysis.interval(values)
+    np.testing.assert_array_equal(summary.n, [2, 1, 0])
+    np.testing.assert_allclose(summary["mean"], [0.3, 0.2, NAN])
+    np.testing.assert_array_equal(np.isnan(summary.lo), [False, True, True])
+    np.testing.assert_array_equal(np.isnan(summary.hi), [False, True, True])
 
 
 def test_an_interval_can_be_kept_where_a_mean_can_be():
-    found = analysis.interval(xr.DataArray([1.0, 0.0, 1.0], dims="seed"), within=(0, 1))
-    assert (found.lo, found.hi) == (0, 1)
+    summary = analysis.interval(xr.DataArray([1.0, 0.0, 1.0], dims="seed"), within=(0, 1))
+    assert (summary.lo, summary.hi) == (0, 1)
 
 
 @given(st.integers(0, 20), st.integers(1, 20))
 def test_the_interval_of_a_rate_is_wilsons(successes: int, failures: int):
     happened = xr.DataArray([True] * successes + [False] * failures, dims="seed")
-    found = analysis.rate(happened)
+    share = rate(happened)
     expected = stats.binomtest(successes, successes + failures).proportion_ci(method="wilson")
-    assert (found.lo, found.hi) == (pytest.approx(expected.low, abs=1e-12), pytest.approx(expected.high))
-    assert found.n == successes + failures
+    assert (share.lo, share.hi) == (pytest.approx(expected.low, abs=1e-12), pytest.approx(expected.high))
+    assert share.n == successes + failures
 
 
 def test_a_rate_leaves_missing_runs_out_and_is_unknown_without_any():
-    found = analysis.rate(xr.DataArray([[1.0, 0.0, NAN], [NAN, NAN, NAN]], dims=("d_h", "seed")))
-    np.testing.assert_array_equal(found["mean"], [0.5, NAN])
-    np.testing.assert_array_equal(found.n, [2, 0])
-    assert np.isnan(found.hi[1])
+    share = rate(xr.DataArray([[1.0, 0.0, NAN], [NAN, NAN, NAN]], dims=("d_h", "seed")))
+    np.testing.assert_array_equal(share["mean"], [0.5, NAN])
+    np.testing.assert_array_equal(share.n, [2, 0])
+    assert np.isnan(share.hi[1])
 
 
 # Critical sizes
@@ -359,8 +353,8 @@ def test_fewer_sizes_leave_an_interval_that_holds_the_crossing_of_more(accuracy:
 
 def test_moving_the_sizes_moves_the_critical_size():
     accuracy = logistic(2900, 5, 200)[None]
-    here, there = (analysis.critical_size(ending_at(accuracy, SIZES + shift)).iloc[0] for shift in (0, 700))
-    np.testing.assert_allclose([there.D_crit, there.lo, there.hi], np.add([here.D_crit, here.lo, here.hi], 700))
+    low, high = (analysis.critical_size(ending_at(accuracy, SIZES + shift)).iloc[0] for shift in (0, 700))
+    np.testing.assert_allclose([high.D_crit, high.lo, high.hi], np.add([low.D_crit, low.lo, low.hi], 700))
 
 
 def test_a_critical_size_over_another_field_too_is_refused():

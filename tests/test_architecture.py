@@ -63,10 +63,10 @@ cli.main(["sweep", "tiny", "--store", {str(tmp_path)!r}])
 
 def closure(names: list[str]) -> set[str]:
     """These distributions and all that they require here."""
-    found, left = set(), {canonicalize_name(name) for name in names}
+    required, left = set(), {canonicalize_name(name) for name in names}
     while left:
-        found.add(name := left.pop())
+        required.add(name := left.pop())
         wanted = [Requirement(text) for text in distribution(name).requires or []]
-        left |= {canonicalize_name(one.name) for one in wanted if not one.marker or one.marker.evaluate({"extra": ""})}
-        left -= found
-    return found
+        left |= {canonicalize_name(r.name) for r in wanted if not r.marker or r.marker.evaluate({"extra": ""})}
+        left -= required
+    return required

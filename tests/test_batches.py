@@ -114,7 +114,7 @@ def test_mixing_is_splitmix():
 def test_only_the_reference_engine_does_them(change):
     assert able(RunConfig(**change), torch.device("cpu")) == ["autograd", "vmapped"]
     with pytest.raises(ValueError, match="engine='fused' cannot train .*=.*; valid here: autograd, vmapped"):
-        gb.training.train([RunConfig(**change)], engine="fused")
+        gb.train([RunConfig(**change)], engine="fused")
 
 
 @pytest.mark.parametrize(("change", "words"), [({"batch_size": 4001}, "batch_size=4001 is more than the 4000 training"),

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from maps import cube, typical
 from samples import finish, run_python
 
-from grokbook import RunConfig, models
+from grokbook import RunConfig, models, pages
 from grokbook.training import engine_named
+from grokbook.widgets.explorer_data import ExplorerData
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 benchmark = runpy.run_path(str(FOLDER / "training.py"))
@@ -120,3 +122,12 @@ def test_options_that_a_card_refuses_do_not_end_the_others():
     refused, tried = map(json.loads, done.stdout.splitlines()[-2:])
     assert refused["rows"] == 32 and refused["refused"] == "RuntimeError: out of shared memory"
     assert tried["rows"] == 16 and tried["error"] < 1e-5
+
+
+def test_the_explorers_page_is_timed_from_its_opening_and_at_every_move(tmp_path, chromium):
+    runs = cube((8, 16), (2000, 3000), 2, lambda *_: typical("GROKKING"))
+    pages.write([], tmp_path, "A book", ExplorerData(runs))
+    rows = rows_of("explorer.py", str(tmp_path / "explorer.html"), "--openings", "2", "--moves", "3")
+    assert [row["what"] for row in rows] == ["open", *(f"{name}, {part}" for name in ("d_h", "D_train", "budget")
+                                                       for part in ("changed", "frame"))]
+    assert all(0 < row["median"] <= row["max"] for row in rows)

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from maps import STEPS, cube
 
 from grokbook import RunConfig, analysis
-from grokbook.analysis.capacity import border_errors, pairs_of_split
-from grokbook.analysis.star import place
+from grokbook.analysis.capacity import place, star
+from grokbook.analysis.critical import partial_range
 
 ALL = 113**2
 
@@ -29,23 +28,6 @@ def test_a_network_that_knows_every_label_holds_all_of_their_bits():
     assert table["bits_per_param"].tolist() == pytest.approx(
         [bits / RunConfig(d_h=d_h, task="random", D_train=ALL).n_params for d_h in (8, 16)])
     assert (table["D_mem"] == ALL).all() and (table["distinct"] == 113 * 114 / 2).all()
-
-
-@pytest.mark.parametrize("n", [300, 3000, 9000, ALL])
-def test_the_labels_of_a_random_split_are_turned_back_into_its_pairs(n):
-    pairs = np.random.default_rng(0).permutation(ALL)[:n]
-    a, b = np.divmod(pairs, 113)
-    labels = len(set(zip(np.minimum(a, b).tolist(), np.maximum(a, b).tolist(), strict=True)))
-    assert float(pairs_of_split(xr.DataArray(labels), 113, True)) == pytest.approx(n, rel=0.02)
-    assert float(pairs_of_split(xr.DataArray(n), 113, False)) == n
-    assert analysis.capacity(remembers(1.0))["D_split"].tolist() == pytest.approx([ALL, ALL])
-
-
-def test_a_border_of_memory_is_judged_by_the_runs_that_did_not_generalise():
-    table = pd.DataFrame({"d_h": [8, 16], "true": [1500, 2500], "high": [2500, 4500]})
-    runs = cube([8, 16, 32], [1000, 2000, 4000], 2, lambda d_h, D, seed: {
-        "train_acc": float(D <= 156.25 * d_h + 200), "val_acc": float(D == 2000 and d_h == 16)})
-    assert border_errors(runs, table, "true") == (10, 0) and border_errors(runs, table, "high") == (6, 4)
 
 
 def test_a_network_that_knows_nothing_holds_nothing():
@@ -95,18 +77,18 @@ def tables(D_mem, D_crit, d_h, spread=0.0):
 @given(st.floats(10, 40), st.floats(0.0, 0.1))
 def test_lines_that_are_straight_on_logarithmic_axes_meet_where_they_do(at, spread):
     d_h = np.array([4.0, 8, 16, 32, 64])
-    star = analysis.star(*tables(3000 * d_h / at, 3000 * np.sqrt(at / d_h), d_h, spread))
-    assert star["d_h"] == pytest.approx(at) and star["D_train"] == pytest.approx(3000) and star["n_crossings"] == 1
-    assert star["d_h_lo"] <= star["d_h"] + 1e-9 and star["d_h_hi"] >= star["d_h"] - 1e-9
+    met = star(*tables(3000 * d_h / at, 3000 * np.sqrt(at / d_h), d_h, spread))
+    assert met["d_h"] == pytest.approx(at) and met["D_train"] == pytest.approx(3000) and met["n_crossings"] == 1
+    assert met["d_h_lo"] <= met["d_h"] + 1e-9 and met["d_h_hi"] >= met["d_h"] - 1e-9
 
 
 def test_an_open_end_of_a_critical_size_widens_the_interval_to_the_next_size():
     d_h = np.array([8.0, 16, 32, 64])
     mem, crit = tables(100 * d_h, np.full(4, 2400.0), d_h, 0.01)
     crit["lo"], crit["hi"] = [2300, 2300, -np.inf, 2300], [2500, np.inf, 2500, 2500]
-    star = analysis.star(mem, crit)
-    assert star["d_h"] == pytest.approx(np.exp(np.interp(np.log(2400), np.log(100 * d_h), np.log(d_h))))
-    assert (star["d_h_lo"], star["d_h_hi"]) == (pytest.approx(16), pytest.approx(32))
+    met = star(mem, crit)
+    assert met["d_h"] == pytest.approx(np.exp(np.interp(np.log(2400), np.log(100 * d_h), np.log(d_h))))
+    assert (met["d_h_lo"], met["d_h_hi"]) == (pytest.approx(16), pytest.approx(32))
 
 
 def test_a_crossing_in_words_leaves_an_unknown_end_open():
@@ -116,12 +98,12 @@ def test_a_crossing_in_words_leaves_an_unknown_end_open():
 
 def test_lines_that_do_not_meet_have_no_star():
     d_h = np.array([4.0, 8, 16])
-    assert analysis.star(*tables(100 * d_h, 5000 - d_h, d_h))["n_crossings"] == 0
+    assert star(*tables(100 * d_h, 5000 - d_h, d_h))["n_crossings"] == 0
 
 
 def test_sizes_of_one_table_alone_and_unknown_ones_are_passed_over():
     mem, crit = tables(np.array([1e3, 2e3, 4e3, 8e3]), np.array([np.nan, 4e3, 3e3, 2e3]), np.array([8.0, 16, 32, 64]))
-    assert 16 < analysis.star(mem.drop(index=3), crit)["d_h"] < 32
+    assert 16 < star(mem.drop(index=3), crit)["d_h"] < 32
 
 
 @pytest.mark.parametrize("values, begin, end", [
@@ -131,7 +113,7 @@ def test_sizes_of_one_table_alone_and_unknown_ones_are_passed_over():
 def test_the_range_of_partial_accuracy(values, begin, end):
     sizes = [2400, 2600, 2800, 3000, 3200]
     runs = cube([32], sizes, 2, lambda d_h, D, seed: {"val_acc": values[sizes.index(D)]})
-    row = analysis.partial_range(runs).iloc[0]
+    row = partial_range(runs).iloc[0]
     wanted = {"begin": begin, "end": end}
     for name, value in wanted.items():
         assert np.isnan(row[name]) if value is None else row[name] == pytest.approx(value, rel=1e-5), name

@@ -5,10 +5,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from grokbook import Run, RunConfig, Store, claims, tasks
+from grokbook import RunConfig, Store, claims, tasks
 from grokbook.analysis import patterns as model
 from grokbook.claims import patterns
-from grokbook.run import METRICS, evaluation_steps
+from grokbook.claims.card import Card, Measured, Number, Verdict
+from grokbook.run import METRICS, Run, evaluation_steps
 
 
 def made_up(d_h=64, D_train=3000, seed=0, t_mem=100.0, t_gen=5000.0, twins=0.0, n_steps=60_000) -> Run:
@@ -24,7 +25,7 @@ def made_up(d_h=64, D_train=3000, seed=0, t_mem=100.0, t_gen=5000.0, twins=0.0, 
     return Run(config, {"step": step} | curves)
 
 
-def judge(claim: str, runs: list[Run], folder) -> claims.Card:
+def judge(claim: str, runs: list[Run], folder) -> Card:
     store = Store(folder)
     store.write(runs, "grokking")
     return claims.judge(claim, store)
@@ -113,8 +114,8 @@ def test_a_card_says_both_sides_and_escapes_them(tmp_path):
     verdict = judge("delay", [made_up(seed=s) for s in range(3)], tmp_path)
     html, text = verdict._repr_html_(), str(verdict)
     assert verdict.claim.says in html and "3 of 3 runs" in html and "n = 3" in text and "reproduced" in text
-    numbers = (claims.Number("a < b", "1 & 2", "[<]", 3),)
-    odd = claims.Card(verdict.claim, claims.Measured(claims.Verdict.PARTLY, numbers, 1, "1 < 2"))
+    numbers = (Number("a < b", "1 & 2", "[<]", 3),)
+    odd = Card(verdict.claim, Measured(Verdict.PARTLY, numbers, 1, "1 < 2"))
     assert all(words in odd._repr_html_() for words in ("a &lt; b", "1 &amp; 2", "[&lt;]", ">3<", "1 &lt; 2"))
 
 
@@ -145,8 +146,8 @@ def test_a_card_is_sound_html_whose_table_has_headers(tmp_path):
 
 
 def test_numbers_stand_in_columns():
-    numbers = (claims.Number("short", "1"), claims.Number("a longer one", "22", "[1, 3]", 4))
-    lines = str(claims.Measured(claims.Verdict.PARTLY, numbers, 4, "A remark.")).splitlines()
+    numbers = (Number("short", "1"), Number("a longer one", "22", "[1, 3]", 4))
+    lines = str(Measured(Verdict.PARTLY, numbers, 4, "A remark.")).splitlines()
     assert lines == ["A remark.", "short         1", "a longer one  22  [1, 3]  n = 4"]
 
 

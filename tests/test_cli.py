@@ -1,12 +1,17 @@
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
 from chapters import SAMPLE
 from click.testing import CliRunner, Result
+from samples import SHORT, fake_run, truncate
 
-from grokbook import book
+from grokbook import Run, RunConfig, Store, book, studies
 from grokbook.cli import main
+from grokbook.store.pace import hours
 
 
 @pytest.fixture
@@ -24,11 +29,67 @@ def grokbook(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
+def sentence(result: Result) -> str:
+    """What a command said that ended with one sentence and exit status 1."""
+    assert isinstance(result.exception, SystemExit) and result.exit_code == 1, result.exception
+    said = result.output.splitlines()[-1]
+    assert result.output.count("Error: ") == 1 and "Traceback" not in result.output
+    return said
+
+
+# Stores
+
+
 def test_check_says_what_the_cards_say(tmp_path: Path):
     result = grokbook("check", "delay", "capacity", "--store", str(tmp_path))
     assert result.exit_code == 0 and result.output.count("not yet measured  n = 0") == 2
     assert result.output.endswith("2 claims: 2 not yet measured\n")
     assert "claim='delays' is unknown" in grokbook("check", "delays").output
+
+
+@pytest.mark.parametrize("command", [("check",), ("status",), ("pack", "grokking")])
+def test_a_store_that_is_not_there_is_no_empty_one(command: tuple[str, ...], tmp_path: Path):
+    said = sentence(grokbook(*command, "--store", str(tmp_path / "nosuch")))
+    assert said.startswith(f"Error: there is no store {tmp_path}/nosuch; ")
+
+
+def timed(seconds: float, device: str = "cpu (x)", **fields) -> Run:
+    return fake_run(RunConfig(**fields), provenance={"seconds": seconds, "device": device})
+
+
+def test_status_ends_with_runs_and_hours_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    wanted = studies.grid(d_h=(8, 16), D_train=3000, seed=(0, 1), n_steps=36_000)
+    study = studies.Study("small", "ours", "", 40, (*wanted, RunConfig(architecture="mlp")), wanted)
+    monkeypatch.setattr(studies, "STUDIES", {"small": study})
+    known = timed(3600, d_h=8, D_train=3000, n_steps=36_000), timed(1, d_h=8, seed=5, n_steps=0)
+    Store(tmp_path).write(known, "small")
+    lines = grokbook("status", "--store", str(tmp_path)).output.splitlines()
+    assert lines[1].split() == ["small", "paper", "5", "1", "4"]
+    assert lines[-3:-1] == ["paper: 4 runs missing, at most about 9.0 h on cpu (x) and 1 of a kind not timed yet",
+                            "laptop: 3 runs missing, at most about 9.0 h on cpu (x)"]
+
+
+def test_hours_count_examples_steps_and_size_by_the_median_of_each_device(tmp_path: Path):
+    store = Store(tmp_path)
+    assert hours([RunConfig()], store.frame()) == {}
+    for seed, seconds in enumerate((1, 2, 900)):
+        store.write([timed(seconds, d_h=64, D_train=3000, n_steps=1000, seed=seed)], "a")
+    store.write([timed(0.5, "gpu", d_h=64, D_train=3000, n_steps=1000, seed=3)], "a")
+    long, wide = RunConfig(d_h=64, D_train=6000, n_steps=9000), RunConfig(d_h=128, batch_size=1500, n_steps=9000)
+    cpu, gpu = (36 + 36) / 3600, (9 + 9) / 3600
+    assert hours([long, wide], store.frame()) == {"cpu (x)": (pytest.approx(cpu), 0), "gpu": (pytest.approx(gpu), 0)}
+
+
+@pytest.mark.filterwarnings("default::grokbook.store.DamagedShard")
+@pytest.mark.parametrize("command", [("check", "delay"), ("status",), ("pack", "a")])
+def test_a_damaged_shard_is_named_and_fails_the_command_that_went_without_it(command: tuple[str, ...], tmp_path: Path):
+    Store(tmp_path).write([fake_run(SHORT)], "a")
+    truncate(bad := Store(tmp_path).write([fake_run(SHORT.replace(seed=1))], "a"))
+    result = grokbook(*command, "--store", str(tmp_path))
+    assert result.exit_code == 1 and f"Warning: {bad} is damaged" in result.output and bad.exists()
+
+
+# Chapters
 
 
 def test_rerun_runs_every_combination_and_tells_which_failed(notebooks: Path):
@@ -79,10 +140,81 @@ def test_an_unknown_chapter_is_one_sentence(notebooks: Path):
 
 
 @pytest.mark.parametrize("command", [("html",), ("rerun", "07", "--set", "n=4")])
-def test_a_folder_that_cannot_be_written_is_one_sentence(command: tuple[str, ...], notebooks: Path):
+@pytest.mark.parametrize("place, reason", [("file/pages", "Not a directory"), ("locked/pages", "Permission denied")])
+def test_a_folder_that_cannot_be_made_is_one_sentence(command, place: str, reason: str, notebooks: Path, no_rights):
     Path("file").touch()
-    result = grokbook(*command, "--out", "file/pages")
-    assert result.exit_code == 1 and result.output.startswith("Error: file/pages cannot be written: ")
+    Path("locked").mkdir(0o555)
+    assert sentence(grokbook(*command, "--out", place)) == f"Error: {place} cannot be read or written: {reason}"
+
+
+def test_a_chapter_is_not_run_where_its_notebook_cannot_be_written(notebooks: Path, no_rights):
+    notebooks.chmod(0o555)
+    assert f"{notebooks}/07_sample.partial.ipynb cannot be read or written: Perm" in sentence(grokbook("build"))
+    Path("_reruns").mkdir(0o555)
+    assert "_reruns/" in sentence(grokbook("rerun", "07")) and "Permission denied" in sentence(grokbook("rerun", "07"))
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"\x89PNG\r\n\x1a\n")
+
+
+def lock(path: Path) -> None:
+    path.chmod(0)
+
+
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def windows(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+
+
+@pytest.mark.parametrize("damage", [empty, overwrite, lock, make_folder])
+@pytest.mark.parametrize("command", [("build",), ("rerun", "07"), ("html", "--execute")])
+def test_a_damaged_source_is_named_and_no_notebook_lost(command, damage: Callable, notebooks: Path, no_rights):
+    (notebooks / "07_sample.ipynb").write_text("as it was")
+    damage(notebooks / "07_sample.py")
+    assert "07_sample" in sentence(grokbook(*command))
+    assert (notebooks / "07_sample.ipynb").read_text() == "as it was"
+
+
+def test_a_source_with_the_line_ends_of_windows_is_the_same_chapter(notebooks: Path):
+    source = notebooks / "07_sample.py"
+    before = book.read(source), book.stamp(source, {}), book.parameters(source)
+    windows(source)
+    assert (book.read(source), book.stamp(source, {}), book.parameters(source)) == before
+
+
+def other_json(path: Path) -> None:
+    path.write_text("{}")
+
+
+@pytest.mark.parametrize("damage", [empty, overwrite, lock, make_folder, truncate, other_json])
+def test_a_damaged_notebook_is_named_before_any_page_is_written(damage: Callable, notebooks: Path, no_rights):
+    nbformat.write(book.read(notebooks / "07_sample.py"), notebooks / "07_sample.ipynb")
+    damage(notebooks / "07_sample.ipynb")
+    assert "07_sample" in sentence(grokbook("html"))
+    assert list(Path("_book").iterdir()) == []
+
+
+@pytest.mark.parametrize("allowed", [windows, lambda path: path.chmod(0o444)])
+def test_a_notebook_that_is_only_unusual_gives_its_page(allowed: Callable, notebooks: Path, no_rights):
+    nbformat.write(book.read(notebooks / "07_sample.py"), notebooks / "07_sample.ipynb")
+    allowed(notebooks / "07_sample.ipynb")
+    assert grokbook("html").exit_code == 0 and Path("_book/07_sample.html").exists()
+
+
+@pytest.mark.parametrize("page", ["index.html", "07_sample.html", "plotly.min.js"])
+def test_a_page_that_cannot_be_written_is_named(page: str, notebooks: Path):
+    nbformat.write(book.read(notebooks / "07_sample.py"), notebooks / "07_sample.ipynb")
+    Path("_book", page).mkdir(parents=True)
+    assert page in sentence(grokbook("html"))
 
 
 def test_weights_of_an_unknown_network_are_refused_before_any_is_trained(tmp_path: Path, monkeypatch):
@@ -97,6 +229,34 @@ def test_weights_are_not_trained_for_a_store_that_cannot_be_written(tmp_path: Pa
     result = grokbook("weights", "ungrokked", "--store", str(tmp_path / "file" / "runs"))
     assert (result.exit_code, result.output.count("\n")) == (1, 1)
     assert result.output.startswith("Error: ") and f"cannot write {tmp_path / 'file' / 'runs'}" in result.output
+
+
+@pytest.mark.parametrize("command", [("weights", "ungrokked"), ("sweep", "grokking"), ("pack", "a")])
+def test_a_store_without_the_right_to_write_is_named_before_anything_trains(command, tmp_path, monkeypatch, no_rights):
+    monkeypatch.setattr("grokbook.sweep.train", lambda *_, **__: pytest.fail("it trained"))
+    Store(tmp_path).write([fake_run(SHORT)], "a")
+    for folder in (tmp_path / "a", tmp_path):
+        folder.chmod(0o555)
+    assert f"cannot write {tmp_path}" in sentence(grokbook(*command, "--store", str(tmp_path)))
+    assert len(Store(tmp_path).frame()) == 1
+
+
+# The environment
+
+
+def test_lab_opens_the_chapters(monkeypatch: pytest.MonkeyPatch):
+    called = []
+    monkeypatch.setattr(os, "execv", lambda *arguments: called.append(arguments))
+    assert grokbook("lab").exit_code == 0
+    assert called == [(sys.executable, [sys.executable, "-m", "jupyterlab", str(book.NOTEBOOKS)])]
+
+
+def test_lab_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("it opened"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "JupyterLab is not installed; install it: pip install jupyterlab" in sentence(grokbook("lab"))
+    monkeypatch.setattr("grokbook.__file__", str(tmp_path / "grokbook" / "__init__.py"))
+    assert sentence(grokbook("lab")).startswith(f"Error: there are no chapters in {tmp_path}/notebooks; ")
 
 
 @pytest.mark.parametrize("fix, code", [("", 0), ("pip install torch", 1)])

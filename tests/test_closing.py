@@ -84,14 +84,14 @@ def test_a_pattern_explorer_keeps_no_widget_of_patterns_that_are_gone():
     assert set(_instances) == before
 
 
-@pytest.mark.parametrize("make, error, said", [
+@pytest.mark.parametrize("make, error, reason", [
     (lambda runs: Explorer(runs, d_h=7), TraitError, "d_h=7 is not on the map; valid: 8, 16"),
     (lambda runs: LiveRun(CONFIG, n_seeds=0), ValueError, "n_seeds=0 is not valid; valid: 1, 2, 3"),
     (lambda runs: LiveRun(CONFIG, n_seeds="3"), ValueError, "n_seeds='3' is not valid"),  # pyright: ignore[reportArgumentType]
 ])
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-def test_a_widget_that_is_refused_says_why_and_nothing_else(runs, make, error, said):
-    with pytest.raises(error, match=said):
+def test_a_widget_that_is_refused_says_why_and_nothing_else(runs, make, error, reason):
+    with pytest.raises(error, match=reason):
         make(runs)
     gc.collect()
 

@@ -207,9 +207,9 @@ FEW = st.builds(
 
 @given(st.one_of(st.tuples(FEW, FEW), st.tuples(configs(), configs())))
 def test_ids_are_equal_exactly_when_the_identity_is(pair):
-    one, other = pair
-    same = all(getattr(one, name) == getattr(other, name) for name in IDENTITY)
-    assert (one.run_id == other.run_id) == same
+    config, other = pair
+    same = all(getattr(config, name) == getattr(other, name) for name in IDENTITY)
+    assert (config.run_id == other.run_id) == same
 
 
 @given(configs())

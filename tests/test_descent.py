@@ -52,7 +52,7 @@ def share_of_falls(means, n_seeds: int, n_draws: int = 400) -> float:
     """Share of draws of noisy runs in which the 95 % interval of the held-out fall lies above zero."""
     noise = 0.1 * np.random.default_rng(3).normal(size=(n_draws, len(means), n_seeds))
     runs = xr.DataArray(np.clip(np.array(means)[:, None] + noise, 0, 1), dims=("draw", "d_h", "seed"))
-    return float((analysis.interval(xr.concat([held_out_fall(one) for one in runs], "draw"))["lo"] > 0).mean())
+    return float((analysis.interval(xr.concat([held_out_fall(draw) for draw in runs], "draw"))["lo"] > 0).mean())
 
 
 @pytest.mark.parametrize("means", [[0.4] * 6, [0.05] * 6, [0.1, 0.2, 0.3, 0.4, 0.4, 0.4]],

@@ -61,8 +61,8 @@ def test_a_dip_of_a_network_that_has_understood_is_not_one_on_the_way():
 def test_test_accuracy_that_is_good_nowhere_is_not_good_at_larger_widths():
     def memorised(d_h, seed):
         return {"train_acc": 1.0, "val_acc": 0.01, "train_loss": 0.1, "val_loss": 4.0 + 0.1 * seed}
-    found = division.model_wise_cut(runs(memorised))
-    assert found.verdict == "not reproduced" and "mean test accuracy is 0.9 or more at no width measured" in said(found)
+    cut = division.model_wise_cut(runs(memorised))
+    assert cut.verdict == "not reproduced" and "mean test accuracy is 0.9 or more at no width measured" in said(cut)
     assert "train accuracy is 0.9 or more at no width" in said(division.model_wise_cut(
         runs(lambda d_h, seed: memorised(d_h, seed) | {"train_acc": 0.5})))
 

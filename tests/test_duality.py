@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grokbook.analysis import duality, shortcut
+from grokbook.analysis import duality, shortcuts
 from grokbook.config import RunConfig
 from grokbook.tasks import split, table
 
@@ -23,23 +23,23 @@ def made(curve, *, seeds=3, noise=0.0, **metrics) -> xr.Dataset:
         plain = np.broadcast_to(f(SIZES[:, None, None], STEPS), (len(SIZES), seeds, len(STEPS)))
         return (("d_h", "seed", "step"), plain * np.exp(noise * rng.standard_normal((len(SIZES), seeds, 1))))
     data = {name: values(f) for name, f in {"val_loss": curve, **metrics}.items()}
-    there = np.full((len(SIZES), seeds), STEPS[-1])
-    return xr.Dataset(data | {"last_step": (("d_h", "seed"), there), "settled": (("d_h", "seed"), there < 0),
-                              "trained": (("d_h", "seed"), there > 0)}, axes)
+    last_step = np.full((len(SIZES), seeds), STEPS[-1])
+    return xr.Dataset(data | {"last_step": (("d_h", "seed"), last_step), "settled": (("d_h", "seed"), last_step < 0),
+                              "trained": (("d_h", "seed"), last_step > 0)}, axes)
 
 
 @given(st.floats(0.1, 3), st.floats(0.1, 3), st.floats(0.1, 3))
 def test_a_hill_is_as_high_as_its_lower_side(start, top, end):
     loss = xr.DataArray(np.exp([start, start / 2, start / 2 + top, start / 2 + top - end]), {"step": [1, 2, 3, 4]})
-    found = duality.hill(loss, "step")
-    assert float(found["height"]) == pytest.approx(min(top, end))
-    assert float(found["at"]) == 3
+    hill = duality.hill(loss, "step")
+    assert float(hill["height"]) == pytest.approx(min(top, end))
+    assert float(hill["at"]) == 3
 
 
 @pytest.mark.parametrize("curve", [[4, 3, 2, 1], [1, 2, 3, 4], [4, 1, 2, 3], [1, 1, 1, 1]])
 def test_what_does_not_rise_and_fall_has_no_hill(curve):
-    found = duality.hill(xr.DataArray(np.exp(curve), {"d_h": [1, 2, 3, 4]}, ["d_h"]), "d_h")
-    assert float(found["height"]) == 0 and np.isnan(found["at"])
+    hill = duality.hill(xr.DataArray(np.exp(curve), {"d_h": [1, 2, 3, 4]}, ["d_h"]), "d_h")
+    assert float(hill["height"]) == 0 and np.isnan(hill["at"])
 
 
 def test_a_hill_leaves_out_what_was_not_measured():
@@ -52,19 +52,19 @@ def test_a_spike_of_a_network_that_has_understood_is_no_hill():
     def loss(d_h, t):
         return np.where(t < 100, 4.0, np.where(t < 1000, 8.0, np.where((t > 5000) & (t < 6000), 2.0, 0.01))) + 0.0 * d_h
     runs = made(loss, val_acc=lambda d_h, t: (t >= 1000) + 0.0 * d_h)
-    found = duality.hill_in_time(runs)
-    np.testing.assert_allclose(found["height"], np.log(2))
-    assert (found["at"] < 1000).all()
+    hill = duality.hill_in_time(runs)
+    np.testing.assert_allclose(hill["height"], np.log(2))
+    assert (hill["at"] < 1000).all()
     assert (duality.hill(runs["val_loss"], "step")["height"] > 5).all()
 
 
 @pytest.mark.parametrize("gamma", [1.0, 2.0, 3.5])
 def test_the_exponent_of_a_loss_of_one_variable_is_found(gamma):
     runs = made(lambda d, t: 2 + np.sin(np.log(t) / 2 + gamma * np.log(d) / 2), noise=0.02)
-    found = duality.collapse(runs)
-    assert found["gamma"] == pytest.approx(gamma, abs=0.21)
-    assert found["lo"] <= found["gamma"] <= found["hi"]
-    assert found["explained"] > 0.95 > found["by_step"]
+    fit = duality.collapse(runs)
+    assert fit["gamma"] == pytest.approx(gamma, abs=0.21)
+    assert fit["lo"] <= fit["gamma"] <= fit["hi"]
+    assert fit["explained"] > 0.95 > fit["by_step"]
 
 
 def test_a_seed_that_some_size_lacks_does_not_count():
@@ -83,10 +83,10 @@ def test_a_loss_of_the_step_alone_needs_no_size_and_one_of_the_size_alone_no_ste
 
 
 def test_levels_of_width_and_step_that_add_up_are_told_apart_from_one_variable():
-    found = duality.collapse(made(lambda d, t: np.exp(np.sin(np.log(t)) + np.log(d))))
-    assert found["apart"] == pytest.approx(1) and found["explained"] < found["apart"]
-    found = duality.collapse(made(lambda d, t: 2 + np.sin(np.log(t) + 2 * np.log(d))))
-    assert found["apart"] < 0.9 < found["explained"]
+    fit = duality.collapse(made(lambda d, t: np.exp(np.sin(np.log(t)) + np.log(d))))
+    assert fit["apart"] == pytest.approx(1) and fit["explained"] < fit["apart"]
+    fit = duality.collapse(made(lambda d, t: 2 + np.sin(np.log(t) + 2 * np.log(d))))
+    assert fit["apart"] < 0.9 < fit["explained"]
 
 
 def test_a_hill_along_the_width_is_measured_in_seeds_that_did_not_choose_it():
@@ -146,11 +146,11 @@ def test_right_answers_are_counted_apart_and_the_early_peak_is_found():
     runs, config = division_run(known)
     chosen, a = split(config), table(config).tokens[:, 0]
     n = {k: int((chosen.val & (a == k)).sum()) for k in range(3)}
-    counts = shortcut.correct_counts(runs)
+    counts = shortcuts.correct_counts(runs)
     assert counts["n_zero"] == n[0] and counts["n_others"] == chosen.val.sum() - n[0]
     np.testing.assert_array_equal(counts["zero"].values[0], [0] * 3 + [n[0]] * 9)
     np.testing.assert_array_equal(counts["others"].values[0][:10], [0] * 4 + [n[1], n[1] + n[2], 0, 0, n[2], n[2]])
-    peak = shortcut.early_peak(runs).squeeze("seed")
+    peak = shortcuts.early_peak(runs).squeeze("seed")
     assert (int(peak["step"]), int(peak["zero"]), int(peak["others"])) == (5, n[0], n[1] + n[2])
     assert float(peak["others_after"]) == pytest.approx(n[2] / 3)  # steps 6, 7 and 8
 
@@ -158,4 +158,4 @@ def test_right_answers_are_counted_apart_and_the_early_peak_is_found():
 def test_other_tasks_have_no_such_shortcut():
     runs, _ = division_run(lambda t, a, b: True)
     with pytest.raises(ValueError, match="task='add' has no 0/b"):
-        shortcut.correct_counts(runs.assign_coords(task="add"))
+        shortcuts.correct_counts(runs.assign_coords(task="add"))

@@ -44,8 +44,8 @@ def test_every_needed_package_is_pinned_to_the_version_that_is_installed():
 
 
 def test_nothing_is_pinned_that_nothing_needs():
-    here = pins(CONSTRAINTS.partition("# On macOS")[0])
-    assert {name for name, _ in here} == NEEDED
+    pinned = pins(CONSTRAINTS.partition("# On macOS")[0])
+    assert {name for name, _ in pinned} == NEEDED
 
 
 def test_pins_are_exact_single_and_free_of_builds_and_paths():

@@ -13,7 +13,8 @@ from traitlets import TraitError
 
 import grokbook as gb
 from grokbook import analysis, plots, training
-from grokbook.analysis import Zone, describe, describe_valley, outcomes, runs_until
+from grokbook.analysis import describe, outcomes
+from grokbook.analysis.zones import Zone, describe_valley, main_zone, runs_until
 from grokbook.plots.template import ZONE_COLORS
 from grokbook.run import ACCURACIES
 from grokbook.widgets import Explorer
@@ -90,10 +91,10 @@ def test_a_value_that_is_not_known_is_none(runs):
 @pytest.mark.parametrize("budget", [500, 5_000, 40_000])
 def test_a_view_is_what_the_analysis_finds_at_that_step(runs, data: ExplorerData, budget: int):
     view, judged = data.view(budget), runs_until(runs, budget)
-    told = outcomes(judged)
+    outcome = outcomes(judged)
     names = [*ZONE_COLORS]
     zones = [["" if z is None else names[int(z)] for z in row] for row in view["shown"]["zone"]]
-    np.testing.assert_array_equal(zones, analysis.main_zone(judged).transpose("D_train", "d_h"))
+    np.testing.assert_array_equal(zones, main_zone(judged).transpose("D_train", "d_h"))
     for metric in ACCURACIES:
         stats = analysis.interval(analysis.final(judged, metric), within=(0, 1)).transpose("D_train", "d_h")
         np.testing.assert_allclose(np.array(view["shown"][metric], float), stats["mean"], atol=1e-3)
@@ -103,7 +104,7 @@ def test_a_view_is_what_the_analysis_finds_at_that_step(runs, data: ExplorerData
     assert view["valleys"] == [describe_valley(descents[D_train]) for D_train in PAIRS]
     for key, numbers in view["runs"].items():
         d_h, D_train = map(int, key.split(","))
-        cell = told.sel(d_h=d_h, D_train=D_train)
+        cell = outcome.sel(d_h=d_h, D_train=D_train)
         assert view["told"][key] == {seed: describe(cell, seed) for seed in range(3)}
         for seed, values in numbers.items():
             expected = [cell[name].sel(seed=seed).item() for name in ("t_mem", "t_gen", *ACCURACIES)]
@@ -134,8 +135,8 @@ def test_the_stored_map_needs_only_a_part_of_itself(tmp_path):
     assert explored.random is None and explored.budgets == [500, 600]
     random = gb.RunConfig(task="random", d_h=8, D_train=113**2, n_steps=300)
     store.write([fake_run(random)], "capacity")
-    found = ExplorerData.stored(store, n_steps=600).random
-    assert found is not None and found["d_h"].values.tolist() == [8]
+    memorised = ExplorerData.stored(store, n_steps=600).random
+    assert memorised is not None and memorised["d_h"].values.tolist() == [8]
 
 
 # Moving
@@ -147,8 +148,8 @@ def test_selection_and_sentence_follow_every_trait(explorer: Explorer, runs, nam
     setattr(explorer, name, value)
     cell = runs_until(runs, explorer.budget).sel(d_h=explorer.d_h, D_train=explorer.D_train)
     xr.testing.assert_equal(explorer.selection, cell)
-    told = outcomes(runs_until(runs, explorer.budget)).sel(d_h=explorer.d_h, D_train=explorer.D_train)
-    assert explorer.sentence == describe(told, explorer.seed) != before
+    outcome = outcomes(runs_until(runs, explorer.budget)).sel(d_h=explorer.d_h, D_train=explorer.D_train)
+    assert explorer.sentence == describe(outcome, explorer.seed) != before
 
 
 def test_a_page_that_asks_gets_the_view_of_another_budget_and_a_later_page_finds_it(explorer: Explorer, monkeypatch):
@@ -220,8 +221,8 @@ def test_the_numbers_of_the_sentence_are_those_of_the_analysis(explorer, runs, c
     expected = [final["train_acc"], *expected] if at is None else [t_mem, at, *expected]
     numbers = re.search(pattern, explorer.sentence)
     assert numbers, explorer.sentence
-    told = [float(number.strip(",.").replace(",", "")) for number in numbers.groups()]
-    np.testing.assert_allclose(told, expected, atol=5e-4)
+    shown = [float(number.strip(",.").replace(",", "")) for number in numbers.groups()]
+    np.testing.assert_allclose(shown, expected, atol=5e-4)
 
 
 def test_the_sentence_counts_what_the_other_seeds_did(explorer: Explorer):

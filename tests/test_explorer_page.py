@@ -11,8 +11,9 @@ from maps import STEPS, cube, rise, typical
 from playwright.sync_api import Browser, Page, expect
 
 from grokbook import pages
-from grokbook.analysis import describe, describe_valley, outcomes, runs_until
+from grokbook.analysis import describe, outcomes
 from grokbook.analysis.descent import double_descent
+from grokbook.analysis.zones import describe_valley, runs_until
 from grokbook.widgets.explorer_data import ExplorerData
 
 SIZES, PAIRS = (8, 16, 32), (2000, 3000, 4000)
@@ -75,8 +76,8 @@ def assert_shows(page: Page, runs: xr.Dataset, d_h: int, D_train: int, seed: int
     """Sliders, sentences, address, curves and row are those of that run; the frame is round its cell."""
     assert read(page) == {"d_h": d_h, "D_train": D_train, "seed": seed, "budget": budget}
     judged = runs_until(runs, budget)
-    told, cell = outcomes(judged).sel(d_h=d_h, D_train=D_train), judged.sel(d_h=d_h, D_train=D_train)
-    expect(page.locator(".gb-explorer-sentence")).to_have_text(describe(told, seed))
+    outcome, cell = outcomes(judged).sel(d_h=d_h, D_train=D_train), judged.sel(d_h=d_h, D_train=D_train)
+    expect(page.locator(".gb-explorer-sentence")).to_have_text(describe(outcome, seed))
     (row,) = double_descent(judged.sel(D_train=[D_train])).to_dict("records")
     expect(page.locator(".gb-explorer-row .gb-explorer-caption")).to_have_text(describe_valley(row))
     for metric in ("train_acc", "val_acc"):
@@ -86,7 +87,7 @@ def assert_shows(page: Page, runs: xr.Dataset, d_h: int, D_train: int, seed: int
         if known.size:
             assert len(re.findall("[ML]", thick.get_attribute("d") or "")) == known.size
     marks = page.locator(".gb-explorer-cell [data-event]")
-    expect(marks).to_have_count(int(told[["t_mem", "t_gen"]].notnull().sum().to_array().sum()))
+    expect(marks).to_have_count(int(outcome[["t_mem", "t_gen"]].notnull().sum().to_array().sum()))
     place = page.evaluate("""() => {
         const middle = (element) => { const {x, y, width, height} = element.getBoundingClientRect();
                                       return [x + width / 2, y + height / 2]; };
@@ -117,8 +118,8 @@ def test_every_slider_moves_by_keyboard_and_reads_its_value_aloud(page: Page, ru
     for name, key in (("d_h", "ArrowRight"), ("D_train", "ArrowRight"), ("budget", "End")):
         slider(page, name).press(key)
     assert_shows(page, runs, 16, 3000, 1, budgets[-1])
-    said = [slider(page, name).get_attribute("aria-valuetext") for name in ("d_h", "D_train", "seed", "budget")]
-    assert said == ["hidden size 16", "3,000 training pairs", "seed 1", "judged after 40,000 steps"]
+    spoken = [slider(page, name).get_attribute("aria-valuetext") for name in ("d_h", "D_train", "seed", "budget")]
+    assert spoken == ["hidden size 16", "3,000 training pairs", "seed 1", "judged after 40,000 steps"]
 
 
 def test_the_map_is_clicked_or_touched_and_walked_by_arrow_keys(page: Page, runs):

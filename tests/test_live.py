@@ -15,7 +15,7 @@ from samples import train_all
 import grokbook as gb
 from grokbook import plots, training
 from grokbook.plots.cells import as_dataset
-from grokbook.run import evaluation_steps
+from grokbook.run import METRICS, evaluation_steps
 from grokbook.widgets import front_end, live
 from grokbook.widgets.steered import progress
 from grokbook.widgets.trainer import Trainer
@@ -142,7 +142,7 @@ def test_pausing_rests_and_resuming_goes_on_with_the_same_network(make):
     reach(run, *ENDED)
     steps = evaluation_steps(run.runs[0].last_step)[:-1]
     (alone,) = train_all([CONFIG.replace(n_steps=int(steps[-1]))])
-    for name in gb.METRICS:
+    for name in METRICS:
         np.testing.assert_array_equal(run.result()[name].sel(step=steps).squeeze(), alone.curves[name])
 
 

@@ -7,7 +7,8 @@ import pytest
 from maps import STEPS, cube, rise, typical
 
 from grokbook import analysis, plots
-from grokbook.analysis import Zone
+from grokbook.analysis.capacity import star
+from grokbook.analysis.zones import Zone
 from grokbook.plots.template import ZONE_COLORS
 
 D_H, D_TRAIN = [8, 16, 32, 64], [2000, 2600, 3000, 4000]
@@ -74,14 +75,14 @@ def test_lines_and_star_are_those_of_the_analysis(runs, random):
     critical, held = analysis.critical_size(runs).dropna(subset=["D_crit"]), analysis.capacity(random)
     assert list(only(fig, role="D_crit").y) == pytest.approx(critical["D_crit"].tolist())
     assert list(only(fig, role="D_mem").y) == pytest.approx(held["D_mem"].tolist())
-    star = analysis.star(held, critical)
-    assert only(fig, role="star").y[0] == pytest.approx(star["D_train"])
+    met = star(held, critical)
+    assert only(fig, role="star").y[0] == pytest.approx(met["D_train"])
     place = only(fig, role="star").x[0]
-    assert 8 * 2**place == pytest.approx(star["d_h"])  # the sizes double from column to column
+    assert 8 * 2**place == pytest.approx(met["d_h"])  # the sizes double from column to column
     lo, hi = (place + sign * getattr(only(fig, role="star").error_x, side)[0]
               for sign, side in ((-1, "arrayminus"), (1, "array")))
-    assert [8 * 2**lo, 8 * 2**hi] == pytest.approx([star["d_h_lo"], star["d_h_hi"]]) and lo < place < hi
-    assert f"d_h {star['d_h']:.1f} [{star['d_h_lo']:.1f}, {star['d_h_hi']:.1f}]" in fig.layout.meta["caption"]
+    assert [8 * 2**lo, 8 * 2**hi] == pytest.approx([met["d_h_lo"], met["d_h_hi"]]) and lo < place < hi
+    assert f"d_h {met['d_h']:.1f} [{met['d_h_lo']:.1f}, {met['d_h_hi']:.1f}]" in fig.layout.meta["caption"]
 
 
 def test_the_caption_counts_what_is_not_there(runs):

@@ -61,9 +61,9 @@ def test_every_notebook_has_a_source():
 
 @every_chapter
 def test_the_pair_holds_the_same_cells(source: Path):
-    told = [[(cell.id, cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells]
+    cells = [[(cell.id, cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells]
             for notebook in (book.read(source), stored(source))]
-    assert told[0] == told[1]
+    assert cells[0] == cells[1]
 
 
 @every_chapter

@@ -107,8 +107,8 @@ def test_pytorchs_weights_spread_as_its_own_layers_do():
                 own = torch.nn.Linear(n_inputs, 64).weight
                 assert abs(w).max() == pytest.approx(own.abs().max().item(), rel=0.01), name
                 assert w.std() == pytest.approx(own.std().item(), rel=0.03), name
-    scaled, one = (models.initial_weights(RunConfig(init="pytorch", init_scale=scale)) for scale in (3.0, 1.0))
-    assert all(np.allclose(scaled[name], 3 * one[name]) for name in one)
+    scaled, plain = (models.initial_weights(RunConfig(init="pytorch", init_scale=scale)) for scale in (3.0, 1.0))
+    assert all(np.allclose(scaled[name], 3 * plain[name]) for name in plain)
 
 
 @pytest.mark.parametrize("n_layers", [1, 2])

@@ -27,8 +27,8 @@ def assert_shows(explorer: PatternExplorer, wanted):
     drawn = plots.find(explorer.curves.figure, role="pattern")
     np.testing.assert_allclose([line.y for line in drawn], patterns.predictiveness(wanted, TIMES), atol=1e-6)
     assert kinds.describe(wanted) in explorer.message.value
-    here = plots.find(explorer.map.figure, role="here")
-    assert [(ring.x[0], ring.y[0]) for ring in here] == [(wanted[0].gamma, wanted[-1].gamma)] * (len(wanted) > 1)
+    rings = plots.find(explorer.map.figure, role="here")
+    assert [(ring.x[0], ring.y[0]) for ring in rings] == [(wanted[0].gamma, wanted[-1].gamma)] * (len(wanted) > 1)
     for heat in plots.find(explorer.map.figure, role="map"):
         np.testing.assert_array_equal(heat.z, kinds.kind_map(wanted, size=module.MAP_SIZE).T)
 

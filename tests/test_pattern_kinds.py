@@ -54,9 +54,9 @@ def test_dips_of_runs_with_and_without_a_fall_of_train_accuracy():
     def curves(d_h: int, D_train: int, seed: int) -> dict | None:
         dip = rise(10, 0.5) - (rise(100) - rise(1000)) * [0.2, 0.3, 0][seed]
         return None if seed == 2 else {"val_acc": dip, "train_acc": [rise(5), dip][seed]}
-    found = kinds.dips(cube((8,), (3000,), 3, curves).squeeze("D_train"))
-    assert list(found.columns) == ["d_h", "seed", "dip", "with_train"]
-    np.testing.assert_allclose(found, [[8, 0, 0.2, 0.2], [8, 1, 0, 0.3]], atol=1e-6)
+    dips = kinds.dips(cube((8,), (3000,), 3, curves).squeeze("D_train"))
+    assert list(dips.columns) == ["d_h", "seed", "dip", "with_train"]
+    np.testing.assert_allclose(dips, [[8, 0, 0.2, 0.2], [8, 1, 0, 0.3]], atol=1e-6)
 
 
 def test_many_curves_at_once_are_judged_as_one_by_one():
@@ -74,8 +74,8 @@ def test_figure_2_shows_double_descent_and_grokking():
 def test_the_map_says_of_every_place_what_its_patterns_show():
     map_ = kinds.kind_map(size=5)
     for i, j in np.ndindex(5, 5):
-        here = (replace(DOUBLE_DESCENT[0], gamma=i / 4), DOUBLE_DESCENT[1], replace(DOUBLE_DESCENT[2], gamma=j / 4))
-        assert KINDS[map_[i, j]] == kinds.kind_of(here)
+        patterns = (replace(DOUBLE_DESCENT[0], gamma=i / 4), DOUBLE_DESCENT[1], replace(DOUBLE_DESCENT[2], gamma=j / 4))
+        assert KINDS[map_[i, j]] == kinds.kind_of(patterns)
     assert set(map_.ravel()) == {0, 1, 2}
 
 
@@ -97,8 +97,8 @@ def test_a_description_names_the_patterns_that_made_the_curves():
     ((Pattern(1, 0.1, 50, 0.5),), "already 0.5"),
 ], ids=["soon", "never", "not high", "high already"])
 def test_a_description_says_why_it_is_neither(patterns, why: str):
-    said = kinds.describe(patterns)
-    assert said.startswith("Neither") and why in said
+    sentence = kinds.describe(patterns)
+    assert sentence.startswith("Neither") and why in sentence
 
 
 def made_up(patterns, step, clock) -> xr.Dataset:
@@ -117,17 +117,17 @@ STEP = np.unique(np.round(np.geomspace(1, 20_000, 120)))
 def test_a_fit_finds_the_patterns_that_made_the_curves(clock: str, patterns):
     fit = fit_patterns(made_up(patterns, STEP, clock), n_patterns=2, clock=clock)
     assert max(fit.rms.values()) < 1e-6
-    for found, true in zip(fit.patterns, patterns, strict=True):
-        assert astuple(found) == pytest.approx(astuple(true), rel=1e-3)
+    for fitted, true in zip(fit.patterns, patterns, strict=True):
+        assert astuple(fitted) == pytest.approx(astuple(true), rel=1e-3)
 
 
 def test_one_pattern_cannot_delay_anything_and_residuals_say_so():
     run = made_up(GROKKING, np.arange(301.0), "linear")
-    one, two = (fit_patterns(run, n_patterns=n) for n in (1, 2))
-    assert one.rms["val_acc"] > 0.1 > 1e-3 > two.rms["val_acc"] and not one.patterns[0].preferred
-    left = one.residuals["val_acc"]
-    np.testing.assert_allclose(run["val_acc"] - left, accuracy(one.patterns, one.t))
-    assert one.rms["val_acc"] == pytest.approx(np.sqrt((left**2).mean()))
+    single, double = (fit_patterns(run, n_patterns=n) for n in (1, 2))
+    assert single.rms["val_acc"] > 0.1 > 1e-3 > double.rms["val_acc"] and not single.patterns[0].preferred
+    left = single.residuals["val_acc"]
+    np.testing.assert_allclose(run["val_acc"] - left, accuracy(single.patterns, single.t))
+    assert single.rms["val_acc"] == pytest.approx(np.sqrt((left**2).mean()))
 
 
 def test_steps_that_were_not_evaluated_are_left_out():

@@ -62,9 +62,9 @@ def test_every_path_of_the_morph_starts_and_ends_as_figure_2():
 
 def test_the_map_is_drawn_with_gamma_1_to_the_right_and_says_its_thresholds():
     fig = plots.pattern_map(paths=patterns.PATHS, size=9)
-    (heat,), (here,) = plots.find(fig, role="map"), plots.find(fig, role="here")
+    (heat,), (ring,) = plots.find(fig, role="map"), plots.find(fig, role="here")
     np.testing.assert_array_equal(heat.z, kinds.kind_map(size=9).T)
-    assert (here.x[0], here.y[0]) == (0.7, 0.2) and len(plots.find(fig, role="path")) == 3
+    assert (ring.x[0], ring.y[0]) == (0.7, 0.2) and len(plots.find(fig, role="path")) == 3
     keys = [trace.name for trace in plots.find(fig, role="key")]
     counts = [np.mean(heat.z == i) for i in range(4)]
     assert keys == [f"{kind} ({share:.0%})" for kind, share in zip(kinds.KINDS, counts, strict=True)]

@@ -18,8 +18,8 @@ unit = st.floats(0, 1)
 @st.composite
 def sets(draw, most: int = 6, preference: bool = True) -> list[Pattern]:
     """Patterns, at most one of them preferred."""
-    one = st.builds(Pattern, unit, st.floats(0, 1), st.floats(0, 300), unit)
-    drawn = draw(st.lists(one, min_size=1, max_size=most))
+    patterns = st.builds(Pattern, unit, st.floats(0, 1), st.floats(0, 300), unit)
+    drawn = draw(st.lists(patterns, min_size=1, max_size=most))
     k = draw(st.none() | st.integers(0, len(drawn) - 1)) if preference else None
     return drawn if k is None else [replace(p, preferred=i == k) for i, p in enumerate(drawn)]
 
@@ -46,9 +46,9 @@ def exact(patterns, t: float) -> tuple[Fraction, Fraction]:
         P = Fraction(1)
         for i in places:
             P *= p[i] if i in A else 1 - p[i]
-        told = [i for i in A if patterns[i].preferred] or A
+        answering = [i for i in A if patterns[i].preferred] or A
         train += P
-        test += P * sum(Fraction(patterns[i].g) for i in told) / len(told)
+        test += P * sum(Fraction(patterns[i].g) for i in answering) / len(answering)
     return train, test
 
 
@@ -62,8 +62,8 @@ def test_curves_are_those_of_the_papers_sum_in_exact_fractions(name: str):
 
 
 def test_parameters_of_figure_2_are_the_papers():
-    told = [(p.gamma, p.alpha, p.b, p.g, p.preferred) for p in DOUBLE_DESCENT]
-    assert told == [(0.7, 0.15, 30, 1, False), (1, 0.15, 50, 0, False), (0.2, 0.05, 200, 1, True)]
+    parameters = [(p.gamma, p.alpha, p.b, p.g, p.preferred) for p in DOUBLE_DESCENT]
+    assert parameters == [(0.7, 0.15, 30, 1, False), (1, 0.15, 50, 0, False), (0.2, 0.05, 200, 1, True)]
     assert [p.gamma for p in GROKKING] == [0, 1, 1]
     assert [replace(p, gamma=0) for p in GROKKING] == [replace(p, gamma=0) for p in DOUBLE_DESCENT]
 
@@ -168,8 +168,8 @@ def test_curves_have_the_shape_of_time():
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_every_path_leads_from_double_descent_to_grokking(path):
     assert tuple(model.along(path, 0)) == DOUBLE_DESCENT and tuple(model.along(path, 1)) == GROKKING
-    here = model.along(path, 0.5)
-    assert 0 <= here[0].gamma <= 0.7 and 0.2 <= here[2].gamma <= 1 and here[1] == DOUBLE_DESCENT[1]
+    stop = model.along(path, 0.5)
+    assert 0 <= stop[0].gamma <= 0.7 and 0.2 <= stop[2].gamma <= 1 and stop[1] == DOUBLE_DESCENT[1]
 
 
 @pytest.mark.parametrize("field, value, valid", [

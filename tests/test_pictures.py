@@ -23,7 +23,7 @@ from samples import fake_run
 
 from grokbook import RunConfig, plots
 from grokbook.plots import picture as pictures
-from grokbook.plots.picture import mime_bundle, paragraph, sentence, shrink
+from grokbook.plots.picture import caption_html, mime_bundle, sentence, shrink
 
 FIGURE = "application/vnd.plotly.v1+json"
 SENTENCE = "Accuracy, loss and weight norm: n = 1 run a cell (seed 0), 3 in all."
@@ -79,7 +79,7 @@ def test_a_figure_is_displayed_with_its_picture_and_below_it_its_caption_as_text
 
 
 def test_a_caption_is_text_and_no_markup():
-    assert ">a &lt; b &amp; c</p>" in paragraph("a < b & c")
+    assert ">a &lt; b &amp; c</p>" in caption_html("a < b & c")
 
 
 def test_a_figure_without_a_caption_has_one_output(monkeypatch):

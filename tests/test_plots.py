@@ -13,6 +13,7 @@ import xarray as xr
 from scipy.special import expit
 
 from grokbook import RunConfig, analysis, plots
+from grokbook.analysis.zones import UNDECIDED, Zone
 from grokbook.plots import template
 from grokbook.plots.captions import caption
 from grokbook.plots.cells import as_dataset, choose
@@ -93,7 +94,7 @@ def test_colours_are_told_apart_by_every_eye(colors: list[str], eye: str):
 
 
 def test_all_that_a_cell_can_be_has_a_colour():
-    assert list(template.ZONE_COLORS) == [*analysis.Zone, analysis.UNDECIDED]
+    assert list(template.ZONE_COLORS) == [*Zone, UNDECIDED]
 
 
 @pytest.mark.parametrize("eye", EYES)
@@ -159,10 +160,10 @@ def test_thin_lines_pass_within_a_pixel_of_every_measured_point(runs: xr.Dataset
 
 def test_marks_stand_where_runs_memorised_and_generalised(runs: xr.Dataset):
     fig = curves(runs, seed=2)
-    found = analysis.events(runs.sel(d_h=64, D_train=4000))
+    when = analysis.events(runs.sel(d_h=64, D_train=4000))
     for event, metric in (("t_mem", "train_acc"), ("t_gen", "val_acc")):
         marks = only(fig, role="event", event=event)
-        np.testing.assert_array_equal(marks.x, found[event])
+        np.testing.assert_array_equal(marks.x, when[event])
         np.testing.assert_array_equal(marks.customdata, SEEDS)
         assert (marks.y >= 0.99).all() and marks.meta["metric"] == metric
         assert np.argmax(marks.marker.size) == SEEDS.index(2)
@@ -187,14 +188,14 @@ def test_rows_of_panels_stand_above_each_other(runs: xr.Dataset):
     assert only(fig, metric="param_norm", role="line").yaxis == "y2"
 
 
-@pytest.mark.parametrize("draw, said", [
+@pytest.mark.parametrize("draw, sentence", [
     (lambda runs: plots.final_accuracy([]), "there are no runs to show"),
     (lambda runs: plots.grokking_panels(runs, cells=[]), "leave nothing to show"),
     (lambda runs: plots.grokking_panels(runs, rows=()), "leave nothing to show"),
     (lambda runs: plots.atlas(runs, budgets=[]), "budgets=.* is not valid"),
     (lambda runs: plots.atlas(runs, budgets=[-3]), "budgets=.* is not valid")])
-def test_a_figure_of_nothing_is_refused_in_a_sentence(runs: xr.Dataset, draw, said: str):
-    with pytest.raises(ValueError, match=said):
+def test_a_figure_of_nothing_is_refused_in_a_sentence(runs: xr.Dataset, draw, sentence: str):
+    with pytest.raises(ValueError, match=sentence):
         draw(runs)
 
 
@@ -258,8 +259,8 @@ def test_a_cell_on_the_grid_that_was_not_trained_says_so(runs: xr.Dataset):
 
 def test_a_panel_that_was_not_trained_keeps_its_place_and_says_so(runs: xr.Dataset):
     fig = plots.grokking_panels(runs, cells=[(64, 4000), (64, 3000), (32, 2000)])
-    said = {a.xref: a.text for a in fig.layout.annotations if a.name == "missing"}
-    assert said == {"x2 domain": "not trained:<br>d_h 64, D_train 3000",
+    notes = {a.xref: a.text for a in fig.layout.annotations if a.name == "missing"}
+    assert notes == {"x2 domain": "not trained:<br>d_h 64, D_train 3000",
                     "x3 domain": "not trained:<br>d_h 32, D_train 2000"}
     assert "Not trained: d_h 64, D_train 3000; d_h 32, D_train 2000." in words(fig)
     assert {t.xaxis for t in plots.find(fig, role="missing")} >= {"x2", "x3"}
@@ -357,9 +358,9 @@ def test_final_accuracy_of_something_else_is_refused(runs: xr.Dataset):
 
 
 def test_a_caption_counts_runs_and_seeds_and_says_which_settings_are_ours(runs: xr.Dataset):
-    said = caption(runs.sel(d_h=64, D_train=4000))
-    assert said.startswith("n = 4 runs (seeds 0–2, 4). Followed for 10,000 steps.")
-    assert "learning rate 0.001, weight decay 1, warm-up steps 10, initial scale 1, cross entropy exact" in said
+    words = caption(runs.sel(d_h=64, D_train=4000))
+    assert words.startswith("n = 4 runs (seeds 0–2, 4). Followed for 10,000 steps.")
+    assert "learning rate 0.001, weight decay 1, warm-up steps 10, initial scale 1, cross entropy exact" in words
     assert "n = 4 runs a cell (seeds 0–2, 4), 12 in all." in caption(runs)
 
 
@@ -374,9 +375,9 @@ def test_a_caption_tells_unequal_counts_and_early_stops(runs: xr.Dataset):
     some.trained.loc[{"d_h": 64, "D_train": 4000, "seed": [0, 1]}] = False
     some.settled.loc[{"d_h": 32, "D_train": 4000, "seed": 0}] = True
     some.last_step.loc[{"d_h": 32, "D_train": 4000, "seed": 0}] = 2_000
-    said = caption(some, "A note.")
-    assert "n = 2 to 4 runs a cell (seeds 0–2, 4), 10 in all." in said
-    assert "Followed for 2,000 to 10,000 steps; 1 of 10 stopped early" in said and "A note." in said
+    words = caption(some, "A note.")
+    assert "n = 2 to 4 runs a cell (seeds 0–2, 4), 10 in all." in words
+    assert "Followed for 2,000 to 10,000 steps; 1 of 10 stopped early" in words and "A note." in words
 
 
 def test_runs_cut_at_a_step_are_described_as_cut_there(runs: xr.Dataset):

@@ -8,7 +8,8 @@ from maps import cube, rise
 from recipes import NAMED, RECIPE, four, recipes
 
 from grokbook import RunConfig, Store, plots, tasks
-from grokbook.analysis import Zone, filtered_recipes, nearest_budget
+from grokbook.analysis import filtered_recipes, nearest_budget
+from grokbook.analysis.zones import Zone
 from grokbook.studies import CANDIDATES, CHANGES, EXAMPLES
 
 

@@ -22,8 +22,8 @@ def test_a_run_is_looked_at_first_and_last_and_ever_more_rarely(n_steps):
 
 
 @given(BUDGETS, BUDGETS)
-def test_budgets_share_their_grid(one, other):
-    shorter, longer = sorted([one, other])
+def test_budgets_share_their_grid(budget, other):
+    shorter, longer = sorted([budget, other])
     shared = evaluation_steps(longer)
     np.testing.assert_array_equal(evaluation_steps(shorter)[:-1], shared[shared < shorter])
 

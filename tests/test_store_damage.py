@@ -65,9 +65,9 @@ def test_the_rest_loads_beside_a_shard_that_cannot_be_used(store, damage, advice
     store.write([fake_run(SHORT)], "a")
     bad = store.write([fake_run(other)], "a")
     damage(bad)
-    with pytest.warns(DamagedShard, match=advice) as told:
+    with pytest.warns(DamagedShard, match=advice) as warned:
         assert store.missing([SHORT, other]) == [other]
-    assert {str(bad) in str(warning.message) for warning in told} == {True}
+    assert {str(bad) in str(warning.message) for warning in warned} == {True}
     with pytest.warns(DamagedShard):
         assert load("a", store=store).seed.values.tolist() == [0]
     with pytest.warns(DamagedShard):

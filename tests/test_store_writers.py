@@ -177,10 +177,10 @@ for write in (lambda: store.write([fake_run(RunConfig(seed=1))], "study"),
 
 
 def test_where_no_room_is_left_the_path_is_named_and_nothing_else_changes(store):
-    told = finish(run_python(FULL, store.path)).splitlines()
-    assert len(told) == 2
-    assert f"cannot write {store.path}/study/" in told[0] and "Everything stored before is untouched" in told[0]
-    assert f"cannot write {store.path}/weights/{RunConfig().run_id}@100000.safetensors: File too large" in told[1]
+    lines = finish(run_python(FULL, store.path)).splitlines()
+    assert len(lines) == 2
+    assert f"cannot write {store.path}/study/" in lines[0] and "Everything stored before is untouched" in lines[0]
+    assert f"cannot write {store.path}/weights/{RunConfig().run_id}@100000.safetensors: File too large" in lines[1]
     assert store.frame().seed.tolist() == [0]
     assert [path.suffix for path in store.path.glob("*/*")] == [".parquet"]
 
@@ -208,9 +208,9 @@ print(*store.check())
 def test_where_rights_are_lacking_the_path_is_named_and_nobody_is_told_to_delete_anything():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        told = finish(run_python(READ_ONLY, folder))
+        output = finish(run_python(READ_ONLY, folder))
         os.chmod(Path(folder, "study"), 0o755)
-        refused, unreadable = told.splitlines()
+        refused, unreadable = output.splitlines()
         assert f"cannot write {folder}/study/" in refused and "Permission denied" in refused
         assert f"{folder}/study/" in unreadable and "cannot be read" in unreadable and "delete" not in unreadable
 

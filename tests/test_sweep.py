@@ -329,4 +329,25 @@ def test_a_sweep_that_is_ended_from_outside_keeps_what_it_trained(end, tmp_path)
     assert (report.present, report.left) == (1, 1)
 
 
+@pytest.mark.parametrize("pool, end", [("ProcessPoolExecutor(1, get_context('spawn'))", "SIGTERM"),
+                                       ("ThreadPoolExecutor(1)", "SIGHUP")])
+def test_what_an_executor_trains_is_gathered_when_the_sweep_is_ended(pool, end, tmp_path):
+    """One cohort has finished, one is under way, one waits and never begins."""
+    runs = (*ENDED, ENDED[1].replace(seed=2))
+    code = ("from concurrent.futures import *\nfrom multiprocessing import get_context\n"
+            "from grokbook import RunConfig, Store, studies, sweep\n"
+            f"runs = {runs!r}\nstudy = studies.Study('ended', 'ours', '', 40, runs, runs)\n"
+            f"with {pool} as pool: sweep.sweep(study, Store({str(tmp_path)!r}), pool, cohort=1, device='cpu')")
+    process = run_python(code)
+    while process.poll() is None and not shards(tmp_path):
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.send_signal(getattr(signal, end))
+    _, complaint = process.communicate(timeout=60)
+    assert complaint.splitlines()[-1] == "KeyboardInterrupt"
+    frame = Store(tmp_path).frame().set_index("run_id")
+    assert len(frame) == 2 and 40 < frame.last_step[ENDED[1].run_id] < 10**7
+    assert Store(tmp_path).check() == []
+
+
 ENDED = (QUICK, QUICK.replace(seed=1, n_steps=10**7, stop_early=False))

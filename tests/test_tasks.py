@@ -134,9 +134,9 @@ def test_a_symmetric_memoriser_would_be_right_on_a_share_of_D_train_over_p_squar
 def test_tables_and_splits_are_the_same_at_every_reading_whatever_else_is_trained(task):
     config = small(task, seed=5)
     other = config.replace(d_h=8, lr=0.1, n_steps=3)
-    for one, two in ((table(config), table(other)), (split(config), split(other))):
-        for name, array in vars(one).items():
-            np.testing.assert_array_equal(array, vars(two)[name])
+    for first, second in ((table(config), table(other)), (split(config), split(other))):
+        for name, array in vars(first).items():
+            np.testing.assert_array_equal(array, vars(second)[name])
 
 
 def test_draws_are_those_that_stored_runs_were_trained_on():

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from grokbook import Run, RunConfig, Store, tasks
-from grokbook.analysis import twin_accuracy, twin_share
-from grokbook.run import METRICS
+from grokbook import RunConfig, Store, tasks
+from grokbook.analysis import twin_accuracy
+from grokbook.analysis.shortcuts import twin_share
+from grokbook.run import METRICS, Run
 from grokbook.studies import load
 
 

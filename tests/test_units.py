@@ -94,8 +94,8 @@ def test_norms_are_counted_by_seed_and_four_seeds_are_too_few():
 
 @pytest.mark.parametrize("n_seeds", [1, 3])
 def test_three_seeds_that_agree_do_not_tell_a_share_from_one_half(n_seeds):
-    found = zones.norm(cube([8, 64], DD, n_seeds, moving_norms(lambda seed: -10)))
-    assert found.verdict == "not yet measured" and f"{4 * n_seeds} runs of {n_seeds} seeds" in said(found)
+    measured = zones.norm(cube([8, 64], DD, n_seeds, moving_norms(lambda seed: -10)))
+    assert measured.verdict == "not yet measured" and f"{4 * n_seeds} runs of {n_seeds} seeds" in said(measured)
 
 
 def fitting(at, n_seeds):

@@ -43,15 +43,15 @@ def test_sizes_that_know_all_pairs_say_nothing_of_capacity():
 @pytest.mark.parametrize("shift, wanted", [(0, "is level"), (-1000, "falls"), (1000, "rises")])
 def test_a_critical_size_that_falls_rises_or_is_level_is_told(shift, wanted):
     """In nine of ten draws of eleven seeds at the paper's spacing, and never the other way round."""
-    rng, found = np.random.default_rng(1), []
+    rng, named = np.random.default_rng(1), []
     sizes = list(range(2000, 5001, 200))
     for _ in range(10):
         at = rng.normal(3400, 150, size=(2, 11)) + [[0], [shift]]
         runs = cube([32, 64], sizes, 11, lambda d_h, D, seed, at=at: {"val_acc": float(D > at[int(d_h == 64), seed])})
         measured = grokking.critical_size(runs)
         assert measured.verdict == ("reproduced" if shift < 0 else "not reproduced") or "undecided" in said(measured)
-        found.append(wanted in measured.remark)
-    assert sum(found) >= 9
+        named.append(wanted in measured.remark)
+    assert sum(named) >= 9
 
 
 def test_two_critical_sizes_that_jump_across_a_wide_gap_are_not_told_apart():
@@ -79,8 +79,8 @@ def test_bits_are_judged_by_their_distance_from_two():
 
 
 def test_sizes_that_all_labels_do_not_fill_say_nothing_of_the_bits_a_parameter():
-    found = memory.bits(holding(dict.fromkeys((8, 16, 24, 32, 64), 2)))
-    assert found.verdict == "reproduced" and "too few to fill it: d_h 32, 64." in said(found)
+    measured = memory.bits(holding(dict.fromkeys((8, 16, 24, 32, 64), 2)))
+    assert measured.verdict == "reproduced" and "too few to fill it: d_h 32, 64." in said(measured)
     assert memory.bits(holding({8: 2, 16: 2, 24: 1, 64: 2})).verdict == "partly"
     with pytest.raises(TooLittle, match="At 2 of the hidden sizes"):
         memory.bits(holding(dict.fromkeys((8, 16, 32, 64), 2)))
@@ -91,8 +91,8 @@ def test_sizes_that_know_both_kinds_of_labels_by_heart_say_nothing_of_which_is_e
     both = xr.concat([cube([8, 24, 64], ALL, 3, lambda d_h, D, seed, task=task: {
         "train_acc": 1.0 if d_h == 64 else known[task] + 0.001 * seed}, task=task) for task in known], "task",
                      combine_attrs="drop_conflicts").assign_coords(task=list(known))
-    found = memory.commutative(both)
-    assert found.verdict == "reproduced" and "to fill it: d_h 64." in said(found)
+    measured = memory.commutative(both)
+    assert measured.verdict == "reproduced" and "to fill it: d_h 64." in said(measured)
     with pytest.raises(TooLittle, match="d_h 64"):
         memory.commutative(both.sel(d_h=[64]))
 
@@ -146,13 +146,13 @@ def test_norms_that_fall_and_rise_by_chance_are_rarely_taken_for_more():
     way, rng = np.clip((np.log10(np.maximum(STEPS, 1)) - 3) / 1.2, 0, 1), np.random.default_rng(0)
 
     def share(n_seeds, chance):
-        found = []
+        verdicts = []
         for _ in range(20):
             sign = np.where(rng.uniform(size=(2, n_seeds)) < chance, 1, -1)
-            found.append(zones.norm(cube([8, 64], [3000], n_seeds, lambda d_h, D, seed, sign=sign: {
+            verdicts.append(zones.norm(cube([8, 64], [3000], n_seeds, lambda d_h, D, seed, sign=sign: {
                 "param_norm": 50 + 10 * (sign[0, seed] if d_h == 8 else -sign[1, seed]) * way,
                 "train_acc": 0.9 * way if d_h == 8 else rise(100), "val_acc": way * (0.5 if d_h == 8 else 1)})).verdict)
-        return found.count("reproduced") / len(found)
+        return verdicts.count("reproduced") / len(verdicts)
     assert share(5, 0.5) < 0.05 and share(11, 0.5) < 0.05 and share(11, 0.95) > 0.8
 
 
@@ -229,18 +229,18 @@ def test_another_recipe_is_judged_by_the_zones_it_keeps():
     assert all_lost.verdict == "not reproduced" and "7 of 28" in said(all_lost)
 
 
-@pytest.mark.parametrize("trained, there", [
+@pytest.mark.parametrize("trained, counted", [
     (lambda change, cell, seed: cell == (8, 3000) and "lr" in change and seed == 0, 0),
     (lambda change, cell, seed: cell == (8, 3000) and "lr" in change, 2),
     (lambda change, cell, seed: change == {"loss": "plain"}, 4),
     (lambda change, cell, seed: cell != (64, 3000) or change != {"init_scale": 2.0} or seed == 0, 27),
 ])
-def test_other_recipes_are_judged_when_every_cell_has_two_seeds_of_each(trained, there):
+def test_other_recipes_are_judged_when_every_cell_has_two_seeds_of_each(trained, counted):
     default = four(lambda cell, seed: NAMED[cell], n_seeds=3).assign_coords(RECIPE)
-    found = zones.recipe(recipes(lambda change, cell, seed: NAMED[cell], trained), default)
-    assert found.verdict == "not yet measured" and found.n == 2 * there
-    assert f"keep their most frequent zone {there} of {there}" in said(found)
-    assert f"Of 28 such cells {28 - there} do not have 2 seeds" in said(found)
+    measured = zones.recipe(recipes(lambda change, cell, seed: NAMED[cell], trained), default)
+    assert measured.verdict == "not yet measured" and measured.n == 2 * counted
+    assert f"keep their most frequent zone {counted} of {counted}" in said(measured)
+    assert f"Of 28 such cells {28 - counted} do not have 2 seeds" in said(measured)
 
 
 def dd(accuracy, zone="PROGRESSION", n_seeds=3, train=None):

@@ -11,14 +11,9 @@ from scipy.special import expit
 from grokbook.analysis.events import final
 from grokbook.analysis.statistics import LEVEL, resampled_interval
 
-N_BOOTSTRAP = 1000
-"""Resamples of the seeds behind an interval."""
-
-PARTIAL = (0.1, 0.9)
-"""Mean accuracies between which a network knows a part."""
-
-EQUALLY_GOOD = 1e-4
-"""Squared error, in accuracy, by which two fits may differ and still count as equally good."""
+N_BOOTSTRAP = 1000  # resamples of the seeds behind an interval
+PARTIAL = (0.1, 0.9)  # mean accuracies between which a network knows a part
+EQUALLY_GOOD = 1e-4  # squared error, in accuracy, by which two fits may differ and still count as equally good
 
 DIMS = ("d_h", "D_train", "seed", "step")
 
@@ -35,9 +30,7 @@ def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
       half. An infinite end lies outside the sizes measured; NaN with fewer than two seeds;
     - `censored`: empty where D_crit was measured, else why it is NaN: `below` or `above` the sizes measured, `falling`
       (accuracy is over a half at the smallest size and under it at the largest), `no data`.
-
-    Raises:
-        ValueError: other dimensions than these.
+    Raises ValueError: other dimensions than these.
     """
     if set(runs.dims) != set(DIMS):
         raise ValueError(f"runs vary over {', '.join(map(str, runs.dims))}; valid: {', '.join(DIMS)}, "
@@ -99,29 +92,29 @@ def border_shift(runs: xr.Dataset, n_steps: int) -> xr.DataArray:
                       for d_h in runs["d_h"].values], "d_h")
 
 
-def partial_range(runs: xr.Dataset, *, metric: str = "val_acc",
-                  levels: tuple[float, float] = PARTIAL) -> pd.DataFrame:
-    """D_train from where to where mean final accuracy is partial: columns `d_h`, `begin`, `end`, `width`, `n` runs.
+def partial_range(runs: xr.Dataset) -> pd.DataFrame:
+    """D_train over which mean final validation accuracy is `PARTIAL`: columns `d_h`, `begin`, `end`, `width`, `n` runs.
 
     Read off the best rising fit (isotonic regression) with straight lines between the sizes measured; NaN where a level
     lies outside what was measured.
     """
-    accuracy = final(runs, metric).transpose("d_h", "D_train", "seed")
+    accuracy = final(runs, "val_acc").transpose("d_h", "D_train", "seed")
     rows = []
     for d_h in accuracy["d_h"].values:
         cells = accuracy.sel(d_h=d_h).dropna("D_train", how="all")
         n = int(cells.notnull().sum())
-        ends = [np.nan, np.nan] if cells.sizes["D_train"] < 2 else _reached(cells, levels)
+        ends = [np.nan, np.nan] if cells.sizes["D_train"] < 2 else _reached(cells)
         rows.append({"d_h": int(d_h), "begin": ends[0], "end": ends[1], "width": ends[1] - ends[0], "n": n})
     return pd.DataFrame(rows)
 
 
-def _reached(cells: xr.DataArray, levels: tuple[float, float]) -> list[float]:
+def _reached(cells: xr.DataArray) -> list[float]:
+    """Where the best rising fit to the cells (D_train, seed) of one d_h reaches both ends of `PARTIAL`."""
     rising = isotonic_regression(cells.mean("seed").values, weights=cells.notnull().sum("seed").values).x
     sizes = cells["D_train"].values.astype(float)
-    last = np.array([np.flatnonzero(rising <= level).max(initial=-1) for level in levels])
+    last = np.array([np.flatnonzero(rising <= level).max(initial=-1) for level in PARTIAL])
     return [np.nan if i in (-1, len(sizes) - 1) else
-            float(np.interp(level, rising[i:i + 2], sizes[i:i + 2])) for i, level in zip(last, levels, strict=True)]
+            float(np.interp(level, rising[i:i + 2], sizes[i:i + 2])) for i, level in zip(last, PARTIAL, strict=True)]
 
 
 def _critical(sizes: np.ndarray, accuracy: np.ndarray) -> dict:
@@ -138,8 +131,8 @@ def _critical(sizes: np.ndarray, accuracy: np.ndarray) -> dict:
 
 def _measured(sizes: np.ndarray, accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The sizes and the seeds that have runs, and their accuracies (seed, D_train)."""
-    there = ~np.isnan(accuracy)
-    return sizes[there.any(axis=0)], accuracy[np.ix_(there.any(axis=1), there.any(axis=0))]
+    trained = ~np.isnan(accuracy)
+    return sizes[trained.any(axis=0)], accuracy[np.ix_(trained.any(axis=1), trained.any(axis=0))]
 
 
 def _censored(accuracy: np.ndarray) -> str:

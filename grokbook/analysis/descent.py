@@ -16,8 +16,7 @@ from scipy.optimize import isotonic_regression
 
 from grokbook.analysis.events import final
 
-N_DRAWS = 2000
-"""Resamples behind a p-value."""
+N_DRAWS = 2000  # resamples behind a p-value
 
 
 def depth(means: np.ndarray) -> np.ndarray:
@@ -39,23 +38,20 @@ def first_size(accuracy: xr.DataArray, level: float) -> float:
     return float(accuracy["d_h"].values[-n]) if n else np.inf
 
 
-def double_descent(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
-    """Depth of the valley of mean final accuracy over d_h, one row a D_train.
+def double_descent(runs: xr.Dataset) -> pd.DataFrame:
+    """Depth of the valley of mean final validation accuracy over d_h, one row a D_train.
 
     `runs` has the dimensions d_h, D_train, seed, step. Columns: `D_train`; `depth`, without an interval, since noise
     only deepens valleys and resampled means would never show a shallower one; `at`, the d_h at the bottom, and
     `bottom`, the mean accuracy there; `p`, how often a rising curve with this noise looks as deep; `n` runs and
     `sizes`, how many d_h. Sizes without a run are left out; with fewer than two seeds at any size p is NaN.
-
-    Raises:
-        ValueError: other dimensions than these.
+    Raises ValueError: other dimensions than these.
     """
     if set(runs.dims) != {"d_h", "D_train", "seed", "step"}:
         raise ValueError(f"runs vary over {', '.join(map(str, runs.dims))}; valid: d_h, D_train, seed, step, "
                          "with one value selected of anything else")
-    accuracy = final(runs, metric).transpose("D_train", "d_h", "seed")
-    rows = [{"D_train": int(D), **_row(accuracy.sel(D_train=D))} for D in runs["D_train"].values]
-    return pd.DataFrame(rows)
+    accuracy = final(runs, "val_acc").transpose("D_train", "d_h", "seed")
+    return pd.DataFrame([{"D_train": int(D), **_row(accuracy.sel(D_train=D))} for D in runs["D_train"].values])
 
 
 def held_out_fall(accuracy: xr.DataArray) -> xr.DataArray:
@@ -65,10 +61,7 @@ def held_out_fall(accuracy: xr.DataArray) -> xr.DataArray:
     null is a curve that never falls. The peak of noisy means lies above the last one by chance alone, while a seed that
     had no part in choosing it falls by nothing on average where the curve is flat, and by less than nothing where it
     rises. Over flat curves the 95 % interval of the mean lies above zero in up to 6 of 100, not 2.5: choices of the
-    peak share seeds.
-
-    Raises:
-        ValueError: fewer than two such seeds.
+    peak share seeds. Raises ValueError: fewer than two such seeds.
     """
     values = _complete(accuracy)
     n, seeds = len(values), np.arange(len(values))
@@ -81,10 +74,7 @@ def held_out_depth(accuracy: xr.DataArray) -> xr.DataArray:
 
     `accuracy` has the dimensions d_h, ascending, and seed; seeds that were not trained at every size are left out. The
     mean of the other seeds says where the deepest valley and the lower of its two shores are; measured is the seed's
-    fall from that shore, 0 where the others have no valley.
-
-    Raises:
-        ValueError: fewer than two such seeds.
+    fall from that shore, 0 where the others have no valley. Raises ValueError: fewer than two such seeds.
     """
     values = _complete(accuracy)
     curves, depths = values.values, []
@@ -119,21 +109,15 @@ def _means(seeds: list[np.ndarray]) -> np.ndarray:
 def _row(accuracy: xr.DataArray) -> dict:
     cells = _cells(accuracy)
     n = sum(map(len, cells.values()))
-    row = {"depth": np.nan, "at": -1, "bottom": np.nan, "p": np.nan, "n": n,
-           "sizes": len(cells)}
+    row = {"depth": np.nan, "at": -1, "bottom": np.nan, "p": np.nan, "n": n, "sizes": len(cells)}
     if len(cells) < 3:
         return row
     seeds = list(cells.values())
     means = _means(seeds)
-    measured, bottom = float(depth(means)), _bottom(means)
+    measured, valley = float(depth(means)), below_rim(means)
+    bottom = valley.argmax() if valley.max() > 0 else -1  # the last size of a curve without a valley
     row |= {"depth": measured, "at": list(cells)[bottom], "bottom": means[bottom]}
     return row | {"p": _p_value(seeds, means, measured)} if min(map(len, seeds)) > 1 else row
-
-
-def _bottom(means: np.ndarray) -> int:
-    """Where the deepest valley has its bottom; the last size of a curve that has none."""
-    valley = below_rim(means)
-    return int(valley.argmax()) if valley.max() > 0 else len(means) - 1
 
 
 def _p_value(seeds: list[np.ndarray], means: np.ndarray, measured: float) -> float:

@@ -20,14 +20,9 @@ from grokbook.analysis.events import carried, crossing
 from grokbook.analysis.statistics import log_loss, resampled_interval
 from grokbook.run import ACCURACIES
 
-FITTED = 0.9
-"""Train accuracy of the paper's dotted contour."""
-
-GAMMAS = np.linspace(0, 6, 61)
-"""Exponents of d_h tried."""
-
-N_BINS = 25
-"""Pieces into which u is cut; within one the loss should hardly vary."""
+FITTED = 0.9  # train accuracy of the paper's dotted contour
+GAMMAS = np.linspace(0, 6, 61)  # exponents of d_h tried
+N_BINS = 25  # pieces into which u is cut; within one the loss should hardly vary
 
 
 def surface(runs: xr.Dataset, metric: str) -> xr.DataArray:
@@ -41,9 +36,9 @@ def surface(runs: xr.Dataset, metric: str) -> xr.DataArray:
     return (mean if metric in ACCURACIES else xr.apply_ufunc(np.exp, mean)).rename(metric)
 
 
-def fit_step(runs: xr.Dataset, level: float = FITTED) -> xr.DataArray:
-    """Step from which train accuracy is at that level, over all dimensions but `step`; NaN if never."""
-    return crossing(runs["train_acc"], level).rename("fit_step")
+def fit_step(runs: xr.Dataset) -> xr.DataArray:
+    """Step from which train accuracy is `FITTED`, over all dimensions but `step`; NaN if never."""
+    return crossing(runs["train_acc"], FITTED).rename("fit_step")
 
 
 def hill(loss: xr.DataArray, dim: str) -> xr.Dataset:
@@ -82,24 +77,22 @@ def size_and_time(runs: xr.Dataset, event: xr.DataArray) -> xr.DataArray:
 
 
 def _rank_correlation(d_h: np.ndarray, step: np.ndarray) -> float:
-    there = ~np.isnan(step)
-    if np.isfinite(step).sum() < 3 or len(np.unique(step[there])) < 2:
+    trained = ~np.isnan(step)
+    if np.isfinite(step).sum() < 3 or len(np.unique(step[trained])) < 2:
         return np.nan
-    return float(spearmanr(d_h[there], step[there]).statistic)  # pyright: ignore
+    return float(spearmanr(d_h[trained], step[trained]).statistic)  # pyright: ignore
 
 
-def collapse(runs: xr.Dataset, metric: str = "val_loss") -> dict[str, float]:
-    """How far one variable log step + γ log d_h tells the mean log loss of every (d_h, step).
+def collapse(runs: xr.Dataset) -> dict[str, float]:
+    """How far one variable log step + γ log d_h tells the mean log test loss of every (d_h, step).
 
     Returns `gamma` with its 95 % interval over resampled seeds (`lo`, `hi`; NaN of a single one), and shares of
     variance explained: `explained` by that variable, `by_step` by the step alone, `by_size` by the size alone, and
     `apart` by the rival, in which every step and every size has a level of its own and they add up. Seeds are resampled
     for all sizes together, since they share their split; so only those that every size has count (`n`).
-
-    Raises:
-        ValueError: no seed was trained at every size.
+    Raises ValueError: no seed was trained at every size.
     """
-    values = _whole(runs, metric)
+    values = _whole(runs)
     seeds = values.sizes["seed"]
     size, step = np.log(values["d_h"].values), np.log(values["step"].values)
     bins = [_bins(step[None, :] + gamma * size[:, None]) for gamma in GAMMAS]
@@ -121,30 +114,28 @@ def held_out_hill(runs: xr.Dataset, *, last: bool = False) -> xr.Dataset:
 
     The best of many steps and sizes is a hill by chance alone; a seed that had no part in the choice is not fooled. At
     any step, or with `last` at the last one. Returns `height` and the top, `at` (d_h) and `step`, over seed.
-
-    Raises:
-        ValueError: fewer than two seeds were trained at every size, or fewer than three sizes.
+    Raises ValueError: fewer than two seeds were trained at every size, or fewer than three sizes.
     """
-    values = _whole(runs, "val_loss")[:, :, -1 if last else 0 :]
+    values = _whole(runs)[:, :, -1 if last else 0 :]
     if values.sizes["seed"] < 2 or values.sizes["d_h"] < 3:
         raise ValueError(f"{values.sizes['seed']} seeds have all of {values.sizes['d_h']} d_h; valid: 2 and 3, or more")
     i, j, k = np.array(list(combinations(range(values.sizes["d_h"]), 3))).T
 
     def heights(loss: np.ndarray) -> np.ndarray:
         return loss[j] - np.maximum(loss[i], loss[k])
-    found = []
+    hills = []
     for seed in values["seed"].values:
         others = values.sel(seed=values["seed"] != seed).mean("seed").values
         where, step = np.unravel_index(heights(others).argmax(), (len(j), values.sizes["step"]))
-        found.append((heights(values.sel(seed=seed).values)[where, step], values["d_h"].values[j[where]],
+        hills.append((heights(values.sel(seed=seed).values)[where, step], values["d_h"].values[j[where]],
                       values["step"].values[step]))
     return xr.Dataset({name: ("seed", list(column)) for name, column in
-                       zip(("height", "at", "step"), zip(*found, strict=True), strict=True)}, {"seed": values["seed"]})
+                       zip(("height", "at", "step"), zip(*hills, strict=True), strict=True)}, {"seed": values["seed"]})
 
 
-def _whole(runs: xr.Dataset, metric: str) -> xr.DataArray:
-    """Log losses (seed, d_h, step) of the seeds that were trained at every size, at steps all of them reached."""
-    values = log_loss(carried(runs, metric)).sel(step=slice(1, None)).transpose("seed", "d_h", "step")
+def _whole(runs: xr.Dataset) -> xr.DataArray:
+    """Log test losses (seed, d_h, step) of the seeds that were trained at every size, at steps all of them reached."""
+    values = log_loss(carried(runs, "val_loss")).sel(step=slice(1, None)).transpose("seed", "d_h", "step")
     values = values.sel(seed=values.notnull().any("step").all("d_h").values)
     if not values.sizes["seed"]:
         raise ValueError("no seed was trained at every d_h; valid: runs with at least one such seed")

@@ -10,14 +10,9 @@ import xarray as xr
 
 from grokbook.run import SETTLED
 
-MEMORISED = 0.99
-"""Train accuracy at which a run has memorised: at most 1 % of its pairs are wrong."""
-
-GENERALISED = 0.99
-"""Validation accuracy at which a run has generalised."""
-
-LONG_BEFORE = 2
-"""Validation accuracy rises long after train accuracy if it takes this many times as many steps."""
+MEMORISED = 0.99  # train accuracy at which a run has memorised: at most 1 % of its pairs are wrong
+GENERALISED = 0.99  # validation accuracy at which a run has generalised
+LONG_BEFORE = 2  # validation accuracy rises long after train accuracy if it takes this many times as many steps
 
 SUSTAINED = SETTLED
 """Evaluations in a row that make a crossing count: a fifth more steps on the logarithmic grid.
@@ -49,29 +44,24 @@ def _first_of_row(step: np.ndarray, values: np.ndarray, level: float, sustained:
     return np.where(reached.any(axis=-1), step.astype(float)[start], np.nan)
 
 
-def events(runs: xr.Dataset, *, memorised: float = MEMORISED, generalised: float = GENERALISED,
-           sustained: int = SUSTAINED) -> xr.Dataset:
+def events(runs: xr.Dataset) -> xr.Dataset:
     """Steps at which each run memorised and generalised, over all dimensions of `runs` but `step`.
 
     Returns `t_mem` (train accuracy), `t_gen` (validation accuracy), `t_gen_twin_free` (validation pairs whose mirror
     was not trained on), `delay` = t_gen − t_mem, `trained` and `last_step`. NaN where `trained` is censored: not by
     `last_step`; elsewhere there is no such run. A censored delay is at least last_step − t_mem.
     """
-    levels = {"t_mem": ("train_acc", memorised), "t_gen": ("val_acc", generalised),
-              "t_gen_twin_free": ("twin_free_val_acc", generalised)}
-    found = xr.Dataset({event: crossing(runs[metric], level, sustained=sustained)
-                        for event, (metric, level) in levels.items()})
+    when = xr.Dataset({"t_mem": crossing(runs["train_acc"], MEMORISED), "t_gen": crossing(runs["val_acc"], GENERALISED),
+                       "t_gen_twin_free": crossing(runs["twin_free_val_acc"], GENERALISED)})
     # A dataset cut with .sel(step=slice(…)) still says how far its runs once went.
     followed = np.minimum(runs["last_step"], runs["step"].values[-1])
-    found = found.assign(delay=found["t_gen"] - found["t_mem"], last_step=followed, trained=runs["trained"])
-    return found.assign_attrs(runs.attrs, memorised=memorised, generalised=generalised, sustained=sustained)
+    return when.assign(delay=when["t_gen"] - when["t_mem"], last_step=followed, trained=runs["trained"])
 
 
 def final(runs: xr.Dataset, metric: str) -> xr.DataArray:
     """`metric` at the last step each run was evaluated at; NaN where there is no run.
 
-    Raises:
-        ValueError: `runs` has no such metric.
+    Raises ValueError: `runs` has no such metric.
     """
     if metric not in runs or "step" not in runs[metric].dims:
         curves = [str(name) for name in runs.data_vars if "step" in runs[name].dims]
@@ -95,10 +85,7 @@ def typical_seed(cell: xr.Dataset) -> int:
     """The seed of the run that stands in the middle by when it generalised: a real run to draw for the whole cell.
 
     `cell`: runs that differ by `seed` alone. Runs that never generalised come last, ordered by final validation
-    accuracy; of an even number the earlier middle one is taken.
-
-    Raises:
-        ValueError: no run of the cell was trained.
+    accuracy; of an even number the earlier middle one is taken. Raises ValueError: no run of the cell was trained.
     """
     trained = cell.isel(seed=np.flatnonzero(cell["trained"].values))
     if not trained.sizes["seed"]:

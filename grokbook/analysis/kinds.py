@@ -87,35 +87,33 @@ def dips(runs: xr.Dataset) -> pd.DataFrame:
     """
     train, val = (carried(runs, metric).stack(run=runs["last_step"].dims).dropna("run", how="all")
                   .transpose("run", "step") for metric in ("train_acc", "val_acc"))
-    found = {name: shape(runs["step"], beside, val).dip
-             for name, beside in (("dip", train), ("with_train", np.ones(train.shape)))}
-    return pd.DataFrame(found, index=train.indexes["run"]).reset_index()
+    depths = {name: shape(runs["step"], beside, val).dip
+              for name, beside in (("dip", train), ("with_train", np.ones(train.shape)))}
+    return pd.DataFrame(depths, index=train.indexes["run"]).reset_index()
 
 
-def kind_of(patterns: Sequence[Pattern], t: ArrayLike = TIMES) -> str:
+def kind_of(patterns: Sequence[Pattern]) -> str:
     """Which of `KINDS` the pattern model's curves show."""
-    return KINDS[int(shape_of(patterns, t).kind())]
+    return KINDS[int(shape_of(patterns).kind())]
 
 
-def kind_map(patterns: Sequence[Pattern] = DOUBLE_DESCENT, *, size: int = 41, t: ArrayLike = TIMES,
-             dip: float = DIP, low: float = LOW) -> np.ndarray:
+def kind_map(patterns: Sequence[Pattern] = DOUBLE_DESCENT, *, size: int = 41, dip: float = DIP,
+             low: float = LOW) -> np.ndarray:
     """The kind over γ of the first pattern (rows) and of the last (columns), each in `size` values from 0 to 1.
 
     All else is as in `patterns`; `dip` and `low` as in `Shape.kind`. Returns places in `KINDS`, (size, size).
-
-    Raises:
-        ValueError: fewer than two patterns.
+    Raises ValueError: fewer than two patterns.
     """
     if len(patterns) < 2:
         raise ValueError(f"the map spans γ of two patterns and there is {len(patterns)}; valid: two or more")
     gamma = np.linspace(0, 1, size)
     ones = [replace(patterns[0], gamma=1), *patterns[1:-1], replace(patterns[-1], gamma=1)]
-    p = np.tile(predictiveness(ones, t)[:, None, None], (1, size, size, 1))
+    p = np.tile(predictiveness(ones, TIMES)[:, None, None], (1, size, size, 1))
     p[0] *= gamma[:, None, None]
     p[-1] *= gamma[:, None]
     preferred = next((i for i, pattern in enumerate(patterns) if pattern.preferred), None)
     test = np.tensordot([pattern.g for pattern in patterns], shares(p, preferred), axes=1)
-    return shape(t, covered(p), test).kind(dip=dip, low=low)
+    return shape(TIMES, covered(p), test).kind(dip=dip, low=low)
 
 
 def describe(patterns: Sequence[Pattern], t: ArrayLike = TIMES) -> str:
@@ -131,17 +129,17 @@ def describe(patterns: Sequence[Pattern], t: ArrayLike = TIMES) -> str:
 
     g = np.array([pattern.g for pattern in patterns])
 
-    said = []
+    words = []
     if kind in ("double descent", "both"):
-        said.append(f"Test accuracy rises to {seen.peak:.2f} at t = {seen.t_peak:g} as {grower(t[0], seen.t_peak, g)} "
-                    f"grows, falls to {seen.valley:.2f} at t = {seen.t_valley:g} as "
-                    f"{grower(seen.t_peak, seen.t_valley)} takes over, and ends at {seen.end:.2f} with the growth of "
-                    f"{grower(seen.t_valley, t[-1], g)}: double descent.")
+        words.append(f"Test accuracy rises to {seen.peak:.2f} at t = {seen.t_peak:g} as {grower(t[0], seen.t_peak, g)} "
+                     f"grows, falls to {seen.valley:.2f} at t = {seen.t_valley:g} as "
+                     f"{grower(seen.t_peak, seen.t_valley)} takes over, and ends at {seen.end:.2f} with the growth of "
+                     f"{grower(seen.t_valley, t[-1], g)}: double descent.")
     if kind in ("grokking", "both"):
-        said.append(f"Train accuracy reaches {MEMORISED:g} at t = {seen.t_mem:g} through {grower(t[0], seen.t_mem)}, "
-                    f"while test accuracy is {seen.test_at_mem:.2f}; that reaches {HIGH:g} at t = {seen.t_gen:g} "
-                    f"through {grower(seen.t_mem, seen.t_gen, g)}: grokking.")
-    return " ".join(said) or _neither(seen)
+        words.append(f"Train accuracy reaches {MEMORISED:g} at t = {seen.t_mem:g} through {grower(t[0], seen.t_mem)}, "
+                     f"while test accuracy is {seen.test_at_mem:.2f}; that reaches {HIGH:g} at t = {seen.t_gen:g} "
+                     f"through {grower(seen.t_mem, seen.t_gen, g)}: grokking.")
+    return " ".join(words) or _neither(seen)
 
 
 def _neither(seen: Shape) -> str:

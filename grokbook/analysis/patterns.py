@@ -14,7 +14,8 @@ The sum has 2ⁿ terms. Because 1/|A| = ∫₀¹ x^(|A|−1) dx it is Σ_i g_i u
     u_i = p_i ∫₀¹ Π_{j≠i} (1 − p_j + p_j x) dx,
 
 a polynomial of degree n − 1, which Gauss and Legendre integrate exactly with n/2 points: n² operations. With a
-preferred pattern, u_k = p_k and the others share the rest, 1 − p_k, in the same way.
+preferred pattern, u_k = p_k and the others share the rest, 1 − p_k, in the same way. `fit_patterns` fits the model to a
+measured run, by least squares on its train and validation accuracy.
 """
 
 import functools
@@ -23,21 +24,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike
+from scipy.optimize import least_squares
 from scipy.special import expit
 
 from grokbook.config import typed
 
-TIMES = np.arange(301.0)
-"""Times 0…300, as far as Fig 2 goes."""
+TIMES = np.arange(301.0)  # times 0…300, as far as Fig 2 goes
 
 @dataclass(frozen=True)
 class Pattern:
     """A pattern: maximum predictiveness γ, learning speed α, inflection point b, generalisation g, all as in §2.2.
 
-    Raises:
-        TypeError: a value that is no number, or `preferred` no bool.
-        ValueError: a value outside of its range.
+    Raises TypeError: a value that is no number, or `preferred` no bool. ValueError: a value outside of its range.
     """
 
     gamma: float
@@ -64,8 +64,7 @@ DOUBLE_DESCENT = (Pattern(0.7, 0.15, 30, 1), Pattern(1, 0.15, 50, 0), Pattern(0.
 GROKKING = (replace(DOUBLE_DESCENT[0], gamma=0), DOUBLE_DESCENT[1], replace(DOUBLE_DESCENT[2], gamma=1))
 """Fig 2, right: the same three types, without heuristics and with a slow pattern that covers everything."""
 
-TYPES = ("heuristic", "overfitting", "slow")
-"""What the paper calls these three."""
+TYPES = ("heuristic", "overfitting", "slow")  # what the paper calls these three
 
 TWO = (Pattern(0.6, 0.05, 150, 0.9), Pattern(0.8, 0.15, 50, 0.2))
 """Fig 3 has two patterns and gives no numbers. Ours: a slow one that generalises, a fast one that hardly does."""
@@ -88,8 +87,7 @@ PATHS = {
 def predictiveness(patterns: Patterns, t: ArrayLike) -> np.ndarray:
     """p_i(t) of every pattern, (pattern, …) over the shape of `t`.
 
-    Raises:
-        ValueError: no patterns, or more than one that is preferred.
+    Raises ValueError: no patterns, or more than one that is preferred.
     """
     _preferred(patterns)
     gamma, alpha, b = (np.array([getattr(pattern, name) for pattern in patterns]) for name in ("gamma", "alpha", "b"))
@@ -163,9 +161,7 @@ def along(path: ArrayLike, share: float, patterns: Patterns = DOUBLE_DESCENT) ->
     """`patterns` with γ of the first and the last set to the point that lies `share` (0 to 1) of the way along `path`.
 
     `path`: (point, 2), joined by straight lines that take equal shares; see `PATHS`.
-
-    Raises:
-        ValueError: a share outside of 0 to 1.
+    Raises ValueError: a share outside of 0 to 1.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share={share} is not on the way; valid: 0 to 1")
@@ -191,3 +187,102 @@ def _preferred(patterns: Patterns) -> int | None:
         named = ", ".join(str(i + 1) for i in places)
         raise ValueError(f"patterns {named} are preferred; valid: at most one")
     return places[0] if places else None
+
+
+CLOCKS = {"log": (lambda step: np.log10(1 + step)), "linear": (lambda step: step)}
+"""The step as the model's time t; both give t = 0 at step 0.
+
+Linear is the default: the paper calls t a time-step, and draws it so. Runs are drawn and evaluated on a logarithmic
+axis, where many creep and then jump, as a sigmoid of the step does there; one of the logarithm rises as slowly as it
+ends. Which fits better differs between runs, so a chapter that fits says both."""
+
+N_STARTS = 24
+"""Random starts of the search; the best end counts. The same for every call."""
+
+PER_PATTERN = 4  # parameters of a pattern
+FASTEST = 1000  # largest α in units of 1 / (time of the last point): a rise from one evaluation to the next
+
+PATIENCE = 200
+"""Iterations of one search: along directions that the curves do not determine it would creep on for thousands."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Patterns on a clock, and the points (point,) that they were fitted to.
+
+    The last pattern is the preferred one if there are several; the others stand in the order of b. Time is in units of
+    the clock: log10(1 + step) or steps.
+    """
+
+    patterns: tuple[Pattern, ...]
+    clock: str
+    step: np.ndarray
+    train: np.ndarray
+    val: np.ndarray
+
+    @property
+    def t(self) -> np.ndarray:
+        """The model's time of every point."""
+        return CLOCKS[self.clock](self.step)
+
+    @property
+    def residuals(self) -> dict[str, np.ndarray]:
+        """Measured less fitted accuracy, (point,), by `train_acc` and `val_acc`."""
+        return {"train_acc": self.train - train_accuracy(self.patterns, self.t),
+                "val_acc": self.val - test_accuracy(self.patterns, self.t)}
+
+    @property
+    def rms(self) -> dict[str, float]:
+        """Root mean square of each residual, in accuracy."""
+        return {name: float(np.sqrt(np.mean(r**2))) for name, r in self.residuals.items()}
+
+
+def fit_patterns(run: xr.Dataset, *, n_patterns: int = 3, clock: str = "linear", metric: str = "val_acc") -> Fit:
+    """Fit `n_patterns` patterns to one run's train accuracy and `metric`, the last of them preferred.
+
+    `run`: curves over `step` alone. Every evaluation weighs the same; they stand on a logarithmic grid, so early steps
+    are as many as late ones. With 4 parameters a pattern several sets may fit equally well: the curves are what is
+    fitted, the parameters one way to have them.
+    Raises ValueError: another clock, a run that varies over more than `step`, or fewer points than parameters.
+    """
+    if clock not in CLOCKS:
+        raise ValueError(f"clock={clock!r} is unknown; valid: {', '.join(CLOCKS)}")
+    if set(run[metric].dims) != {"step"}:
+        raise ValueError(f"the run varies over {', '.join(map(str, run[metric].dims))}; valid: step alone")
+    curves = run[["train_acc", metric]].dropna("step")
+    step, train, val = (curves[name].values.astype(float) for name in ("step", "train_acc", metric))
+    if not 0 < n_patterns * PER_PATTERN <= 2 * len(step):
+        raise ValueError(f"n_patterns={n_patterns} cannot be fitted to {len(step)} evaluations of two accuracies; "
+                         f"valid: 1 to {2 * len(step) // PER_PATTERN}")
+    t = CLOCKS[clock](step)
+    best = _search(t / t[-1], train, val, n_patterns)
+    return Fit(_patterns(best, float(t[-1])), clock, step, train, val)
+
+
+def _search(s: np.ndarray, train: np.ndarray, val: np.ndarray, n: int) -> np.ndarray:
+    """The best parameters (pattern, 4) on time `s` from 0 to 1, over all starts."""
+    high = np.tile([1.0, FASTEST, 1.0, 1.0], n)
+
+    def miss(x: np.ndarray) -> np.ndarray:
+        gamma, alpha, b, g = x.reshape(n, PER_PATTERN).T
+        p = sigmoids(gamma, alpha, b, s)
+        return np.concatenate([covered(p) - train, g @ shares(p, n - 1 if n > 1 else None) - val])
+
+    ends = [least_squares(miss, start, bounds=(0, high), x_scale=high, max_nfev=PATIENCE) for start in _starts(n)]
+    return min(ends, key=lambda end: end.cost).x.reshape(n, PER_PATTERN)
+
+
+def _starts(n: int) -> np.ndarray:
+    """Parameters (start, 4 n) to begin from: γ and g anywhere, α from slow to fast, b ascending."""
+    rng = np.random.default_rng(0)
+    gamma, g, b = rng.uniform(0.1, 0.9, (3, N_STARTS, n))
+    alpha = 10 ** rng.uniform(0.7, 1.9, (N_STARTS, n))
+    return np.stack([gamma, alpha, np.sort(b), g], axis=2).reshape(N_STARTS, -1)
+
+
+def _patterns(x: Sequence[Sequence[float]] | np.ndarray, unit: float) -> tuple[Pattern, ...]:
+    """Parameters (pattern, 4) in units of time `unit` as patterns in the order of b, the last one preferred."""
+    x = np.asarray(x)
+    x = np.concatenate([x[:-1][np.argsort(x[:-1, 2], kind="stable")], x[-1:]])
+    return tuple(Pattern(gamma, alpha / unit, b * unit, g, preferred=0 < i == len(x) - 1)
+                 for i, (gamma, alpha, b, g) in enumerate(x))

@@ -33,8 +33,8 @@ def recipe_zones(changed: xr.Dataset, usual: xr.Dataset) -> pd.DataFrame:
 
 def trained_cell(runs: xr.Dataset, d_h: int, D_train: int) -> xr.Dataset:
     """The trained seeds of one cell, perhaps none, also where that cell is not on the runs' grid."""
-    there = d_h in runs["d_h"].values and D_train in runs["D_train"].values
-    cell = runs.sel(d_h=d_h, D_train=D_train) if there else runs.isel(d_h=0, D_train=0, seed=[])
+    on_grid = d_h in runs["d_h"].values and D_train in runs["D_train"].values
+    cell = runs.sel(d_h=d_h, D_train=D_train) if on_grid else runs.isel(d_h=0, D_train=0, seed=[])
     return cell.sel(seed=cell["trained"].values)
 
 

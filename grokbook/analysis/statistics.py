@@ -12,14 +12,9 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtri, stdtrit
 
-LEVEL = 0.95
-"""Share of intervals that should hold the true value."""
-
-Z = float(ndtri((1 + LEVEL) / 2))
-"""Standard deviations to either side that hold that share of normal values."""
-
-TINY = np.finfo(np.float32).tiny
-"""What a loss of exactly 0 counts as where its logarithm is averaged."""
+LEVEL = 0.95  # share of intervals that should hold the true value
+Z = float(ndtri((1 + LEVEL) / 2))  # standard deviations to either side that hold that share of normal values
+TINY = np.finfo(np.float32).tiny  # what a loss of exactly 0 counts as where its logarithm is averaged
 
 
 def log_loss(loss: xr.DataArray) -> xr.DataArray:
@@ -27,28 +22,26 @@ def log_loss(loss: xr.DataArray) -> xr.DataArray:
     return xr.apply_ufunc(lambda values: np.log(np.maximum(values, TINY)), loss)
 
 
-def interval(values: xr.DataArray, dim: str = "seed", *, within: tuple[float, float] = (-np.inf, np.inf)) -> xr.Dataset:
-    """Mean over `dim` with its 95 % t interval: `mean`, `lo`, `hi`, `n`.
+def interval(values: xr.DataArray, *, within: tuple[float, float] = (-np.inf, np.inf)) -> xr.Dataset:
+    """Mean over seeds with its 95 % t interval: `mean`, `lo`, `hi`, `n`.
 
     NaN is a missing seed and is left out; `n` counts what is there. One seed has no interval (NaN), none has no mean.
     `within` cuts the interval to the range that a mean can have, 0…1 for accuracies. Runs that agree exactly give an
     interval of zero width: it speaks for runs like these, not for a rare one that was not drawn.
     """
-    n = values.notnull().sum(dim)
-    values = values.astype(float)
-    mean = values.mean(dim)
-    half = stdtrit(n - 1, (1 + LEVEL) / 2) * values.std(dim, ddof=1) / np.sqrt(n)
+    n, values = values.notnull().sum("seed"), values.astype(float)
+    mean = values.mean("seed")
+    half = stdtrit(n - 1, (1 + LEVEL) / 2) * values.std("seed", ddof=1) / np.sqrt(n)
     return xr.Dataset({"mean": mean, "lo": (mean - half).clip(*within), "hi": (mean + half).clip(*within), "n": n})
 
 
-def rate(happened: xr.DataArray, dim: str = "seed") -> xr.Dataset:
+def rate(happened: xr.DataArray) -> xr.Dataset:
     """Share of runs in which something happened, with its 95 % Wilson interval: `mean`, `lo`, `hi`, `n`.
 
     `happened`: 1 or True where it did, 0 or False where not, NaN where there is no run; or a share of each seed's runs,
     which varies by no more than that.
     """
-    n = happened.notnull().sum(dim)
-    mean = happened.astype(float).mean(dim)
+    n, mean = happened.notnull().sum("seed"), happened.astype(float).mean("seed")
     trials = n.where(n > 0)
     centre = (mean + Z**2 / (2 * trials)) / (1 + Z**2 / trials)
     half = Z / (1 + Z**2 / trials) * np.sqrt(mean * (1 - mean) / trials + (Z / (2 * trials)) ** 2)

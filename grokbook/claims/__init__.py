@@ -8,14 +8,14 @@ Too little data gives *not yet measured*, never a pass; a failed claim stays in 
 import xarray as xr
 
 from grokbook.analysis import circuit as circuits
-from grokbook.claims import circuit, descent, division, grokking, memory, norms, patterns, zones
-from grokbook.claims.card import Card, Claim, Measured, Number, TooLittle, Verdict
+from grokbook.claims import circuit, descent, division, grokking, memory, norms, patterns, universality, zones
+from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict
 from grokbook.store import Store
 from grokbook.studies import Study
 
-__all__ = ["CLAIMS", "Card", "Claim", "Measured", "Number", "Verdict", "judge"]
+__all__ = ["CLAIMS", "judge"]
 
-CHAPTERS = (grokking, norms, memory, zones, descent, patterns, division, circuit)
+CHAPTERS = (grokking, norms, memory, zones, descent, patterns, division, universality, circuit)
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for chapter in CHAPTERS for claim in vars(chapter).values()
                             if isinstance(claim, Claim)}
@@ -25,8 +25,7 @@ CLAIMS: dict[str, Claim] = {claim.id: claim for chapter in CHAPTERS for claim in
 def judge(claim_id: str, store: Store | None = None) -> Card:
     """Judge a claim by the runs in the store (the shipped one if none is given); the result renders as a card.
 
-    Raises:
-        ValueError: there is no such claim.
+    Raises ValueError: there is no such claim.
     """
     if claim_id not in CLAIMS:
         raise ValueError(f"claim={claim_id!r} is unknown; valid: {', '.join(CLAIMS)}")

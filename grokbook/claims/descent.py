@@ -6,8 +6,9 @@ import numpy as np
 import xarray as xr
 
 from grokbook import analysis, studies
-from grokbook.analysis import Zone, final, interval, main_zone
+from grokbook.analysis import final, interval
 from grokbook.analysis.descent import first_size, held_out_depth, held_out_fall
+from grokbook.analysis.zones import Zone, main_zone
 from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
 from grokbook.claims.rules import (
     ENOUGH_SEEDS,
@@ -20,24 +21,18 @@ from grokbook.claims.rules import (
     verdict,
 )
 
-DESCENT = 0.05
-"""Depth from which a valley or a fall counts, in accuracy; and the p-value below which it is not noise."""
-
-FEW, MANY = (2600, 3000), (4000, 5000)
-"""Training sizes at which the paper sees a descent, and at which not."""
+DESCENT = 0.05  # depth from which a valley or a fall counts, in accuracy; and the p-value below which it is not noise
+FEW, MANY = (2600, 3000), (4000, 5000)  # training sizes at which the paper sees a descent, and at which not
 
 VALLEYS = {2600: (24, 40), 3000: (28, 36)}
 """Hidden sizes from where to where the paper has its valley: zero at 2,600 pairs, a dip at 3,000."""
 
-ZERO_AT = 24
-"""Hidden size at which the paper's networks score zero on (a + b)²."""
+ZERO_AT = 24  # hidden size at which the paper's networks score zero on (a + b)²
+NEAR_PERFECT = 0.95  # mean accuracy that counts as near perfect; the paper gives no number
 
 ENOUGH_FOR_NO_VALLEY = 5
 """Seeds of every size that it takes to say that a row has no valley. Seeds end near 0 or near 1, and of three such a
 valley of 0.31 had a p of 0.2."""
-
-NEAR_PERFECT = 0.95
-"""Mean accuracy that counts as near perfect; the paper gives no number."""
 
 
 @claim("double-descent", source="Huang et al. 2024, Fig 6, Takeaway 5",

@@ -4,26 +4,21 @@ import numpy as np
 import xarray as xr
 
 from grokbook import studies
-from grokbook.analysis import duality, events, final, interval, rate
+from grokbook.analysis import duality, events, final, interval
 from grokbook.analysis.descent import depth, first_size
 from grokbook.analysis.duality import FITTED, fit_step, held_out_hill, hill_in_time, size_and_time, understood
 from grokbook.analysis.events import LONG_BEFORE
-from grokbook.analysis.shortcut import early_peak
-from grokbook.analysis.statistics import by_seed
+from grokbook.analysis.shortcuts import early_peak
+from grokbook.analysis.statistics import by_seed, rate
 from grokbook.claims.card import Measured, Number, TooLittle, claim
 from grokbook.claims.rules import ENOUGH_SEEDS, RESAMPLED, enough_sizes, n_trained, number, seeds_of, verdict
 
 DOUBLES = np.log(2)
 """Height from which a hill of log test loss over the steps counts: the loss doubles, and halves again."""
 
-ALONG_SIZE = np.log(1.5)
-"""The same along the width, where there are few points and means over seeds."""
-
-MOST = 0.8
-"""Share of runs that counts as nearly all."""
-
-SMALL_DIP = 0.05
-"""Depth up to which a fall of test accuracy is hard to see on an axis from 0 to 1."""
+ALONG_SIZE = np.log(1.5)  # the same along the width, where there are few points and means over seeds
+MOST = 0.8  # share of runs that counts as nearly all
+SMALL_DIP = 0.05  # depth up to which a fall of test accuracy is hard to see on an axis from 0 to 1
 
 THEIRS = ("weight decay 0.5 rather than 1e-5 (theirs takes more steps than we can afford), the steps "
           f"({studies.model_wise.shown:,} rather than 400,000), no LayerNorm, learned positions, no dropout (their "
@@ -119,11 +114,11 @@ def size_time_duality(runs: xr.Dataset) -> Measured:
     """Whether one variable of step and width tells the test loss."""
     runs = _at_every_width(_enough(runs))
     fit = duality.collapse(runs)
-    told = fit["explained"] >= max(MOST, fit["apart"])
+    explains = fit["explained"] >= max(MOST, fit["apart"])
     when = events(runs)["t_gen"]
     variance = {"that variable": "explained", "the step alone": "by_step", "the width alone": "by_size",
                 "both apart": "apart"}
-    return Measured(verdict(told and fit["lo"] > 0, partly=fit["lo"] > 0), (
+    return Measured(verdict(explains and fit["lo"] > 0, partly=fit["lo"] > 0), (
         number("γ of the best single variable, log step + γ log d_h", fit | {"mean": fit["gamma"]}, ".1f",
                int(fit["n"])),
         *(Number(f"variance of log test loss told by {name}", f"{fit[part]:.0%}") for name, part in variance.items()),

@@ -4,10 +4,12 @@ import numpy as np
 import xarray as xr
 
 from grokbook import analysis, studies
-from grokbook.analysis import GENERALISED, MEMORISED, NEGLIGIBLE, Zone, events, final, interval
-from grokbook.analysis.critical import PARTIAL, critical_difference
-from grokbook.analysis.events import LONG_BEFORE
+from grokbook.analysis import GENERALISED, NEGLIGIBLE, events, final, interval
+from grokbook.analysis.critical import PARTIAL, critical_difference, partial_range
+from grokbook.analysis.events import LONG_BEFORE, MEMORISED
+from grokbook.analysis.shortcuts import twin_share
 from grokbook.analysis.statistics import by_seed
+from grokbook.analysis.zones import Zone
 from grokbook.claims.card import Measured, Number, TooLittle, claim
 from grokbook.claims.rules import (
     ENOUGH_SEEDS,
@@ -26,28 +28,20 @@ from grokbook.claims.rules import (
     verdict,
 )
 
-CHANCE = 1 / 113
-"""Accuracy of guessing one of 113 numbers."""
-
-NO_BETTER = 2 * CHANCE
-"""Twin-free accuracy of a run that has understood nothing: no more than twice chance."""
-
-NAMED = ((64, 3000), (32, 4000))
-"""Cells (d_h, D_train) at which the paper calls accuracy near perfect."""
-
-WIDTH = (500, 2000)
-"""Training pairs over which accuracy is partial that still pass for "about 1000": half to twice."""
+CHANCE = 1 / 113  # accuracy of guessing one of 113 numbers
+NO_BETTER = 2 * CHANCE  # twin-free accuracy of a run that has understood nothing: no more than twice chance
+NAMED = ((64, 3000), (32, 4000))  # cells (d_h, D_train) at which the paper calls accuracy near perfect
+WIDTH = (500, 2000)  # training pairs over which accuracy is partial that still pass for "about 1000": half to twice
 
 
-def well_sampled(runs: xr.Dataset, sizes: int = 3) -> xr.Dataset:
-    """The runs of cells with enough seeds, for every d_h that has so many such D_train.
+def well_sampled(runs: xr.Dataset) -> xr.Dataset:
+    """The runs of cells with enough seeds, for every d_h that has three such D_train.
 
-    Raises:
-        TooLittle: fewer than two d_h have.
+    Raises TooLittle: fewer than two d_h have.
     """
-    usable = enough_cells(runs).sel(d_h=enough(runs).sum("D_train").values >= sizes)
+    usable = enough_cells(runs).sel(d_h=enough(runs).sum("D_train").values >= 3)
     if usable.sizes["d_h"] < 2:
-        raise TooLittle(f"It takes two hidden sizes with {sizes} D_train of {ENOUGH_SEEDS} seeds each.")
+        raise TooLittle(f"It takes two hidden sizes with 3 D_train of {ENOUGH_SEEDS} seeds each.")
     return usable
 
 
@@ -120,7 +114,7 @@ def delay(runs: xr.Dataset) -> Measured:
 def semi_grokking(runs: xr.Dataset) -> Measured:
     """Over how many training pairs mean accuracy is partial, and whether single runs are partial there."""
     usable = well_sampled(runs)
-    rises, zone = analysis.partial_range(usable).to_dict("records"), analysis.zones(usable)
+    rises, zone = partial_range(usable).to_dict("records"), analysis.zones(usable)
     open_ended = [str(rise["d_h"]) for rise in rises if np.isnan(rise["width"])]
     if open_ended:
         raise TooLittle(f"Training sizes at both ends of the rise, {PARTIAL[0]:g} and {PARTIAL[1]:g}, are missing at "
@@ -158,7 +152,7 @@ def twin_free(runs: xr.Dataset) -> Measured:
     then = then.where(memorised)
     twins = analysis.twin_accuracy(runs).sel(step=step.fillna(0), method="nearest").where(memorised)
     gap = interval(by_seed(then["val_acc"] - then["twin_free_val_acc"]))
-    most = float(analysis.twin_share(runs).where(memorised).max())
+    most = float(twin_share(runs).where(memorised).max())
     return Measured(decided(bool(gap["lo"] > 0), bool(gap["hi"] < CHANCE)), (
         number("validation accuracy above the twin-free one, mean of the seeds", gap, ".3f", seeds),
         Number("accuracy on mirrors of training pairs", f"{float(twins.min()):.2f} to {float(twins.max()):.2f}"),

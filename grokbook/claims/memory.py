@@ -4,13 +4,13 @@ import numpy as np
 import xarray as xr
 
 from grokbook import analysis, studies
-from grokbook.analysis import MEMORISED, final, interval
+from grokbook.analysis import final, interval
 from grokbook.analysis.capacity import SYMMETRIC
+from grokbook.analysis.events import MEMORISED
 from grokbook.claims.card import Measured, Number, TooLittle, claim
 from grokbook.claims.rules import ENOUGH_SEEDS, OURS, number, verdict
 
-TWO = 2.0
-"""Bits a parameter by which ours are judged: what Allen-Zhu and Li (2024) found for language models."""
+TWO = 2.0  # bits a parameter by which ours are judged: what Allen-Zhu and Li (2024) found for language models
 
 NEAR = 0.25
 """How far off, relatively, a number may be and still count as the same: the 2.16 of feed-forward networks (Song and Ye)

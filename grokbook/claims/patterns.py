@@ -10,14 +10,9 @@ from grokbook.analysis.statistics import Z
 from grokbook.claims.card import Measured, Number, claim
 from grokbook.claims.rules import verdict
 
-EXACT = 1e-12
-"""Largest difference between two ways to one number that counts as rounding."""
-
-N_DRAWS = 200
-"""Random pairs of patterns."""
-
-N_EXAMPLES = 5000
-"""Examples drawn for each pair."""
+EXACT = 1e-12  # largest difference between two ways to one number that counts as rounding
+N_DRAWS = 200  # random pairs of patterns
+N_EXAMPLES = 5000  # examples drawn for each pair
 
 MOST_OUTSIDE = 0.10
 """Share of draws that may lie outside their 95 % interval: 5 % are expected, twice that is no chance."""

@@ -7,8 +7,7 @@ import xarray as xr
 
 from grokbook.claims.card import Number, TooLittle, Verdict
 
-ENOUGH_SEEDS = 3
-"""Seeds that means and intervals take, however many runs they have."""
+ENOUGH_SEEDS = 3  # seeds that means and intervals take, however many runs they have
 
 OURS = ("learning rate, weight decay, betas, initial weights, full batch and the number of steps, none of which the "
         "paper states; {:,} steps or an early stop")
@@ -19,8 +18,7 @@ LEAPS = "runs that end at the level of generalising grok and runs in the middle 
 LEVEL_WITHIN = 500
 """Pairs by which two critical sizes may differ and still be level: half of the paper's 1,000 from d_h 32 to 64."""
 
-RESAMPLED = "over resampled seeds, for few of them as wide as that of a mean"
-"""What cards say of `resampled_interval`."""
+RESAMPLED = "over resampled seeds, for few of them as wide as that of a mean"  # what cards say of `resampled_interval`
 
 UNCROSSED = {"above": "it lies above the sizes measured", "below": "it lies below the sizes measured",
              "falling": "accuracy falls over the sizes measured", "no data": "no run"}
@@ -74,8 +72,7 @@ def enough_sizes(runs: xr.Dataset, at_least: int, what: str = "hidden sizes", wh
 def seeds_of(happened: xr.DataArray, sentence: str = "") -> int:
     """How many seeds have a run in which something happened.
 
-    Raises:
-        TooLittle: `sentence`, in which {n} and {seeds} are filled in, if it is given and they are not enough.
+    Raises TooLittle: `sentence`, in which {n} and {seeds} are filled in, if it is given and they are not enough.
     """
     seeds = int(happened.any([dim for dim in happened.dims if dim != "seed"]).sum())
     if sentence and seeds < ENOUGH_SEEDS:

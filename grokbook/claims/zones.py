@@ -6,11 +6,13 @@ import numpy as np
 import xarray as xr
 
 from grokbook import analysis, studies
-from grokbook.analysis import UNDECIDED, Zone, final, interval, main_zone, norm_change, star, zone_label
+from grokbook.analysis import final, interval, norm_change
+from grokbook.analysis.capacity import star
 from grokbook.analysis.critical import border_shift, critical_difference
 from grokbook.analysis.norms import SOME
 from grokbook.analysis.recipes import recipe_zones, trained_cell
 from grokbook.analysis.statistics import by_seed
+from grokbook.analysis.zones import UNDECIDED, Zone, main_zone, zone_label
 from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
 from grokbook.claims.rules import (
     ENOUGH_SEEDS,
@@ -32,8 +34,7 @@ from grokbook.studies import CHANGES, EXAMPLES
 ZONE_OF = {zone_label(zone): zone for zone in Zone}
 """The zones by the names that sentences and the paper's example cells call them."""
 
-DYNAMICS = [ZONE_OF[example] for example in EXAMPLES]
-"""The four that the paper names."""
+DYNAMICS = [ZONE_OF[example] for example in EXAMPLES]  # the four that the paper names
 
 STEPS = studies.zone_map.shown
 
@@ -45,8 +46,7 @@ ENOUGH_FOR_A_CELL = 2
 """Seeds of a cell that is judged by its most frequent zone: what the laptop sizes of the map and of the other recipes
 have. No interval rests on them."""
 
-ENOUGH_CELLS = 50
-"""Cells of so many seeds that make a map; the laptop size of the study has 88."""
+ENOUGH_CELLS = 50  # cells of so many seeds that make a map; the laptop size of the study has 88
 
 STILL_MOVING = 200
 """Pairs by which a critical size may move in the second half of the steps and still count as settled: one step of the
@@ -74,11 +74,11 @@ def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
     held = analysis.capacity(random).query("n >= @ENOUGH_FOR_A_CELL")
     if len(known) < 3 or len(held) < 3:
         raise TooLittle(f"D_crit is known at {len(known)} hidden sizes and D_mem at {len(held)}; it takes three each.")
-    crossing, counts = star(held, table).to_dict(), {one: int((zone == one).sum()) for one in (*Zone, UNDECIDED)}
+    crossing, counts = star(held, table).to_dict(), {name: int((zone == name).sum()) for name in (*Zone, UNDECIDED)}
     right = [row for row in known if row["d_h"] > crossing["d_h"]]
     way = (direction(critical_difference(runs, right[0]["d_h"], right[-1]["d_h"])) if len(right) > 1
            else "not known at both ends")
-    cells = tuple(Number(f"cells of {zone_label(one)}", str(count)) for one, count in counts.items())
+    cells = tuple(Number(f"cells of {zone_label(name)}", str(count)) for name, count in counts.items())
     met, remark = (), "D_mem and D_crit do not cross where both are known."
     if crossing["n_crossings"]:
         remark = f"D_crit from the first d_h right of the crossing to the largest: {way}."
@@ -86,7 +86,7 @@ def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
         met = (Number("crossings of D_mem and D_crit", f"{crossing['n_crossings']:.0f}"),
                number("the crossing: d_h", ends, ".1f"), Number("the crossing: D_train", f"{crossing['D_train']:,.0f}"),
                *map(critical, right[:1] + right[1:][-1:]))
-    return Measured(verdict(all(counts[one] for one in DYNAMICS), crossing["n_crossings"] == 1,
+    return Measured(verdict(all(counts[name] for name in DYNAMICS), crossing["n_crossings"] == 1,
                             way == "falls" and bool(held["D_mem"].is_monotonic_increasing)),
                     cells + met, n_trained(runs) + sum(held["n"].tolist()),
                     f"Cells are counted by their most frequent zone. {remark}")
@@ -157,15 +157,15 @@ def norm(runs: xr.Dataset) -> Measured:
     """Of which share of a seed's runs the norm falls while grokking, and rises in progression."""
     zone, ratio = analysis.zones(runs), norm_change(runs)["ratio"]
     numbers, lowest, seeds, n = [], [], [], 0
-    for one, happened, word in ((Zone.GROKKING, ratio < 1, "falls"), (Zone.PROGRESSION, ratio > 1, "rises")):
-        generalised = (zone == one.value) & ratio.notnull()
+    for name, happened, word in ((Zone.GROKKING, ratio < 1, "falls"), (Zone.PROGRESSION, ratio > 1, "rises")):
+        generalised = (zone == name.value) & ratio.notnull()
         runs_of_zone = int(generalised.sum())
         if not runs_of_zone:
-            raise TooLittle(f"No run generalised by {zone_label(one)}.")
+            raise TooLittle(f"No run generalised by {zone_label(name)}.")
         share = interval(by_seed(happened.where(generalised)), within=(0, 1))
         seeds.append(seeds_of(generalised))
         lowest.append(float(share["lo"]))
-        numbers.append(number(f"share of a seed's runs by {zone_label(one)} in which the norm {word} "
+        numbers.append(number(f"share of a seed's runs by {zone_label(name)} in which the norm {word} "
                               f"({runs_of_zone} runs of {seeds[-1]} seeds)", share, ".0%", seeds[-1]))
         n += runs_of_zone
     judged = verdict(*(lo > 0.5 for lo in lowest))

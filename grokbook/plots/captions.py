@@ -16,8 +16,8 @@ STATED = {"divide": {"lr": 1e-3, "weight_decay": 1e-5, "n_warmup": 0}}
 NETWORK_NAMES = {"lstm": "LSTM", "mlp": "feed-forward (MLP)"}
 """Networks besides the transformer, as a reader knows them."""
 
-TITLE, LEGEND_LINE, AXIS = 40, 22, 60
-"""Pixels that a title, a line of the legend and the labels of an axis take."""
+SUBPLOT_TITLE = 16  # size of the titles that plotly puts above its columns, too large beside 13 for all else
+TITLE, LEGEND_LINE, AXIS = 40, 22, 60  # pixels that a title, a line of the legend and the labels of an axis take
 
 
 def caption(runs: xr.Dataset, *notes: str) -> str:
@@ -36,6 +36,7 @@ def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: 
     needs beside it for the names of its rows, more than numbers take. The caption stands in
     `fig.layout.meta["caption"]` alone: whoever shows the figure prints it as text, which wraps and is read aloud.
     """
+    fig.update_annotations(font_size=13, selector=lambda words: words.font.size == SUBPLOT_TITLE)
     top = TITLE + 2 * LEGEND_LINE + above
     height = top + plot_height + AXIS
     return fig.update_layout(title_text=title, height=height, margin={"t": top, "b": AXIS, "l": MARGIN_LEFT + left},

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from grokbook.run import Run
-from grokbook.store.cube import CUBE_COLUMNS, cube
 from grokbook.store.shards import to_table
+from grokbook.store.store import CUBE_COLUMNS, cube
 
 Runs = xr.Dataset | Sequence[Run]
 """What a figure takes: runs as the store loads them, or a list of them as training returns it."""
@@ -35,9 +35,7 @@ def choose(runs: xr.Dataset, **wanted: int | None) -> xr.Dataset:
     """The runs at those values (`d_h=64, D_train=4000`), in which nothing but the seed varies.
 
     None takes the only value there is. Cells on the grid that were not trained are returned too, without any run.
-
-    Raises:
-        ValueError: a value that is not there, or a field of several values of which none was chosen.
+    Raises ValueError: a value that is not there, or a field of several values of which none was chosen.
     """
     chosen = runs
     for name in [dim for dim in runs.dims if dim not in ("seed", "step")]:
@@ -53,11 +51,10 @@ def choose(runs: xr.Dataset, **wanted: int | None) -> xr.Dataset:
 def cells_at(runs: xr.Dataset, wanted: Sequence[tuple[int, int]]) -> list[xr.Dataset]:
     """The cells at those (d_h, D_train), in which nothing but the seed varies; without any run where none is there.
 
-    Raises:
-        ValueError: the runs vary over another field too.
+    Raises ValueError: the runs vary over another field too.
     """
-    return [choose(runs, d_h=d_h, D_train=D_train) if _on_grid(runs, d_h, D_train) else _empty(runs, d_h, D_train)
-            for d_h, D_train in wanted]
+    return [choose(runs, d_h=d_h, D_train=D_train) if d_h in runs["d_h"] and D_train in runs["D_train"]
+            else _empty(runs, d_h, D_train) for d_h, D_train in wanted]
 
 
 def trained(cell: xr.Dataset) -> xr.Dataset:
@@ -88,10 +85,6 @@ def never_trained(runs: xr.Dataset, *fields: str) -> str:
     missing = runs.attrs.get("never_trained", {})
     named = [f"{field} {_listed(missing[field])}" for field in fields if missing.get(field)]
     return f"In the study, but without any run so far: {'; '.join(named)}." if named else ""
-
-
-def _on_grid(runs: xr.Dataset, d_h: int, D_train: int) -> bool:
-    return d_h in runs["d_h"].values and D_train in runs["D_train"].values
 
 
 def _empty(runs: xr.Dataset, d_h: int, D_train: int) -> xr.Dataset:

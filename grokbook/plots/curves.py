@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from grokbook.analysis import GENERALISED, MEMORISED, SUSTAINED, events, typical_seed
+from grokbook.analysis import GENERALISED, events
+from grokbook.analysis.events import MEMORISED, SUSTAINED, typical_seed
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import Runs, as_dataset, cells_at, choose, name_of, together, trained
 from grokbook.plots.template import ACCURACY_AXIS, step_axis
@@ -23,8 +24,7 @@ Y_AXES = {"accuracy": ACCURACY_AXIS,
           "loss": {"type": "log", "exponentformat": "power", "nticks": 6, "tickfont": {"size": 11}},
           "norm": {"nticks": 6}}
 
-HEIGHTS = {1: 300, 2: 380, 3: 520}
-"""Pixels that so many rows of panels share."""
+HEIGHTS = {1: 300, 2: 380, 3: 520}  # pixels that so many rows of panels share
 
 
 def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000), (64, 3000), (64, 2000)),
@@ -64,18 +64,18 @@ def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: s
             names: Sequence[str] = ()) -> go.Figure:
     """One column a cell, one row a group of metrics."""
     shown = [trained(cell) for cell in cells]
-    thick = [_thick(cell, seed) for cell in shown]
+    thick, when = [_thick(cell, seed) for cell in shown], [events(cell) for cell in shown]
     titles = [f"{name}<br>{name_of(cell)}" if name else name_of(cell)
               for cell, name in zip(cells, [*names, *[""] * len(cells)], strict=False)]
     fig = make_subplots(rows=len(rows), cols=len(cells), shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.04,
                         horizontal_spacing=0.03, column_titles=titles if len(cells) > 1 else None)
-    for column, (cell, bold) in enumerate(zip(shown, thick, strict=True), 1):
+    for column, (cell, *rest) in enumerate(zip(shown, thick, when, strict=True), 1):
         for row, name in enumerate(rows, 1):
-            fig.add_traces(_traces(cell, name, bold), rows=row, cols=column)
+            fig.add_traces(_traces(cell, name, *rest), rows=row, cols=column)
         if not len(cell["seed"]):
             _say_missing(fig, cell, column)
     _lay_out(fig, cells, rows)
-    return frame(fig, title=title, caption=caption(together(cells), *_notes(shown, thick, seed)),
+    return frame(fig, title=title, caption=caption(together(cells), *_notes(shown, when, thick, seed)),
                  plot_height=HEIGHTS[len(rows)], above=20 * (len(cells) > 1) * (1 + bool(names)))
 
 
@@ -87,11 +87,11 @@ def _thick(cell: xr.Dataset, seed: int | None) -> int | None:
     return typical_seed(cell) if seed is None else seed
 
 
-def _traces(cell: xr.Dataset, row: str, bold: int | None) -> list[go.Scatter]:
+def _traces(cell: xr.Dataset, row: str, bold: int | None, when: xr.Dataset) -> list[go.Scatter]:
     if bold is None:
         return [go.Scatter(x=[None], y=[None], meta={"role": "missing"}, showlegend=False)]
-    return [trace for draw in (line_traces, event_traces) for metric in PANELS[row]
-            for trace in draw(cell, metric, bold)]
+    lines = [trace for metric in PANELS[row] for trace in line_traces(cell, metric, bold)]
+    return lines + [trace for metric in PANELS[row] for trace in event_traces(cell, metric, bold, when)]
 
 
 def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
@@ -103,7 +103,6 @@ def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
     for row, name in enumerate(rows, 1):
         fig.update_yaxes({"range": _y_range(cells, name)} | Y_AXES[name], row=row)
         fig.update_yaxes(title_text=TITLES[name], row=row, col=1)
-    fig.update_annotations(font_size=13)
     name_once(fig, but=[NAMES["param_norm"]])  # whose axis names it
 
 
@@ -124,26 +123,26 @@ def _y_range(cells: list[xr.Dataset], name: str) -> list[float] | None:
     return [float(values.min() - pad), float(values.max() + pad)]
 
 
-def _notes(cells: list[xr.Dataset], thick: list[int | None], seed: int | None) -> list[str]:
+def _notes(cells: list[xr.Dataset], when: list[xr.Dataset], thick: list[int | None], seed: int | None) -> list[str]:
     """Sentences on what lines and marks mean, on what did not happen, and on what is missing."""
     several = any(len(cell["seed"]) > 1 for cell in cells)
     bold = ", ".join(str(number) for number in thick if number is not None)
     middle = ", in the middle by when it generalised" if seed is None else ""
     lines = f"Thin: every seed; thick: seed {bold}{middle}." if several else ""
     missing = [name_of(cell) for cell in cells if not len(cell["seed"])]
-    return [lines, _MARKS, _unfinished(cells), f"Not trained: {'; '.join(missing)}." if missing else ""]
+    return [lines, _MARKS, _unfinished(cells, when), f"Not trained: {'; '.join(missing)}." if missing else ""]
 
 
 _MARKS = (f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row; diamond: "
           f"generalised, validation accuracy at least {GENERALISED:g}.")
 
 
-def _unfinished(cells: list[xr.Dataset]) -> str:
+def _unfinished(cells: list[xr.Dataset], when: list[xr.Dataset]) -> str:
     """How many runs ended without an event: what the marks cannot show."""
     parts = []
     for event, metric, words in (("t_mem", "train_acc", "memorised"), ("t_gen", "val_acc", "generalised")):
         measured = [cell[metric].notnull().any("step") for cell in cells]
-        late = [events(cell)[event].isnull() & known for cell, known in zip(cells, measured, strict=True)]
+        late = [then[event].isnull() & known for then, known in zip(when, measured, strict=True)]
         n, total = int(sum(runs.sum() for runs in late)), int(sum(runs.sum() for runs in measured))
         parts += [f"{n} of {total} had not {words}"] if n else []
     return f"{' and '.join(parts)} by the end." if parts else ""

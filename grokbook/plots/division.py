@@ -5,27 +5,26 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from grokbook.analysis import final, typical_seed
+from grokbook.analysis import final
 from grokbook.analysis.duality import FITTED, fit_step, surface
-from grokbook.analysis.shortcut import correct_counts
+from grokbook.analysis.events import typical_seed
+from grokbook.analysis.shortcuts import correct_counts
 from grokbook.plots.captions import caption, frame, shared_settings
 from grokbook.plots.cells import trained
 from grokbook.plots.maps import ACCURACY_SCALE, edges
 from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, step_axis
 from grokbook.plots.traces import LOSS_METRICS, NAMES, line_traces, name_once, summary
 
-VIEWS = ({"title": "accuracy", "metrics": ("train_acc", "val_acc")},
-         {"title": "accuracy, log scale", "metrics": ("train_acc", "val_acc")},
-         {"title": "loss (nats)", "metrics": LOSS_METRICS})
-"""The same run seen three ways."""
+VIEWS = {"accuracy": ("train_acc", "val_acc"), "accuracy, log scale": ("train_acc", "val_acc"),
+         "loss (nats)": LOSS_METRICS}
+"""Metrics by the three ways in which the same run is seen."""
 
 MAPPED = {"val_loss": "test loss", "train_loss": "train loss", "val_acc": "test accuracy",
           "train_acc": "train accuracy"}
 
 LOSS_SCALE = "Viridis"
 
-BAR_SPACE = 0.14
-"""Between panels, as a share of the width: room for a colour bar and its labels."""
+BAR_SPACE = 0.14  # between panels, as a share of the width: room for a colour bar and its labels
 
 ZERO_COLOR, OTHERS_COLOR = "#00795C", METRIC_COLORS["val_acc"]
 
@@ -38,9 +37,9 @@ def three_views(cell: xr.Dataset) -> go.Figure:
     """
     cell = trained(cell)
     bold = typical_seed(cell)
-    fig = make_subplots(rows=1, cols=3, horizontal_spacing=0.07, column_titles=[str(view["title"]) for view in VIEWS])
-    for column, view in enumerate(VIEWS, 1):
-        for metric in view["metrics"]:
+    fig = make_subplots(rows=1, cols=3, horizontal_spacing=0.07, column_titles=list(VIEWS))
+    for column, metrics in enumerate(VIEWS.values(), 1):
+        for metric in metrics:
             fig.add_traces(list(line_traces(cell, metric, bold)), rows=1, cols=column)
     name_once(fig)
     fig.update_xaxes(step_axis(int(cell["last_step"].max()), sparse=True), title_text="step")
@@ -48,7 +47,6 @@ def three_views(cell: xr.Dataset) -> go.Figure:
     fig.update_yaxes(type="log", range=[-3, 0.05], tickvals=[1e-3, 1e-2, 1e-1, 1], ticktext=[".001", ".01", ".1", "1"],
                      col=2)
     fig.update_yaxes(type="log", exponentformat="power", nticks=5, col=3)
-    fig.update_annotations(font_size=13)
     notes = f"Thin: every seed; thick: seed {bold}, in the middle by when it generalised."
     return frame(fig, title=f"Three views of one run, d_h {int(cell['d_h'])}", plot_height=280, above=20,
                  caption=_caption(cell, notes))
@@ -70,7 +68,6 @@ def width_maps(runs: xr.Dataset, metrics: tuple[str, ...] = ("val_loss", "train_
     axis = step_axis(int(runs["last_step"].max()))
     fig.update_yaxes(axis | {"range": [0, np.log10(runs["step"].values[-1])]})
     fig.update_yaxes(title_text="step", col=1)
-    fig.update_annotations(font_size=13)
     name_once(fig)
     note = f"Dotted: median step from which train accuracy is {FITTED:g}, at widths at which every run gets there."
     fig = frame(fig, title="Over the steps and over the width", plot_height=380, above=20, caption=_caption(runs, note))
@@ -89,7 +86,6 @@ def width_cut(runs: xr.Dataset) -> go.Figure:
                      ticktext=[str(d_h) for d_h in runs["d_h"].values])
     fig.update_yaxes(ACCURACY_AXIS, col=1)
     fig.update_yaxes(type="log", exponentformat="power", nticks=5, col=2)
-    fig.update_annotations(font_size=13)
     name_once(fig)
     note = "Line: mean over seeds (of losses the geometric one); band: its 95 % interval; dots: every run."
     return frame(fig, title="The last step", plot_height=300, above=20, caption=_caption(runs, note))
@@ -128,7 +124,7 @@ def _cells(runs: xr.Dataset, metric: str) -> go.Heatmap:
     z = mean.transpose("step", "d_h").values
     bar, loss = {"len": 1.0, "thickness": 10, "xanchor": "left"}, metric in LOSS_METRICS
     ticks = {"tickvals": [-4, -3, -2, -1, 0, 1], "ticktext": ["10⁻⁴", "10⁻³", ".01", ".1", "1", "10"]} if loss else {}
-    return go.Heatmap(x=edges(np.arange(runs.sizes["d_h"])), y=_step_edges(mean["step"].values),
+    return go.Heatmap(x=edges(np.arange(runs.sizes["d_h"])), y=np.exp(edges(np.log(mean["step"].values))),
                       z=np.log10(z) if loss else z, colorscale=LOSS_SCALE if loss else ACCURACY_SCALE,
                       zmin=None if loss else 0, zmax=None if loss else 1, colorbar=bar | ticks,
                       customdata=np.broadcast_to(np.stack(np.broadcast_arrays(
@@ -138,14 +134,8 @@ def _cells(runs: xr.Dataset, metric: str) -> go.Heatmap:
                       meta={"metric": metric, "role": "cells"})
 
 
-def _step_edges(steps: np.ndarray) -> np.ndarray:
-    """Borders between logarithmically spaced steps, one more than there are steps."""
-    return np.exp(edges(np.log(steps)))
-
-
 def _fit_line(runs: xr.Dataset) -> go.Scatter:
-    steps = fit_step(runs)
-    known = runs["trained"]
+    steps, known = fit_step(runs), runs["trained"]
     middle = steps.median("seed").where((steps.notnull() | ~known).all("seed") & known.any("seed"))
     return go.Scatter(x=np.arange(runs.sizes["d_h"]), y=middle.values, mode="lines+markers", name="fit",
                       line={"color": "white", "dash": "dot", "width": 2.5}, meta={"role": "fit"},

@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from grokbook.analysis import Zone, capacity, critical_size, final, main_zone, recipe_zones, star, zone_shares
-from grokbook.analysis.star import place
-from grokbook.analysis.zones import zone_label
+from grokbook.analysis import capacity, critical_size, final
+from grokbook.analysis.capacity import place, star
+from grokbook.analysis.recipes import recipe_zones
+from grokbook.analysis.zones import Zone, main_zone, zone_label, zone_shares
 from grokbook.plots.captions import CHOSEN, caption, frame, plain
 from grokbook.plots.cells import Runs, as_map, never_trained
 from grokbook.plots.sizes import FINAL
@@ -22,8 +23,7 @@ from grokbook.studies import EXAMPLES
 
 SHOWN = ("zone", *FINAL)
 
-ACCURACY_SCALE = "Cividis"
-"""Runs from dark to light for every reader, with or without colour vision deficiency."""
+ACCURACY_SCALE = "Cividis"  # runs from dark to light for every reader, with or without colour vision deficiency
 
 N_COLORS = len(ZONE_COLORS)
 
@@ -44,9 +44,7 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     `random`: runs on random labels, for D_mem. `show` is "zone", "train_acc", "val_acc" or "twin_free_val_acc". A cell
     whose seeds disagree says how many of them are in the zone shown; a cell that nobody trained stays white. D_crit is
     fitted to the same runs; the star is where it meets D_mem. Bars are 95 % intervals, the star's that of its d_h.
-
-    Raises:
-        ValueError: another `show`, or runs that vary over more than d_h, D_train and seed.
+    Raises ValueError: another `show`, or runs that vary over more than d_h, D_train and seed.
     """
     if show not in SHOWN:
         raise ValueError(f"show={show!r} is not valid; valid: {', '.join(SHOWN)}")
@@ -64,8 +62,7 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
 def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
     """The map of zones as it looks when every run is stopped at each of the budgets, in steps.
 
-    Raises:
-        ValueError: no budget, or one below zero; else as `zone_map`.
+    Raises ValueError: no budget, or one below zero; else as `zone_map`.
     """
     if not len(budgets) or min(budgets) < 0:
         raise ValueError(f"budgets={list(budgets)} is not valid; valid: one or more numbers of steps, 0 or more")
@@ -78,7 +75,6 @@ def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
     _lay_out(fig, data)
     fig.update_yaxes(title_text="", col=None)
     fig.update_yaxes(title_text="D_train", row=1, col=1)
-    fig.update_annotations(font_size=13)
     return frame(fig, title="The map at several budgets", plot_height=300, above=20,
                  caption=caption(data, "Each map judges the same runs by their first steps.", white_cells(_white(data)),
                                  never_trained(data, "d_h")))
@@ -88,10 +84,10 @@ def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
     """The coloured cells. Hidden sizes stand side by side, training sizes at their place."""
     shown = main_zone(data) if show == "zone" else final(data, show).mean("seed")
     z = shown.transpose("D_train", "d_h").values
-    z = zone_numbers(z) if show == "zone" else z
     text, hover = _texts(data, show)
     scale = ZONE_SCALE if show == "zone" else {"zmin": 0, "zmax": 1, "colorscale": ACCURACY_SCALE}
-    return go.Heatmap(x=edges(np.arange(data.sizes["d_h"])), y=edges(data["D_train"].values), z=z, xgap=1, ygap=1,
+    return go.Heatmap(x=edges(np.arange(data.sizes["d_h"])), y=edges(data["D_train"].values),
+                      z=zone_numbers(z) if show == "zone" else z, xgap=1, ygap=1,
                       **scale, text=text, texttemplate="%{text}", textfont={"size": 10},
                       customdata=hover, hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"})
 
@@ -207,8 +203,6 @@ def _white(data: xr.Dataset) -> int:
     return int((data["trained"].sum("seed") == 0).sum())
 
 
-USUAL = "as in the book"
-
 HOW = ("First row: the runs of the book's settings; below it one setting is changed at a time, and n counts those. "
        "Colour: the most frequent zone; in a cell, how many of its seeds agree, and their mean final validation "
        "accuracy.")
@@ -219,45 +213,29 @@ def recipe_check(changed: xr.Dataset, usual: xr.Dataset) -> go.Figure:
 
     `changed` are runs of the study `recipe`, `usual` those of `four_dynamics`. A cell that nobody trained stays white.
     """
-    table = recipe_zones(changed, usual).to_dict("records")
-    shape = -1, len(EXAMPLES)
-    z, text, hover = (np.array([of(row) for row in table], object).reshape(shape)
-                      for of in (_recipe_zone, _recipe_text, _recipe_hover))
+    table = recipe_zones(changed, usual)
+    settings, text, hover = zip(*map(_recipe_words, table.to_dict("records")), strict=True)
+    z, text, hover = (np.array(values, kind).reshape(-1, len(EXAMPLES)) for values, kind in
+                      ((zone_numbers(table["zone"].to_numpy()), float), (text, object), (hover, object)))
     fig = go.Figure(go.Heatmap(
-        x=[f"{example}<br>{cell}" for example, cell in EXAMPLES.items()], y=list(dict.fromkeys(map(_setting, table))),
-        z=z.astype(float), xgap=2, ygap=2, text=text, texttemplate="%{text}", textfont={"size": 12}, customdata=hover,
+        x=[f"{example}<br>{cell}" for example, cell in EXAMPLES.items()], y=list(dict.fromkeys(settings)), z=z, xgap=2,
+        ygap=2, text=text, texttemplate="%{text}", textfont={"size": 12}, customdata=hover,
         hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"}, **ZONE_SCALE))
     fig.add_traces(_zone_legend())
     fig.update_xaxes(showgrid=False)
     fig.update_yaxes(autorange="reversed", showgrid=False)
-    missing = white_cells(sum(not row["n"] for row in table))
+    sizes, samples = zip(*EXAMPLES.values(), strict=True)  # the study has other cells too
+    shown = changed.sel(d_h=changed["d_h"].isin(sizes), D_train=changed["D_train"].isin(samples))
     return frame(fig, title="The paper's example cells under other recipes", plot_height=320, left=90,
-                 caption=caption(_examples(changed), HOW, missing))
+                 caption=caption(shown, HOW, white_cells(int((table["n"] == 0).sum()))))
 
 
-def _examples(runs: xr.Dataset) -> xr.Dataset:
-    """The runs of the example cells alone: the study has other cells too."""
-    sizes, samples = zip(*EXAMPLES.values(), strict=True)
-    return runs.sel(d_h=runs["d_h"].isin(sizes), D_train=runs["D_train"].isin(samples))
-
-
-def _setting(row: dict) -> str:
-    if not row["field"]:
-        return USUAL
-    return f"{CHOSEN[row['field']]} {plain(row['value'])}"
-
-
-def _recipe_zone(row: dict) -> float:
-    return float(zone_numbers(np.array(row["zone"])))
-
-
-def _recipe_text(row: dict) -> str:
-    return f"{row['agree']}/{row['n']} · {row['val_acc']:.2f}" if row["n"] else ""
-
-
-def _recipe_hover(row: dict) -> str:
-    place = f"{_setting(row)}<br>d_h {row['d_h']}, D_train {row['D_train']:,}<br>"
+def _recipe_words(row: dict) -> tuple[str, str, str]:
+    """A row of the table of `recipe_zones`: the setting, what stands in the cell, and what hovering says."""
+    setting = f"{CHOSEN[row['field']]} {plain(row['value'])}" if row["field"] else "as in the book"
+    place = f"{setting}<br>d_h {row['d_h']}, D_train {row['D_train']:,}<br>"
     if not row["n"]:
-        return f"{place}not trained"
-    return (f"{place}{zone_label(row['zone'])}: {row['agree']} of {row['n']} seeds<br>mean final validation accuracy "
+        return setting, "", f"{place}not trained"
+    return (setting, f"{row['agree']}/{row['n']} · {row['val_acc']:.2f}",
+            f"{place}{zone_label(row['zone'])}: {row['agree']} of {row['n']} seeds<br>mean final validation accuracy "
             f"{row['val_acc']:.3f}")

@@ -8,12 +8,12 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from grokbook.analysis.kinds import DIP, HIGH, KINDS, LONG_BEFORE, LOW, MEMORISED, kind_map, kind_of
-from grokbook.analysis.pattern_fit import Fit
 from grokbook.analysis.patterns import (
     DOUBLE_DESCENT,
     PATHS,
     TIMES,
     TWO,
+    Fit,
     Pattern,
     Patterns,
     along,
@@ -23,7 +23,7 @@ from grokbook.analysis.patterns import (
 )
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import name_of
-from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, ZONE_COLORS, shown_steps, step_axis
+from grokbook.plots.template import ACCURACY_AXIS, INK, METRIC_COLORS, ZONE_COLORS, shown_steps, step_axis
 from grokbook.plots.traces import name_once
 
 PATTERN_COLORS = ("#D55E00", "#7B3FA0", "#00795C", "#56B4E9", "#8C6D31", "#E377C2")
@@ -55,7 +55,6 @@ def pattern_curves(panels: Mapping[str, Patterns], *, names: Sequence[str] | Non
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text="predictiveness", row=1, col=1)
     fig.update_yaxes(title_text="accuracy", row=2, col=1)
-    fig.update_annotations(font_size=13)
     name_once(fig)
     notes = [f"{title.capitalize()}: {_values(patterns)}." for title, patterns in panels.items()]
     dashed = "Dashed: preferred." if any(p.preferred for patterns in panels.values() for p in patterns) else ""
@@ -81,10 +80,7 @@ def two_pattern_squares(patterns: Patterns = TWO, *, t: float = float(TIMES[-1])
     """Two patterns at time `t` as areas of a square that holds all examples (Fig 3).
 
     Pattern 1 covers a strip of width p₁, pattern 2 one of height p₂. The four squares: which patterns cover what, train
-    accuracy, test accuracy, and test accuracy when pattern 1 is preferred.
-
-    Raises:
-        ValueError: not two patterns.
+    accuracy, test accuracy, and test accuracy when pattern 1 is preferred. Raises ValueError: not two patterns.
     """
     if len(patterns) != 2:
         raise ValueError(f"{len(patterns)} patterns make no square; valid: two patterns")
@@ -106,7 +102,6 @@ def two_pattern_squares(patterns: Patterns = TWO, *, t: float = float(TIMES[-1])
                      title_text="pattern 1", title_standoff=0)
     fig.update_yaxes(range=[0, 1], tickvals=[0, float(p[1]), 1], ticktext=["0", f"{p[1]:.2f}", "1"],
                      title_text="pattern 2", title_standoff=0)
-    fig.update_annotations(font_size=13)
     words = (f"{COMPUTED} The square holds all examples; pattern 1 covers its left strip, pattern 2 its lower one, at "
              f"t = {t:g}. Numbers are the accuracy on each part, titles the whole. {_values(patterns)}. The paper's "
              "figure gives no numbers; these are ours.")
@@ -115,24 +110,22 @@ def two_pattern_squares(patterns: Patterns = TWO, *, t: float = float(TIMES[-1])
 
 def _square(cells: list[list], p: np.ndarray, name: str) -> go.Heatmap:
     """Four areas: rows are with and without pattern 2, columns with and without pattern 1."""
+    scale = {"z": cells, "zmin": 0, "zmax": 1, "colorscale": [[0, "#FFFFFF"], [1, METRIC_COLORS["val_acc"]]]}
     if name == "covered by":
-        z, scale = [[3, 2], [1, 0]], ["#FFFFFF", "#F3C6A5", "#CDB5DC", "#B98BA0"]
-        colors = [[(i + k) / 4, color] for i, color in enumerate(scale) for k in (0, 1)]
-        return go.Heatmap(x=[0, p[0], 1], y=[0, p[1], 1], z=z, zmin=-0.5, zmax=3.5, colorscale=colors, showscale=False,
-                          meta={"role": "square", "shows": name}, hoverinfo="skip")
-    return go.Heatmap(x=[0, p[0], 1], y=[0, p[1], 1], z=cells, zmin=0, zmax=1, showscale=False, hoverinfo="skip",
-                      colorscale=[[0, "#FFFFFF"], [1, METRIC_COLORS["val_acc"]]],
+        colors = ("#FFFFFF", "#F3C6A5", "#CDB5DC", "#B98BA0")
+        scale = {"z": [[3, 2], [1, 0]], "zmin": -0.5, "zmax": 3.5,
+                 "colorscale": [[(i + k) / 4, color] for i, color in enumerate(colors) for k in (0, 1)]}
+    return go.Heatmap(x=[0, p[0], 1], y=[0, p[1], 1], **scale, showscale=False, hoverinfo="skip",
                       meta={"role": "square", "shows": name})
 
 
 def _labels(cells: list[list], p: np.ndarray) -> Iterator[dict]:
     x, y = ([value / 2, (1 + value) / 2] for value in p)
-    for row in (0, 1):
-        for column in (0, 1):
-            value = cells[row][column]
-            text = value if isinstance(value, str) else f"{value:.2f}"
-            yield {"x": x[column], "y": y[row], "text": text, "showarrow": False, "font": {
-                "color": "white" if not isinstance(value, str) and value > 0.6 else "#262626"}}
+    for row, column in np.ndindex(2, 2):
+        value = cells[row][column]
+        text, dark = (value, False) if isinstance(value, str) else (f"{value:.2f}", value > 0.6)
+        yield {"x": x[column], "y": y[row], "text": text, "showarrow": False,
+               "font": {"color": "white" if dark else INK}}
 
 
 def pattern_morph(*, n_steps: int = 11) -> go.Figure:
@@ -150,7 +143,6 @@ def pattern_morph(*, n_steps: int = 11) -> go.Figure:
     fig.update_xaxes(title_text="time t")
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text="test accuracy", col=1)
-    fig.update_annotations(font_size=13)
     name_once(fig)
     words = (f"{COMPUTED} {n_steps} stops a path, equally far apart; thick: the two ends. Only γ₁ and γ₃ change. "
              f"{CRITERIA}")
@@ -161,19 +153,16 @@ def pattern_map(patterns: Patterns = DOUBLE_DESCENT, *, paths: Mapping[str, np.n
                 size: int = 81) -> go.Figure:
     """What the model shows over γ of the first and of the last pattern, all else as in `patterns`.
 
-    The dot is `patterns` itself. `paths` (γ₁, γ₃) are drawn as lines.
-
-    Raises:
-        ValueError: fewer than two patterns.
+    The dot is `patterns` itself. `paths` (γ₁, γ₃) are drawn as lines. Raises ValueError: fewer than two patterns.
     """
     fig = go.Figure(list(map_traces(patterns, size=size)))
     for dash, (name, path) in zip(("solid", "dash", "dot"), (paths or {}).items(), strict=False):
         fig.add_trace(go.Scatter(x=path[:, 0], y=path[:, 1], mode="lines", name=name, meta={"role": "path"},
-                                 line={"color": "#262626", "width": 1.5, "dash": dash}))
+                                 line={"color": INK, "width": 1.5, "dash": dash}))
     fig.update_xaxes(title_text=f"γ₁ of pattern 1 (g = {patterns[0].g:g})", range=[-0.01, 1.01])
-    last = patterns[-1]
-    fig.update_yaxes(title_text=f"γ{_subscript(len(patterns))} of pattern {len(patterns)} (g = {last.g:g})",
-                     range=[-0.01, 1.01])
+    subscript = str(len(patterns)).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+    title = f"γ{subscript} of pattern {len(patterns)} (g = {patterns[-1].g:g})"
+    fig.update_yaxes(title_text=title, range=[-0.01, 1.01])
     words = (f"{COMPUTED} {size} by {size} values, times {TIMES[0]:g} to {TIMES[-1]:g}. {CRITERIA} All else: "
              f"{_values(patterns)}.")
     return frame(fig, title="Where the model groks, and where it descends twice", caption=words, plot_height=400)
@@ -193,7 +182,7 @@ def map_traces(patterns: Patterns, *, size: int) -> Iterator[go.Heatmap | go.Sca
                          marker={"color": KIND_COLORS[kind], "symbol": "square", "size": 11, "opacity": 0.75})
     yield go.Scatter(x=[patterns[0].gamma], y=[patterns[-1].gamma], mode="markers", name="here", showlegend=False,
                      meta={"role": "here"}, hovertemplate="here: γ %{x:.2f}, %{y:.2f}<extra></extra>",
-                     marker={"color": "white", "size": 13, "line": {"color": "#262626", "width": 2.5}})
+                     marker={"color": "white", "size": 13, "line": {"color": INK, "width": 2.5}})
 
 
 def pattern_fit(run: xr.Dataset, fit: Fit) -> go.Figure:
@@ -218,8 +207,7 @@ def pattern_fit(run: xr.Dataset, fit: Fit) -> go.Figure:
     fig.update_xaxes(title_text="step", row=3)
     for row, title in enumerate(("accuracy", "predictiveness", "residual"), 1):
         fig.update_yaxes(title_text=title, row=row)
-    fig.update_yaxes(ACCURACY_AXIS, row=1)
-    fig.update_yaxes(ACCURACY_AXIS, row=2)
+    fig.update_yaxes(ACCURACY_AXIS, row=1).update_yaxes(ACCURACY_AXIS, row=2)
     cell = run.expand_dims("seed") if run["seed"].ndim == 0 else run
     return frame(fig, title=f"The pattern model fitted to {name_of(cell)}", caption=caption(cell, *_fit_notes(fit)),
                  plot_height=520)
@@ -245,7 +233,3 @@ def _values(patterns: Sequence[Pattern]) -> str:
     values = [f"({p.gamma:.3g}, {p.alpha:.3g}, {float(f'{p.b:.4g}'):g}, {p.g:.3g}){' preferred' * p.preferred}"
               for p in patterns]
     return f"(γ, α, b, g) {', '.join(values)}"
-
-
-def _subscript(n: int) -> str:
-    return str(n).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))

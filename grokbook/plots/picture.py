@@ -40,7 +40,7 @@ class NotebookRenderer(ExternalRenderer):
         fig = go.Figure(fig_dict)
         display(mime_bundle(fig), raw=True, metadata={"image/png": {"alt": sentence(fig)}})
         if words := caption_of(fig):
-            display({"text/html": paragraph(words), "text/plain": words}, raw=True)
+            display({"text/html": caption_html(words), "text/plain": words}, raw=True)
 
 
 def mime_bundle(fig: go.Figure) -> dict:
@@ -62,7 +62,7 @@ def caption_of(fig: go.Figure) -> str:
     return (layout.meta or {}).get("caption", "")
 
 
-def paragraph(words: str) -> str:
+def caption_html(words: str) -> str:
     """A caption as HTML: it wraps where a page is narrow, and is as wide as the picture above it where it is not."""
     return f'<p style="max-width: {PICTURE_WIDTH}px; font-size: 13px; line-height: 1.4">{html.escape(words)}</p>'
 

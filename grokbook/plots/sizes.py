@@ -27,9 +27,7 @@ def final_accuracy(runs: Runs, *, metric: str = "val_acc") -> go.Figure:
 
     `metric` is one of `train_acc`, `val_acc`, `twin_free_val_acc`. Small d_h is blue, large green. A line has a gap
     where a cell was not trained, and the caption names those cells, and sizes of the study without any run.
-
-    Raises:
-        ValueError: another metric, or runs that vary over more than d_h, D_train and seed.
+    Raises ValueError: another metric, or runs that vary over more than d_h, D_train and seed.
     """
     if metric not in ACCURACIES:
         raise ValueError(f"metric={metric!r} is no accuracy; valid: {', '.join(ACCURACIES)}")
@@ -97,9 +95,7 @@ def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden 
     """Mean final accuracies against d_h, one column a D_train, with 95 % intervals over seeds.
 
     A line has a gap where a size was not trained, and the caption names it.
-
-    Raises:
-        ValueError: runs that vary over more than d_h, D_train and seed.
+    Raises ValueError: runs that vary over more than d_h, D_train and seed.
     """
     data = as_map(runs)
     return compare_by_size({f"D_train {D:,}": data.sel(D_train=D) for D in data["D_train"].values}, title=title)
@@ -124,7 +120,6 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
                      range=[np.log10(min(sizes) * 0.88), np.log10(max(sizes) * 1.14)])
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text="final accuracy", row=1, col=1)
-    fig.update_annotations(font_size=13)
     shown = together([data.drop_vars("D_train", errors="ignore") for data in columns.values()])
     return frame(fig, title=title, plot_height=300, above=20,
                  caption=caption(shown, "Line: mean over seeds; band: its 95 % interval; dots: every run.",
@@ -158,7 +153,6 @@ def memory(runs: Runs) -> go.Figure:
                       annotation_position="top left" if bits > 2 else "bottom left")
     fig.update_xaxes(title_text="d_h")
     fig.update_yaxes(rangemode="tozero")
-    fig.update_annotations(selector=lambda a: a.text in ("pairs known", "bits a parameter"), font_size=13)
     grew = f"Over the second half of the steps train accuracy still grew by up to {table['rising'].max():.3f}."
     return frame(fig, title="What a network can know by heart", plot_height=320, above=20,
                  caption=caption(data, "Random labels for all 12,769 pairs; bars: 95 % intervals.", grew,

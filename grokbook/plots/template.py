@@ -28,8 +28,7 @@ FAINT = "#E6E6E6"
 ACCURACY_AXIS = {"range": [-0.04, 1.06], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
 """An axis of accuracies, or of anything else from 0 to 1."""
 
-MARGIN_LEFT = 64
-"""Pixels beside a plot: room for an axis with numbers and its title."""
+MARGIN_LEFT = 64  # pixels beside a plot: room for an axis with numbers and its title
 
 ZERO_AT = 0.4
 """Where step 0 stands on a logarithmic axis, which has no zero; rounded to a whole step in a hover text it is 0."""

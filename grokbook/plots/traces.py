@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.basedatatypes import BaseFigure
 
-from grokbook.analysis import events, interval
+from grokbook.analysis import interval
 from grokbook.analysis.statistics import TINY, log_loss
 from grokbook.plots.cells import name_of
 from grokbook.plots.template import METRIC_COLORS, faded, shown_steps
@@ -84,9 +84,8 @@ def summary(values: xr.DataArray, *, name: str, label: str, color: str, meta: di
     return traces
 
 
-def event_traces(cell: xr.Dataset, metric: str, seed: int | None) -> Iterator[go.Scatter]:
-    """Marks on a metric's curves where the runs memorised and generalised, large for `seed`."""
-    when = events(cell)
+def event_traces(cell: xr.Dataset, metric: str, seed: int | None, when: xr.Dataset) -> Iterator[go.Scatter]:
+    """Marks on a metric's curves where the runs memorised and generalised (`analysis.events`), large for `seed`."""
     for event, (name, symbol, metrics) in EVENTS.items():
         happened = when[event].dropna("seed")
         if metric in metrics and len(happened):

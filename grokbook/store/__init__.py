@@ -6,8 +6,7 @@
 A run counts wherever it lies, so one that two studies share is trained once.
 """
 
-from grokbook.store.cube import config_of
 from grokbook.store.shards import DamagedShard
-from grokbook.store.store import Store
+from grokbook.store.store import Store, config_of
 
 __all__ = ["DamagedShard", "Store", "config_of"]

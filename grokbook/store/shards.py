@@ -166,7 +166,8 @@ def write_weights(folder: Path, run: Run, step: int) -> Path:
 
 def weight_steps(folder: Path, run_id: str) -> list[int]:
     """The steps of a run's files, ascending."""
-    return sorted(int(path.stem.partition("@")[2]) for path in folder.glob(f"{run_id}@*.safetensors"))
+    steps = (path.stem.partition("@")[2] for path in folder.glob(f"{run_id}@*.safetensors"))
+    return sorted(int(step) for step in steps if step.isdecimal())
 
 
 def read_weights(folder: Path, run_id: str, step: int | None) -> dict[str, np.ndarray]:
@@ -179,10 +180,18 @@ def read_weights(folder: Path, run_id: str, step: int | None) -> dict[str, np.nd
 
 
 def read_weights_file(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file. Raises OSError where it is damaged."""
+    """The arrays of a file. Raises OSError, naming it, where it is damaged, another run's, or the system refuses it."""
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
     try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise OSError(f"{path} is damaged ({error}); delete it and train the run again") from error
+        content = path.read_bytes()
+        arrays = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        named = RunConfig(**json.loads(header["__metadata__"]["config"])).run_id
+    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise OSError(f"{path} is damaged or another program's ({error}); delete it and train the run again") from error
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror}); see to it that it can, and read again") from error
+    if named != path.stem.partition("@")[0]:
+        raise OSError(f"{path} holds weights of run {named}; name it after that run, or delete it")
+    return arrays

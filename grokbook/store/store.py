@@ -1,11 +1,12 @@
-"""The store: what `grokbook.store` describes, as a class."""
+"""The store: what `grokbook.store` describes, as a class, and stored runs as one labelled cube."""
 
 import functools
+import math
 import os
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,17 +15,21 @@ import pandas as pd
 import pyarrow as pa
 import xarray as xr
 
-from grokbook.config import FIELDS, RunConfig
+from grokbook.config import FIELDS, IDENTITY, RunConfig
 from grokbook.run import Run, covers
 from grokbook.store import shards
-from grokbook.store.cube import CUBE_COLUMNS, cube
 from grokbook.store.shards import COLUMNS, CURVES, DamagedShard, read_shard, to_run, to_table, write_file, write_shard
 
-INDEX_COLUMNS = ("run_id", "last_step", "settled", "trained_at")
-"""What tells the duplicates of a run apart."""
+INDEX_COLUMNS = ("run_id", "last_step", "settled", "trained_at")  # what tells the duplicates of a run apart
+WEIGHTS = "weights"  # the folder of weights, hence a name that no study can have
 
-WEIGHTS = "weights"
-"""The folder of weights, hence a name that no study can have."""
+AXES = ("d_h", "D_train", "seed")  # dimensions that every cube has
+MAX_CELLS = 50_000_000  # values of one metric; the six metrics of a cube of this size fill 1.2 GB
+
+PER_RUN = {"run_id": "", "settled": False, "last_step": -1}
+"""What a run has once, with the value where nothing was trained."""
+
+CUBE_COLUMNS = (*IDENTITY, *PER_RUN, *CURVES)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -92,8 +97,7 @@ class Store:
     def followed(self, study: str | None = None) -> list[RunConfig]:
         """The runs in a study's files, or in all, each as a request for the steps that it was followed there.
 
-        Raises:
-            LookupError: there are none.
+        Raises LookupError: there are none.
         """
         rows = self.frame(study)
         if rows.empty:
@@ -130,10 +134,7 @@ class Store:
 
         The new shard is in place before the old ones go, and only shards that were read go, so neither a crash nor
         another writer loses anything. Damaged shards stay.
-
-        Raises:
-            LookupError: the study has no runs.
-            OSError: as in `write`.
+        Raises LookupError: the study has no runs. OSError: as in `write`.
         """
         tables = dict(self._tables(study, COLUMNS.names))
         if not tables:
@@ -151,9 +152,7 @@ class Store:
     def write_weights(self, run: Run, step: int | None = None) -> Path:
         """Store the weights that a run carries, as those after `step` updates; None stands for its last step.
 
-        Raises:
-            ValueError: the run carries no weights.
-            OSError: as in `write`.
+        Raises ValueError: the run carries no weights. OSError: as in `write`.
         """
         return shards.write_weights(self.path / WEIGHTS, run, run.last_step if step is None else step)
 
@@ -185,7 +184,7 @@ class Store:
             except OSError as error:
                 complaints.append(str(error))
         complaints += [f"{path} was left by a writer that did not finish; delete it, unless one is at work now"
-                       for path in sorted(self.path.glob("*/.*.tmp"))]
+                       for path in sorted(self.path.rglob(".*")) if path.suffix in (".tmp", ".end")]
         return complaints
 
     def _folder(self, study: str) -> Path:
@@ -273,3 +272,47 @@ def _misnamed(shard: Path, table: pa.Table) -> list[str]:
                 complaints.append(f"{shard} holds run {run_id} with the config of {named}: it was altered, or a "
                                   "default has changed since; train it again")
     return complaints
+
+
+def cube(table: pa.Table, limits: Mapping[str, int] | None = None) -> xr.Dataset:
+    """Rows of `CUBE_COLUMNS`, each run once, as a Dataset whose form `Store.load` describes.
+
+    `limits` maps every run_id to the last step that is kept of its curves; without it they are kept whole.
+    Raises ValueError: the cube would have more than `MAX_CELLS` values a metric.
+    """
+    table = table.combine_chunks()
+    runs = table.select([*IDENTITY, *PER_RUN]).to_pandas()
+    of = np.repeat(runs.index, table["step"].combine_chunks().value_lengths().to_numpy())
+    curves = pd.DataFrame({name: table[name].combine_chunks().flatten().to_numpy() for name in CURVES}, index=of)
+    if limits is not None:
+        curves = curves.loc[curves["step"] <= runs["run_id"].map(limits)[curves.index]]
+        last_step = curves.groupby(level=0)["step"].max()
+        runs = runs.assign(last_step=last_step, settled=runs["settled"] & (last_step == runs["last_step"]))
+    varying = [name for name in IDENTITY if name not in AXES and runs[name].nunique() > 1]
+    axes = [*AXES, *varying]
+    _check_size({name: len(runs[name].unique()) for name in axes} | {"step": len(curves["step"].unique())})
+    metrics = runs[axes].join(curves).set_index([*axes, "step"]).to_xarray()
+    once = runs.set_index(axes)[list(PER_RUN)].to_xarray()
+    trained = once["run_id"].notnull()
+    known = {name: once[name].where(trained, missing).astype(type(missing)) for name, missing in PER_RUN.items()}
+    fixed = {name: runs[name].iloc[0] for name in IDENTITY if name not in axes}
+    return metrics.assign(known | {"trained": trained}).assign_coords(fixed)
+
+
+def config_of(cell: xr.Dataset | xr.DataArray, **chosen: Any) -> RunConfig:
+    """The config of a cell of a cube: its scalar coordinates, and `chosen` for fields that vary or should differ.
+
+    Raises ValueError: a field that is no scalar coordinate and was not chosen; the message names it.
+    """
+    fields = [name for name in IDENTITY if name not in chosen]
+    for name in fields:
+        if name not in cell.coords or cell.coords[name].ndim:
+            raise ValueError(f"{name} varies over these runs or is unknown; select one value of it")
+    return RunConfig(**{name: cell.coords[name].item() for name in fields} | chosen)
+
+
+def _check_size(sizes: dict[str, int]) -> None:
+    if math.prod(sizes.values()) > MAX_CELLS:
+        varying = ", ".join(f"{name} ({size} values)" for name, size in sizes.items() if size > 1)
+        raise ValueError(f"a cube over {varying} has more than {MAX_CELLS:,} cells; "
+                         "narrow the choice to a study in which fewer fields vary")

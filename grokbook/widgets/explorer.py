@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import xarray as xr
 from traitlets import Bool, Dict, Int, TraitError, Unicode, validate
 
-from grokbook.analysis import runs_until
+from grokbook.analysis.zones import runs_until
 from grokbook.config import RunConfig
 from grokbook.plots import accuracy_by_size, grokking_panels, zone_map
 from grokbook.plots.cells import choose, trained

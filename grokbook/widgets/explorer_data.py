@@ -11,7 +11,8 @@ import xarray as xr
 from plotly.colors import sample_colorscale
 
 from grokbook import studies
-from grokbook.analysis import describe, describe_valley, double_descent, interval, outcomes, runs_until, zone_label
+from grokbook.analysis import describe, double_descent, interval, outcomes
+from grokbook.analysis.zones import describe_valley, runs_until, zone_label
 from grokbook.plots import find, zone_map
 from grokbook.plots.cells import Runs, as_map
 from grokbook.plots.maps import ACCURACY_SCALE, SHOWN, edges

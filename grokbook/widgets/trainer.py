@@ -21,6 +21,10 @@ COPY_EVERY, TELL_EVERY = 0.25, 0.5
 """Seconds between copies of the runs, for which the training waits, and between calls of `tell`: a page that is redrawn
 more often is slow to answer the mouse."""
 
+TELLING = 1 / 16
+"""Share of a core's time that `tell` may take while nothing changes its phase: the training computes on all cores, and
+all of it waits for a thread that has lost its own."""
+
 
 class Trainer:
     """Trains a cohort, one such as `gb.train` takes, from the moment it is made.
@@ -87,10 +91,13 @@ class Trainer:
         self._telling.join()
 
     def _tell(self, tell: Callable[["Trainer"], None]) -> None:
+        cost = 0.0
         while self._thread.is_alive():
-            self._changed.wait(TELL_EVERY)
+            self._changed.wait(max(TELL_EVERY, cost / TELLING))
             self._changed.clear()
+            before = time.thread_time()
             tell(self)
+            cost = time.thread_time() - before
         tell(self)
 
     def _interrupt(self) -> None:

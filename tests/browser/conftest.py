@@ -65,7 +65,9 @@ def lab_in(chromium: Browser, address: str, **settings: Any) -> Iterator[Lab]:
     """A page of its own, with settings of `Browser.new_context`."""
     options: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}} | settings
     context = chromium.new_context(**options)
-    lab = Lab(context.new_page(), address)
-    yield lab
-    lab.close_notebooks()
-    context.close()
+    try:
+        lab = Lab(context.new_page(), address)
+        yield lab
+        lab.close_notebooks()
+    finally:
+        context.close()

@@ -1,0 +1,72 @@
+"""Whether other networks grok too, and how the delay follows the share of data ("Towards Understanding the Mystery
+behind Grokking Phenomenon", Fig 1 to 4).
+
+`runs` have the store's dimensions, and `architecture` among them where several were trained.
+"""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from grokbook.analysis.events import LONG_BEFORE, events, final
+from grokbook.analysis.twins import twin_share
+
+KINDS = ("transformer", "lstm", "mlp")
+"""Networks by what `RunConfig.architecture` calls them, in the order of Figure 1."""
+
+
+def widest(runs: xr.Dataset, seeds: int, D_train: int) -> dict[str, xr.Dataset]:
+    """Of each kind of network its widest runs of which `seeds` or more were trained on D_train pairs, by its name.
+
+    Each has the dimensions D_train, seed and step; a kind without so many is left out.
+    """
+    if "architecture" not in runs.dims:
+        runs = runs.expand_dims("architecture")
+    if D_train not in runs["D_train"]:
+        return {}
+    n = runs["trained"].sel(D_train=D_train).sum("seed")
+    chosen = {}
+    for kind in (kind for kind in KINDS if kind in runs["architecture"].values):
+        sizes = runs["d_h"].values[n.sel(architecture=kind).values >= seeds]
+        if len(sizes):
+            chosen[kind] = runs.sel(architecture=kind, d_h=sizes.max())
+    return chosen
+
+
+def grokked(runs: xr.Dataset) -> pd.DataFrame:
+    """One row a run of one kind and width: `D_train`, `share` of all pairs, `seed`, the `events` `t_mem` and `t_gen`,
+    `ratio` of the two (infinite where it never generalised), `groks` (`LONG_BEFORE` times the steps or more), and how
+    right it was of pairs that it was not trained on when it had long memorised, at LONG_BEFORE times t_mem:
+    `plateau`, `twin_free`, and `twins`, the share of those pairs whose mirror it was trained on. NaN where a run did
+    not get there.
+    """
+    when = events(runs)
+    step = (LONG_BEFORE * when["t_mem"]).where(LONG_BEFORE * when["t_mem"] <= when["last_step"])
+    then = runs.sel(step=step.fillna(0), method="nearest").drop_vars("step")
+    ratio = (when["t_gen"].fillna(np.inf) / when["t_mem"]).rename("ratio")
+    table = xr.Dataset({"t_mem": when["t_mem"], "t_gen": when["t_gen"], "ratio": ratio, "groks": ratio >= LONG_BEFORE,
+                        "plateau": then["val_acc"].where(step.notnull()),
+                        "twin_free": then["twin_free_val_acc"].where(step.notnull()),
+                        "twins": twin_share(runs), "trained": when["trained"]}).to_dataframe().reset_index()
+    table = table[table["trained"]].sort_values(["D_train", "seed"], ignore_index=True)
+    table.insert(1, "share", table["D_train"] / int(runs["p"]) ** 2)
+    return table[["D_train", "share", "seed", "t_mem", "t_gen", "ratio", "groks", "plateau", "twin_free", "twins"]]
+
+
+def delays(runs: xr.Dataset) -> pd.DataFrame:
+    """The steps from memorising to generalising: a row a seed, a column a D_train. Dimensions D_train, seed, step.
+
+    Infinite where a run memorised and never generalised within its steps; NaN where it was not trained or never
+    memorised.
+    """
+    when = events(runs)
+    delay = when["delay"].where(when["t_gen"].notnull() | when["t_mem"].isnull(), np.inf)
+    return delay.where(when["trained"]).transpose("seed", "D_train").to_pandas()
+
+
+def efficiency_of(runs: xr.Dataset) -> xr.DataArray:
+    """How much of the rule a setting finds whatever the share of data: mean final validation accuracy over D_train.
+
+    A number a seed, NaN where one of its sizes was not trained. Dimensions D_train, seed, step.
+    """
+    return final(runs, "val_acc").mean("D_train", skipna=False)

@@ -1,0 +1,139 @@
+"""The rules of chapter 08 on runs that were made to deserve each verdict."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from maps import STEPS, cube, rise, said
+
+from grokbook import RunConfig, studies, tasks
+from grokbook.analysis.universality import delays, grokked, widest
+from grokbook.claims import universality as claims
+from grokbook.claims.card import TooLittle
+from grokbook.studies import SHARES
+
+SIZES = list(SHARES.values())
+
+
+def networks(late=None, n_seeds=3, d_h=32) -> xr.Dataset:
+    """Every kind memorises at step 100 and generalises at `late(kind, D_train, seed)`; None is no run."""
+    def of(kind: str) -> xr.Dataset:
+        def curves(_, D_train, seed):
+            at = late(kind, D_train, seed) if late else 2_000 * 6_384 // D_train
+            return None if at is None else {"train_acc": rise(100), "val_acc": rise(at)}
+        return cube([d_h], SIZES, n_seeds, curves, architecture=kind, n_layers=2)
+    return xr.concat([of(kind) for kind in ("lstm", "mlp", "transformer")], "architecture",
+                     combine_attrs="drop_conflicts")
+
+
+def test_networks_that_all_grok_are_universal_and_one_that_generalises_at_once_is_partly_so():
+    assert claims.universal(networks()).verdict == "reproduced"
+    at_once = networks(lambda kind, D, seed: 150 if kind == "mlp" else 2_000)
+    assert claims.universal(at_once).verdict == "partly" and "0 of 3" in said(claims.universal(at_once))
+    assert claims.universal(networks(lambda kind, D, seed: 150 if kind != "mlp" else 2_000)).verdict == "not reproduced"
+
+
+def test_networks_that_were_not_followed_far_enough_decide_nothing():
+    with pytest.raises(TooLittle, match="2 runs of the LSTM on half of the data have generalised; it takes 3"):
+        claims.universal(networks(lambda kind, D, seed: np.inf if kind == "lstm" and seed == 1 else 2_000))
+    with pytest.raises(TooLittle, match="0 runs of the transformer"):
+        claims.universal(networks(n_seeds=2))
+    with pytest.raises(TooLittle, match="0 runs of the feed-forward network"):
+        claims.universal(networks().sel(architecture=["transformer", "lstm"]))
+    assert claims.universal(networks(n_seeds=4).where(networks(n_seeds=4)["seed"] < 3)
+                            .assign(trained=networks(n_seeds=4)["trained"])).n == 12
+
+
+def test_the_widest_networks_with_enough_seeds_are_judged():
+    narrow, wide = networks(), networks(lambda kind, D, seed: 3_000 if seed < 2 else None, d_h=128)
+    both = xr.concat([narrow, wide], "d_h", combine_attrs="drop_conflicts")
+    assert {int(of["d_h"]) for of in widest(both, 3, SHARES[0.5]).values()} == {32}
+    assert {int(of["d_h"]) for of in widest(both, 2, SHARES[0.5]).values()} == {128}
+    assert list(widest(both, 2, SHARES[0.5])) == ["transformer", "lstm", "mlp"] and not widest(both, 3, 100)
+
+
+def test_a_single_kind_is_found_without_a_dimension_of_its_own():
+    assert list(widest(networks().sel(architecture="mlp"), 3, SHARES[0.5])) == ["mlp"]
+
+
+def test_a_run_is_told_by_when_it_knew_and_by_its_mirrors():
+    def symmetric(d_h, D_train, seed):
+        split = tasks.split(RunConfig(D_train=D_train, seed=seed))
+        twins = 1 - split.twin_free_val.sum() / split.val.sum()
+        return {"train_acc": rise(100), "val_acc": np.maximum(rise(100, twins), rise(5_000)),
+                "twin_free_val_acc": rise(5_000)}
+    table = grokked(cube([32], [6384], 2, symmetric).isel(d_h=0))
+    assert table["groks"].all() and (table["ratio"] > 40).all() and (table["twin_free"] == 0).all()
+    np.testing.assert_allclose(table["plateau"], table["twins"], rtol=1e-5)
+    assert table["share"].tolist() == [6384 / 113**2] * 2 and 0.4 < table["twins"].min() < 0.6
+
+
+def test_a_delay_is_infinite_without_an_end_and_unknown_without_a_beginning():
+    def curves(d_h, D_train, seed):
+        if seed == 3:
+            return None
+        return {"train_acc": rise(np.inf if seed == 2 else 100), "val_acc": rise(np.inf if seed else 2_000)}
+    table = delays(cube([32], [6384], 4, curves).isel(d_h=0))[6384]
+    assert STEPS[STEPS >= 2_000][0] - STEPS[STEPS >= 100][0] == table[0]
+    assert np.isinf(table[1]) and table[2:].isna().all()
+
+
+@pytest.mark.parametrize("at, verdict", [
+    (lambda kind, D, seed: 10_000_000 // D, "reproduced"),
+    (lambda kind, D, seed: {3831: 30_000, 6384: 900, 8938: 1_000}[D] if kind == "lstm" else 10_000_000 // D, "partly"),
+    (lambda kind, D, seed: D if (kind, seed) == ("lstm", 1) else 10_000_000 // D, "not reproduced"),
+    (lambda kind, D, seed: np.inf if D == 3831 else 10_000_000 // D, "reproduced"),
+])
+def test_the_delay_against_the_share_of_data(at, verdict):
+    assert claims.data_fraction(networks(at)).verdict == verdict
+
+
+def test_the_delay_against_the_share_of_data_takes_seeds_and_ends():
+    with pytest.raises(TooLittle, match="2 seeds of the transformer were trained on all three"):
+        claims.data_fraction(networks(lambda kind, D, seed: None if (D, seed) == (3831, 0) else 2_000))
+    with pytest.raises(TooLittle, match="transformer a seed generalised at one share alone"):
+        claims.data_fraction(networks(lambda kind, D, seed: np.inf if D < 8000 else 2_000))
+
+
+def settings(gains: dict[str, float], n_seeds=3) -> xr.Dataset:
+    """Final accuracies of the settings of Figure 4: 0.3 and the gain, with a spread over seeds that all share."""
+    fields = ("lr", "weight_decay", "batch_size", "dropout", "update_noise", "weight_noise", "decay_towards")
+    base = {"lr": 3e-4, "weight_decay": 0.0, "batch_size": 0, "dropout": 0.0, "update_noise": 0.0, "weight_noise": 0.0,
+            "decay_towards": "zero"}
+    rows = []
+    for name, change in studies.SETTINGS.items():
+        made = cube([32], [883, 1325], n_seeds, lambda d_h, D, seed, name=name: {
+            "val_acc": 0.3 + gains.get(name, 0.0) * (1 + 0.1 * seed) + 0.05 * seed}, p=47, n_layers=2, **base | change)
+        rows.append(made.expand_dims([field for field in fields if len({
+            (base | other)[field] for other in studies.SETTINGS.values()}) > 1]))
+    return xr.combine_by_coords(rows, combine_attrs="drop_conflicts", fill_value={"trained": False, "last_step": -1})  # pyright: ignore
+
+
+def test_settings_that_need_less_data():
+    all_help = {"decay to zero": 0.5, **dict.fromkeys(claims.HELPS[1:], 0.2)}
+    assert claims.data_efficiency(settings(all_help)).verdict == "reproduced"
+    assert claims.data_efficiency(settings(all_help | {"dropout": 0.6})).verdict == "partly"
+    assert claims.data_efficiency(settings({"decay to zero": 0.5})).verdict == "partly"
+    assert claims.data_efficiency(settings({"decay to zero": -0.2})).verdict == "not reproduced"
+    assert claims.data_efficiency(settings({})).verdict == "not yet measured"
+    with pytest.raises(TooLittle, match="3 seeds of full-batch Adam"):
+        claims.data_efficiency(settings(all_help, n_seeds=2))
+
+
+@pytest.mark.parametrize("middle, at, verdict", [
+    ((2937, 3448), 0.5, "reproduced"), ((2937, 3448), 0.0, "partly"), ((4500, 5200), 0.0, "not reproduced")])
+def test_middling_accuracy_between_two_shares(middle, at, verdict):
+    sizes = sorted({2000, 2400, 2800, *middle, 3600, 4400, 5400, (middle[0] + middle[1]) // 2})
+
+    def curves(d_h, D_train, seed):
+        low, high = middle
+        inside = low < D_train < high
+        end = float(D_train >= high) if not inside else at or float(seed % 2)
+        return {"train_acc": rise(100), "val_acc": rise(1_000, end)}
+    assert claims.semi_grokking_fraction(cube([64], sizes, 4, curves)).verdict == verdict
+
+
+def test_middling_accuracy_takes_both_ends_of_the_rise():
+    with pytest.raises(TooLittle, match="both ends of the rise"):
+        claims.semi_grokking_fraction(cube([64], [2000, 3000, 4000], 3, lambda *_: {"val_acc": 0.0}))
+    with pytest.raises(TooLittle, match="three sizes of the training set"):
+        claims.semi_grokking_fraction(cube([64], [2000, 4000], 3, lambda *_: {"val_acc": 0.0}))
