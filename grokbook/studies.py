@@ -175,7 +175,7 @@ recipe = Study(
                               **change) for change in CHANGES)),
     laptop=sum((_examples(seed=range(2), n_steps=40_000, **change) for change in CHANGES), ()))
 
-BOOK = {"init_scale": 2.0, "lr": 3e-3}
+BOOK: dict[str, Any] = {"init_scale": 2.0, "lr": 3e-3}
 """The book's recipe, where it differs from RunConfig's defaults, which are the field's usual one: networks grok five to
 ten times sooner, so that a map settles within 30,000 steps and a live run takes seconds. Chapter 03 says how it was
 found, and what it does not give."""

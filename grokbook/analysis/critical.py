@@ -71,14 +71,13 @@ def critical_over_budget(runs: xr.Dataset, budgets: Sequence[int]) -> pd.DataFra
                      ignore_index=True)
 
 
-def nearest_budget(runs: xr.Dataset, budgets: Sequence[int], wanted: Mapping[int, float]) -> pd.Series:
+def nearest_budget(runs: xr.Dataset, budgets: Sequence[int], wanted: Mapping[int, float]) -> dict[str, float]:
     """Of these steps the ones after which D_crit comes nearest to what is wanted, by d_h, in the sum of distances:
-    `n_steps`, `off`, that sum, and D_crit by d_h. NaN where not all were measured at any of them."""
+    `n_steps` and `off`, that sum. NaN where not all were measured at any of them."""
     table = critical_over_budget(runs, budgets).pivot(index="n_steps", columns="d_h", values="D_crit")[list(wanted)]
     off = (table - pd.Series(wanted)).abs().sum(axis=1, skipna=False).dropna()
-    if off.empty:
-        return pd.Series({"n_steps": np.nan, "off": np.nan})
-    return pd.Series({"n_steps": off.idxmin(), "off": off.min(), **table.loc[off.idxmin()]})
+    return {"n_steps": float(off.idxmin()), "off": float(off.min())} if len(off) else dict.fromkeys(("n_steps", "off"),
+                                                                                                   np.nan)
 
 
 def border_shift(runs: xr.Dataset, n_steps: int) -> xr.DataArray:
