@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from grokbook.analysis.events import LONG_BEFORE, events, final
-from grokbook.analysis.twins import twin_share
+from grokbook.analysis.shortcuts import twin_share
 
 KINDS = ("transformer", "lstm", "mlp")
 """Networks by what `RunConfig.architecture` calls them, in the order of Figure 1."""

@@ -8,10 +8,11 @@ import pandas as pd
 import xarray as xr
 
 from grokbook import analysis, studies
-from grokbook.analysis import GENERALISED, MEMORISED, Zone, interval
+from grokbook.analysis import GENERALISED, interval
 from grokbook.analysis.critical import PARTIAL
-from grokbook.analysis.events import LONG_BEFORE
+from grokbook.analysis.events import LONG_BEFORE, MEMORISED
 from grokbook.analysis.universality import KINDS, delays, efficiency_of, grokked, widest
+from grokbook.analysis.zones import Zone
 from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
 from grokbook.claims.rules import ENOUGH_SEEDS, enough, n_trained, number, verdict
 from grokbook.studies import SETTINGS, SHARES

@@ -57,8 +57,8 @@ def critical_by_budget(recipes: Mapping[str, xr.Dataset], budgets: Sequence[int]
             color = d_h_color(int(d_h), sizes)  # pyright: ignore[reportArgumentType]
             fig.add_trace(_border(rows, f"d_h {d_h}", color), row=1, col=column)
             if paper and d_h in paper:
-                fig.add_hline(paper[d_h], line={"color": color, "dash": "dot", "width": 1.5},  # pyright: ignore
-                              row=1, col=column)
+                fig.add_hline(paper[d_h], row=1, col=column,  # pyright: ignore
+                              line={"color": color, "dash": "dot", "width": 1.5})
     seen: set[str] = set()
     fig.for_each_trace(lambda trace: trace.update(showlegend=not (trace.name in seen or seen.add(trace.name))))
     fig.update_xaxes(type="log", title_text="steps", tickvals=list(budgets),
