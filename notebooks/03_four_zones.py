@@ -93,7 +93,7 @@ gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
 # What it fails, it fails above.
 #
 # Not yet tried: mini-batches counted in epochs, where 40,000 *epochs* would be several times as many steps; biases;
-# smaller learning rates with larger weights. White cells are runs that remain to be trained: a run at `d_h` 32 takes two
+# smaller learning rates with larger weights. White cells are runs that remain to be trained: one at `d_h` 32 takes two
 # minutes of one processor core, one at 64 five.
 
 # %% [markdown]
@@ -231,7 +231,7 @@ gb.claims.judge("efficiency-crossing")
 gb.claims.judge("two-way-critical-size")
 
 # %% [markdown]
-EFFICIENCY_TEXT
+# EFFICIENCY_TEXT
 
 # %% [markdown]
 # ## Is the map finished?
@@ -276,7 +276,7 @@ gb.exercises.check("threshold", answer)
 # ## What is still open here
 #
 # - Three seeds a cell, or two, say what is common, not what is rare.
-# - The paper's own recipe has not been found. What Figure 3 asks for, 1,000 pairs between the critical sizes of `d_h` 32
-#   and 64, none of ours gives at any budget so far.
+# - The paper's own recipe has not been found. What Figure 3 asks for, 1,000 pairs between the critical sizes of `d_h`
+#   32 and 64, none of ours gives at any budget so far.
 # - Where seeds disagree, is the zone a matter of luck or of patience? At (64, 3000) in the usual recipe it was patience
 #   for two of five seeds after 40,000 steps, and the other three may follow.

@@ -46,6 +46,9 @@ def final_accuracy(runs: Runs, *, metric: str = "val_acc") -> go.Figure:
     return frame(fig, title=FINAL[metric].capitalize(), caption=words, plot_height=320)
 
 
+SEEDS_FOR_A_BAND = 5
+"""Seeds under which the runs themselves say more than the interval of their mean, which is nearly the whole axis."""
+
 COSTS = {"memorising": ("know their pairs only", "#7A3E9D"),
          "generalising": ("know all pairs", METRIC_COLORS["val_acc"])}
 """Networks whose norms tell what each way costs, and their colours."""
@@ -104,14 +107,18 @@ def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden 
 def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figure:
     """The same with a column for each named set of runs; of each only d_h and seed may vary.
 
-    A line has a gap at a size that was not trained there, and the caption names those sizes.
+    Bands are drawn where most cells have five seeds. A line has a gap at a size that was not trained there, and the caption names those sizes.
     """
     fig = make_subplots(rows=1, cols=len(columns), shared_yaxes=True, horizontal_spacing=0.02,
                         column_titles=list(columns))
+    seeds = np.concatenate([data["trained"].sum("seed").values.ravel() for data in columns.values()])
+    few = np.median(seeds[seeds > 0]) < SEEDS_FOR_A_BAND if seeds.any() else True
     for column, data in enumerate(columns.values(), 1):
         for metric in ACCURACIES:
             traces = summary(final(data, metric), name=NAMES[metric], label=f"{NAMES[metric]} accuracy",
                              color=METRIC_COLORS[metric], meta={"metric": metric}, dots=True)
+            if few:
+                traces = [trace.update(marker_size=6) for trace in traces if trace.meta["role"] != "band"]
             fig.add_traces(traces, rows=1, cols=column)
     name_once(fig)
     sizes = sorted({int(d_h) for data in columns.values() for d_h in data["d_h"].values})
@@ -122,8 +129,8 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
     fig.update_yaxes(title_text="final accuracy", row=1, col=1)
     shown = together([data.drop_vars("D_train", errors="ignore") for data in columns.values()])
     return frame(fig, title=title, plot_height=300, above=20,
-                 caption=caption(shown, "Line: mean over seeds; band: its 95 % interval; dots: every run.",
-                                 *_gaps(columns, sizes)))
+                 caption=caption(shown, "Line: mean over seeds; dots: every run.",
+                                 "" if few else "Band: 95 % interval of the mean.", *_gaps(columns, sizes)))
 
 
 def _gaps(columns: Mapping[str, xr.Dataset], sizes: list[int]) -> Iterator[str]:
