@@ -23,10 +23,10 @@ def cells(fig):
     return trace
 
 
-def test_a_row_is_a_changed_setting_below_the_books_own_and_a_column_a_cell_of_the_paper():
+def test_a_row_is_a_changed_setting_below_the_usual_and_a_column_a_cell_of_the_paper():
     trace = cells(drawn(lambda change, cell, seed: NAMED[cell]))
     assert trace.x == tuple(f"{example}<br>{at}" for example, at in EXAMPLES.items())
-    assert trace.y[:3] == ("as in the book", "learning rate 0.0003", "learning rate 0.003")
+    assert trace.y[:3] == ("usual recipe", "learning rate 0.0003", "learning rate 0.003")
     assert trace.y[-1] == "cross entropy plain" and len(trace.y) == len(CHANGES) + 1
     named = [list(Zone).index(Zone(zone)) for zone in NAMED.values()]
     np.testing.assert_array_equal(trace.z, [named] * len(trace.y))

@@ -107,7 +107,8 @@ def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden 
 def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figure:
     """The same with a column for each named set of runs; of each only d_h and seed may vary.
 
-    Bands are drawn where most cells have five seeds. A line has a gap at a size that was not trained there, and the caption names those sizes.
+    Bands are drawn where most cells have five seeds. A line has a gap at a size that was not trained there, and the
+    caption names those sizes.
     """
     fig = make_subplots(rows=1, cols=len(columns), shared_yaxes=True, horizontal_spacing=0.02,
                         column_titles=list(columns))
