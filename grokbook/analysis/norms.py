@@ -65,8 +65,10 @@ def norm_crossing(memorising: xr.DataArray, generalising: xr.DataArray) -> xr.Da
 
 
 def of_any_parent(runs: xr.Dataset) -> xr.Dataset:
-    """Runs of which each seed started from one parent of its own, without the dimension `parent`."""
-    if "parent" not in runs.dims:
-        return runs
-    curves = {name: runs[name].max("parent") for name in runs.data_vars if runs[name].dtype.kind in "fbi"}
-    return xr.Dataset(curves, attrs=runs.attrs)
+    """Runs of which each seed may have started from a parent of its own, without the dimension or coordinate `parent`.
+
+    Of the variables it keeps those that are numbers or yes and no.
+    """
+    numbers = runs[[name for name in runs.data_vars if runs[name].dtype.kind in "fbi"]]
+    whole = numbers.max("parent") if "parent" in runs.dims else numbers.drop_vars("parent", errors="ignore")
+    return whole.assign_attrs(runs.attrs)

@@ -72,9 +72,7 @@ def efficiency_crossing(few: xr.Dataset, again: xr.Dataset) -> Measured:
        ours=OF_BOTH, needs=BOTH)
 def two_way(few: xr.Dataset, again: xr.Dataset) -> Measured:
     """The critical size on the way down beside that on the way up, and which of two sizes it is nearer to."""
-    ways = xr.concat([few.assign_coords(d_h=[0]), of_any_parent(again).assign_coords(d_h=[1])], "d_h", join="outer",
-                     fill_value={"last_step": -1, "settled": False, "trained": False}, combine_attrs="drop",
-                     compat="override", coords="minimal", data_vars="minimal")
+    ways = together([of_any_parent(runs).assign_coords(d_h=[way]) for way, runs in enumerate((few, again))])
     difference, down = critical_difference(ways, 0, 1), _critical(of_any_parent(again))
     way, up, at = direction(difference), _critical(few), _crossing(few, again)
     apart = [abs(down["D_crit"] - float(size)) for size in (at["mean"], up["D_crit"])]
@@ -84,6 +82,13 @@ def two_way(few: xr.Dataset, again: xr.Dataset) -> Measured:
         critical(up, ", from scratch"), number("crossing of the norms, D_train", at, ",.0f", int(at["n"]))),
         n_trained(few) + n_trained(again),
         "" if np.isnan(down["D_crit"]) else f"Retrained networks forget nearer to {nearer}.")
+
+
+def together(ways: list[xr.Dataset]) -> xr.Dataset:
+    """Two sets of runs of one hidden size as if these were two, which is what is compared elsewhere."""
+    bare = [runs.drop_vars([name for name in runs.coords if name not in runs.dims]) for runs in ways]
+    return xr.concat(bare, "d_h", join="outer", combine_attrs="drop",
+                     fill_value={"last_step": -1, "settled": False, "trained": False})
 
 
 def _norms(few: xr.Dataset, again: xr.Dataset) -> dict[str, xr.DataArray]:

@@ -58,7 +58,8 @@ def costs_by_size(from_scratch: xr.Dataset, retrained: xr.Dataset) -> go.Figure:
     """The weight norm that networks of one d_h end with, and their validation accuracy, against D_train: dots are runs,
     filled from scratch, open ones retrained after they had generalised; lines join means."""
     fig = make_subplots(rows=1, cols=2, horizontal_spacing=0.12, column_titles=["weight norm", "validation accuracy"])
-    both = {"from scratch": (from_scratch, "circle"), "retrained": (of_any_parent(retrained), "circle-open")}
+    both = {"from scratch": (of_any_parent(from_scratch), "circle"),
+            "retrained": (of_any_parent(retrained), "circle-open")}
     for way, (runs, symbol) in both.items():
         for kind, (words, color) in COSTS.items():
             norm = costs(runs)[kind].isel(d_h=0)
@@ -71,7 +72,7 @@ def costs_by_size(from_scratch: xr.Dataset, retrained: xr.Dataset) -> go.Figure:
     fig.update_yaxes(rangemode="tozero", row=1, col=1)
     fig.update_yaxes(ACCURACY_AXIS, row=1, col=2)
     fig.update_annotations(font_size=13)
-    shown = together([runs.drop_vars("parent", errors="ignore") for runs, _ in both.values()])
+    shown = together([runs for runs, _ in both.values()])
     return frame(fig, title="What each way costs, and what networks end with", plot_height=320, above=20,
                  caption=caption(shown, "Dots: runs; lines: means."))
 
