@@ -174,7 +174,7 @@ def semi_grokking_fraction(runs: xr.Dataset) -> Measured:
     begin, end = rise["begin"] / p**2, rise["end"] / p**2
     if np.isnan(begin + end):
         raise TooLittle("Training sizes at both ends of the rise are missing.")
-    zone = analysis.zones(runs).sel(d_h=rise["d_h"])
+    zone = zones(runs).sel(d_h=rise["d_h"])
     inside = zone.values[((zone["D_train"] > rise["begin"]) & (zone["D_train"] < rise["end"])).values]
     n, partial = int((inside != "").sum()), int((inside == Zone.SEMI_GROKKING.value).sum())
     placed = abs(begin - FROM) <= WITHIN and abs(end - TO) <= WITHIN
