@@ -45,6 +45,16 @@ WANTED = {
     "few_pairs/laptop": "36eec5ff06fa5e45",
     "retrained/paper": "a81000e8d2c284b9",
     "retrained/laptop": "a81000e8d2c284b9",
+    "emergence/paper": "abe705d2b717d86c",
+    "emergence/laptop": "cc0ad91955c7dde5",
+    "separate_parameters/paper": "b81fd3b07c90d285",
+    "separate_parameters/laptop": "bbc784fb2a320ebb",
+    "universality/paper": "c76602d5aee30489",
+    "universality/laptop": "08aab198559ee1dc",
+    "data_fraction/paper": "6c991fd2cf435db7",
+    "data_fraction/laptop": "072fdfdc2b977d10",
+    "efficiency/paper": "e717aceaf09fa944",
+    "efficiency/laptop": "e717aceaf09fa944",
 }
 """Digests of every run's run_id and budget: what is stored belongs to these."""
 

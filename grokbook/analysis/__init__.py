@@ -4,7 +4,7 @@ Everything takes the `xarray.Dataset` that the store loads (dimensions of varyin
 returns labelled arrays or tables. What was not observed is NaN, and beside it stands how far the run was followed.
 """
 
-from grokbook.analysis import circuit, kinds, patterns, universality
+from grokbook.analysis import circuit, efficiency, emergence, kinds, patterns, universality
 from grokbook.analysis.capacity import border_errors, capacity
 from grokbook.analysis.critical import critical_size, nearest_budget
 from grokbook.analysis.descent import double_descent
@@ -17,5 +17,6 @@ from grokbook.analysis.statistics import interval
 from grokbook.analysis.zones import NEGLIGIBLE, describe, outcomes, zones
 
 __all__ = ["GENERALISED", "NEGLIGIBLE", "border_errors", "capacity", "circuit", "critical_size", "describe",
-           "double_descent", "events", "filtered_recipes", "final", "fit_patterns", "interval", "kinds",
-           "nearest_budget", "norm_change", "outcomes", "patterns", "twin_accuracy", "universality", "zones"]
+           "double_descent", "efficiency", "emergence", "events", "filtered_recipes", "final", "fit_patterns",
+           "interval", "kinds", "nearest_budget", "norm_change", "outcomes", "patterns", "twin_accuracy",
+           "universality", "zones"]

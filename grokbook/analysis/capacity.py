@@ -111,6 +111,7 @@ def star(capacity: pd.DataFrame, critical: pd.DataFrame) -> pd.Series:
     x = np.log(both["d_h"].to_numpy(float))
 
     def meet(mem: str, crit: str) -> np.ndarray:
+        """Logarithms of d_h at which these two columns cross, ascending."""
         with np.errstate(divide="ignore"):  # an interval that is open below begins at 0
             high = np.log(both[mem].to_numpy(float)) - np.log(both[crit].clip(lower=0).to_numpy(float))
         return _roots(x, high.clip(-FAR, FAR))
