@@ -219,7 +219,11 @@ def along_training(name: str, store: Store | None = None) -> pd.DataFrame:
     return pd.DataFrame({step: measure(w, network, keys) for step, w in by_step.items()}).T.rename_axis("step")
 
 
-def compare(names: tuple[str, ...] = tuple(studies.NETWORKS)[:6], store: Store | None = None) -> pd.DataFrame:
+COMPARED = tuple(name for name, network in studies.NETWORKS.items() if network.config not in studies.GROKKED.values())
+"""The networks that are compared: parents of other runs are not among them."""
+
+
+def compare(names: tuple[str, ...] = COMPARED, store: Store | None = None) -> pd.DataFrame:
     """`measure` of the last stored weights of each network, a row a network."""
     def last(name: str) -> Weights:
         by_step = stored(name, store)
