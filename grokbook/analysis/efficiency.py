@@ -10,6 +10,7 @@ in steps so small that only learning rate times steps counts, the time. What w_m
 is its gradient: at first the memory comes w_m2² times as fast.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -53,28 +54,33 @@ class Frozen(NamedTuple):
 
 def frozen(memory: str = "ungrokked", general: str = "grokked", *, by_norm: bool = True,
            store: Store | None = None) -> Frozen:
-    """Two of `studies.NETWORKS` at their last stored weights. Training pairs are those of the first.
+    """Two of `studies.NETWORKS` at their last stored weights, as `mixed`. Errors as `circuit.stored`."""
+    return mixed({name: last(circuit.stored(name, store)) for name in (memory, general)}, by_norm=by_norm)
+
+
+def last(by_step: Mapping[int, circuit.Weights]) -> circuit.Weights:
+    """The weights after the last step."""
+    return by_step[max(by_step)]
+
+
+def mixed(weights: Mapping[str, circuit.Weights], *, by_norm: bool = True) -> Frozen:
+    """The memory and the rule, in this order, by their names in `studies.NETWORKS`. Trained on the pairs of the first.
 
     With `by_norm` each network's logits are divided by the square of its weight norm, which is what a product of two
     weights costs: the decay of the mixture then falls on what the networks are made of, and the one that does more
     with less is the cheaper. Without, both cost the same, whatever they are made of. Both are then divided by one
     number, such that the memory's right answers lie 1 above the mean of the others.
-
-    Raises:
-        ValueError, LookupError: as `circuit.stored`.
     """
-    logits = [_relative(name, by_norm, store) for name in (memory, general)]
-    seen, of_the_other = (tasks.split(NETWORKS[name].config).train for name in (memory, general))
+    logits = [_relative(NETWORKS[name].config, of, by_norm) for name, of in weights.items()]
+    seen, of_the_other = (tasks.split(NETWORKS[name].config).train for name in weights)
     unit = -logits[0][seen].mean()
     drawn = (np.random.default_rng(0).permutation(np.flatnonzero(pairs))[:SAMPLE]
              for pairs in (seen, ~seen & ~of_the_other))
     return Frozen(*(Mixture(*((each[pairs] / unit).astype(np.float32) for each in logits)) for pairs in drawn))
 
 
-def _relative(name: str, by_norm: bool, store: Store | None) -> np.ndarray:
+def _relative(config: RunConfig, weights: circuit.Weights, by_norm: bool) -> np.ndarray:
     """Logits of all pairs (p², p) of a network, each pair's less that of the right answer."""
-    config, by_step = NETWORKS[name].config, circuit.stored(name, store)
-    weights = by_step[max(by_step)]
     logits = circuit.forward(weights, config).logits.reshape(config.p**2, config.p)
     squares = sum(float(np.sum(np.square(w, dtype=float))) for w in weights.values())
     right = np.take_along_axis(logits, tasks.table(config).labels[:, None], 1)

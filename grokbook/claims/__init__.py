@@ -8,7 +8,19 @@ Too little data gives *not yet measured*, never a pass; a failed claim stays in 
 import xarray as xr
 
 from grokbook.analysis import circuit as circuits
-from grokbook.claims import circuit, descent, division, grokking, memory, patterns, universality, zones
+from grokbook.claims import (
+    circuit,
+    descent,
+    division,
+    efficiency,
+    emergence,
+    grokking,
+    memory,
+    norms,
+    patterns,
+    universality,
+    zones,
+)
 from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict
 from grokbook.claims.scorecard import lacking, summary
 from grokbook.store import Store
@@ -16,7 +28,7 @@ from grokbook.studies import Study
 
 __all__ = ["CLAIMS", "judge", "judge_all", "lacking", "summary"]
 
-CHAPTERS = (grokking, memory, zones, descent, patterns, division, universality, circuit)
+CHAPTERS = (grokking, norms, memory, zones, descent, emergence, patterns, division, universality, efficiency, circuit)
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for chapter in CHAPTERS for claim in vars(chapter).values()
                             if isinstance(claim, Claim)}
