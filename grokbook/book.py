@@ -80,6 +80,11 @@ def chapters() -> list[Path]:
     return sources
 
 
+def texts() -> list[Path]:
+    """What stands beside the chapters as plain Markdown: bibliography, glossary."""
+    return sorted(NOTEBOOKS.glob("*.md"))
+
+
 def stored(source: Path) -> Path:
     """The executed notebook beside a source. Raises ValueError where it is missing."""
     notebook = source.with_suffix(".ipynb")
@@ -116,6 +121,7 @@ def read(source: Path) -> NotebookNode:
     notebook = jupytext.reads(_text(source), fmt="py:percent")
     notebook.metadata = NotebookNode(kernelspec=KERNELSPEC, language_info=LANGUAGE)
     for position, cell in enumerate(notebook.cells):
+        cell.metadata = _metadata(cell)
         cell.id = f"{position:03d}-{_digest(cell.source)[:8]}"
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
@@ -194,7 +200,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """
     notebook.metadata = NotebookNode(kernelspec=KERNELSPEC, language_info=LANGUAGE)
     for cell in notebook.cells:
-        cell.metadata = NotebookNode(tags=tags) if (tags := cell.metadata.get("tags")) else NotebookNode()
+        cell.metadata = _metadata(cell)
         for output in cell.get("outputs", []):
             _clean_output(output)
     return notebook
@@ -208,6 +214,13 @@ def _text(source: Path) -> str:
     if not text.strip():
         raise ValueError(f"{source} is empty; write its cells, or delete it")
     return text
+
+
+def _metadata(cell: NotebookNode) -> NotebookNode:
+    """A cell's tags; the code of a widget is folded, since a reader came for what it shows."""
+    kept = {"tags": tags} if (tags := cell.metadata.get("tags")) else {}
+    folded = cell.cell_type == "code" and "gb.widgets." in cell.source
+    return NotebookNode(kept | ({"jupyter": NotebookNode(source_hidden=True)} if folded else {}))
 
 
 def _known(source: Path, names: Iterable[str]) -> dict[str, Parameter]:

@@ -23,6 +23,8 @@ from grokbook import interrupts
 if TYPE_CHECKING:
     from grokbook.store import Store
 
+ABOUT = "Why neural networks suddenly understand, measured on networks that were really trained."
+
 _out = partial(click.option, "--out", show_default=True, type=click.Path(path_type=Path, file_okay=False),
                help="Folder to write to.")
 
@@ -102,7 +104,7 @@ def html(execute: bool, out: Path) -> None:
         notebooks, failures = _run_all(wanted, out)
     else:
         notebooks = [book.stored(source) for source in book.chapters()]
-    click.echo(f"wrote {pages.write(notebooks, out, 'grokbook', _stored_map())}")
+    click.echo(f"wrote {pages.write([*notebooks, *book.texts()], out, 'grokbook', _stored_map(), ABOUT)}")
     _report(failures)
 
 
@@ -206,7 +208,7 @@ def lab(options: tuple[str, ...]) -> None:
         raise click.ClickException(f"there are no chapters in {folder}; run grokbook from a checkout of its repository")
     if importlib.util.find_spec("jupyterlab") is None:
         raise click.ClickException("JupyterLab is not installed; install it: pip install jupyterlab")
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder), *options])
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder / "00_explore.ipynb"), *options])
 
 
 @main.command()

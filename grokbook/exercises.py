@@ -6,12 +6,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from grokbook import analysis, studies, tasks
 from grokbook.analysis.descent import depth
+from grokbook.analysis.efficiency import frozen
+from grokbook.analysis.patterns import DOUBLE_DESCENT, GROKKING, TIMES, test_accuracy
+from grokbook.claims import CLAIMS
 from grokbook.config import RunConfig
 
 
@@ -19,7 +23,7 @@ from grokbook.config import RunConfig
 class Exercise:
     """`solve` gives the right answer, `tolerance` how far off a right one may be (relative), `hint` a nudge."""
 
-    solve: Callable[[], float]
+    solve: Callable[[], Any]
     tolerance: float
     hint: str
 
@@ -29,45 +33,18 @@ def _mirrors() -> float:
     return float(1 - split.twin_free_val.sum() / split.val.sum())
 
 
-def _labels() -> float:
-    return 2 * RunConfig(d_h=32).n_params / np.log2(113)
+def _mirrored() -> float:
+    split = tasks.split(RunConfig(D_train=studies.SHARES[0.5]))
+    return float(1 - split.twin_free_val.sum() / split.val.sum())
 
 
-def _generalised() -> float:
-    runs = studies.load("grokking").sel(d_h=64, D_train=5000)
-    return float(analysis.events(runs)["t_gen"].max())
-
-
-def _progression() -> float:
-    runs = studies.load("four_dynamics")
-    return float(analysis.final(runs, "twin_free_val_acc").sel(d_h=8, D_train=3000).mean())
-
-
-def _threshold() -> float:
-    runs = studies.load("four_dynamics")
-    return float((analysis.zones(runs, negligible=0.003) == "UNGROKKING").sum())
-
-
-def _valley() -> float:
-    return float(depth(np.array([0.2, 0.6, 0.1, 0.5, 0.4])))
-
-
-def _interval() -> float:
-    return float(analysis.interval(xr.DataArray([0.0, 0.0, 0.9], dims="seed"))["hi"])
-
-
-def _plateau() -> float:
-    heuristic, overfitting, _ = analysis.patterns.DOUBLE_DESCENT
-    return float(analysis.patterns.test_accuracy([heuristic, overfitting], 1e6))
-
-
-def _halfway() -> float:
-    times = analysis.patterns.TIMES
-    return float(times[analysis.patterns.test_accuracy(analysis.patterns.GROKKING, times).searchsorted(0.5)])
+def _between() -> float:
+    config = RunConfig(n_layers=2, d_h=128)
+    return config.n_params - config.d_h * (2 * config.d_vocab + config.n_ctx)
 
 
 def _least_heuristic() -> float:
-    first, *others = analysis.patterns.DOUBLE_DESCENT
+    first, *others = DOUBLE_DESCENT
     kinds = {gamma / 100: analysis.kinds.kind_of([replace(first, gamma=gamma / 100), *others]) for gamma in range(101)}
     return min(gamma for gamma, kind in kinds.items() if kind == "double descent")
 
@@ -81,21 +58,37 @@ def _shortcut() -> float:
 
 EXERCISES = {
     "mirrors": Exercise(_mirrors, 0.03, "Pick a validation pair with a ≠ b: how likely is its mirror in train?"),
-    "labels": Exercise(_labels, 0.02, "A label among 113 is log₂ 113 bits; RunConfig(d_h=32).n_params counts weights."),
-    "slowest": Exercise(_generalised, 0.001, "analysis.events(runs) gives t_gen for every run; NaN is `never`."),
+    "labels": Exercise(lambda: 2 * RunConfig(d_h=32).n_params / np.log2(113), 0.02,
+                       "A label among 113 is log₂ 113 bits; RunConfig(d_h=32).n_params counts weights."),
+    "slowest": Exercise(lambda: analysis.events(studies.load("grokking", d_h=64, D_train=5000))["t_gen"].max(), 0.001,
+                        "analysis.events(runs) gives t_gen for every run; NaN is `never`."),
     "bits": Exercise(lambda: 6441 * np.log2(113), 0.01, "One label among 113 is log₂ 113 bits."),
     "half-known": Exercise(lambda: np.log2(113) / 2, 0.01, "What is the cross entropy of each half?"),
-    "progression": Exercise(_progression, 0.01, "analysis.final(runs, metric) is where each run ended."),
-    "threshold": Exercise(_threshold, 0.001, "analysis.zones takes the threshold as `negligible`."),
-    "valley": Exercise(_valley, 0.001, "The lower of the two shores counts."),
-    "interval": Exercise(_interval, 0.01, "Mean plus t times standard error; t for two degrees of freedom is 4.30."),
-    "plateau": Exercise(_plateau, 0.02, "Pattern 2 covers everything: how often is pattern 1 right too? Then G?"),
-    "halfway": Exercise(_halfway, 0.02, "Where pattern 3 covers an example it answers; elsewhere pattern 2 does."),
+    "progression": Exercise(
+        lambda: analysis.final(studies.load("four_dynamics", d_h=8, D_train=3000), "twin_free_val_acc").mean(), 0.01,
+        "analysis.final(runs, metric) is where each run ended."),
+    "threshold": Exercise(
+        lambda: (analysis.zones(studies.load("four_dynamics"), negligible=0.003) == "UNGROKKING").sum(), 0.001,
+        "analysis.zones takes the threshold as `negligible`."),
+    "valley": Exercise(lambda: depth(np.array([0.2, 0.6, 0.1, 0.5, 0.4])), 0.001,
+                       "The lower of the two shores counts."),
+    "interval": Exercise(lambda: analysis.interval(xr.DataArray([0.0, 0.0, 0.9], dims="seed"))["hi"], 0.01,
+                         "Mean plus t times standard error; t for two degrees of freedom is 4.30."),
+    "plateau": Exercise(lambda: test_accuracy(DOUBLE_DESCENT[:2], 1e6), 0.02,
+                        "Pattern 2 covers everything: how often is pattern 1 right too? Then G?"),
+    "halfway": Exercise(lambda: TIMES[test_accuracy(GROKKING, TIMES).searchsorted(0.5)], 0.02,
+                        "Where pattern 3 covers an example it answers; elsewhere pattern 2 does."),
     "least-heuristic": Exercise(_least_heuristic, 0.06, "Move γ of pattern 1 down, a hundredth at a time."),
     "shortcut": Exercise(_shortcut, 0.01, "How many test pairs have a = 0? One in 97 of the others is guessed."),
     "twice-as-wide": Exercise(lambda: 2**1.5, 0.01, "u stays the same: what falls by 1.5 log 2?"),
+    "mirrored": Exercise(_mirrored, 0.03, "What share of the other pairs has its mirror in train?"),
+    "between": Exercise(_between, 0.001, "RunConfig(n_layers=2, d_h=128) counts all weights, W_E, W_pos and W_U too."),
+    "quicker": Exercise(lambda: 7.0**2, 0.001, "The gradient of w_m1 has a factor w_m2; and what of w_m1 w_m2?"),
+    "cheaper": Exercise(lambda: -float(frozen().train.general.mean()), 0.03,
+                        "analysis.efficiency.frozen() gives logits in units of the memory's."),
     "frequencies": Exercise(lambda: 113 // 2, 0.001, "Half of the numbers from 1 to 112."),
     "margin": Exercise(lambda: 1 - np.cos(2 * np.pi / 113), 0.01, "What is cos w(a + b − c) for c = a + b + 1?"),
+    "by chance": Exercise(lambda: 0.05 * len(CLAIMS), 0.01, "One interval in twenty misses what is true."),
 }
 
 
@@ -113,7 +106,7 @@ def check(name: str, answer: float | None) -> None:
     if isinstance(answer, bool) or not isinstance(answer, (int, float)) or np.isnan(answer):
         raise ValueError(f"answer={answer!r} is not a number; valid: one number, such as 0.5")
     exercise = EXERCISES[name]
-    right, given = exercise.solve(), float(answer)
+    right, given = float(exercise.solve()), float(answer)
     if abs(given - right) <= exercise.tolerance * abs(right):
         print(f"{name}: right.")
     else:

@@ -189,6 +189,8 @@ def test_cleaning_keeps_what_a_page_shows():
     notebook = book.clean(new_notebook(cells=[cell], metadata={"widgets": {"state": {}}, "papermill": {}}))
     assert notebook.cells[0].outputs[0].data == {"image/png": "aGk=", "text/plain": "a slider"}
     assert notebook.cells[0].metadata == {"tags": ["parameters"]}
+    widget = book.clean(new_notebook(cells=[new_code_cell("gb.widgets.Explorer()")])).cells[0]
+    assert widget.metadata == {"jupyter": {"source_hidden": True}}
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
 
 

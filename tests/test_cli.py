@@ -300,7 +300,8 @@ def test_lab_opens_the_chapters(monkeypatch: pytest.MonkeyPatch):
     called = []
     monkeypatch.setattr(os, "execv", lambda *arguments: called.append(arguments))
     assert grokbook("lab", "--no-browser").exit_code == 0
-    assert called == [(sys.executable, [sys.executable, "-m", "jupyterlab", str(book.NOTEBOOKS), "--no-browser"])]
+    chapter = str(book.NOTEBOOKS / "00_explore.ipynb")
+    assert called == [(sys.executable, [sys.executable, "-m", "jupyterlab", chapter, "--no-browser"])]
 
 
 def test_lab_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -35,6 +35,16 @@ WANTED = {
     "division/laptop": "8472c898f649d775",
     "model_wise/paper": "fe201742971dbcdc",
     "model_wise/laptop": "565976085e4f5838",
+    "emergence/paper": "abe705d2b717d86c",
+    "emergence/laptop": "cc0ad91955c7dde5",
+    "separate_parameters/paper": "b81fd3b07c90d285",
+    "separate_parameters/laptop": "bbc784fb2a320ebb",
+    "universality/paper": "c76602d5aee30489",
+    "universality/laptop": "08aab198559ee1dc",
+    "data_fraction/paper": "6c991fd2cf435db7",
+    "data_fraction/laptop": "072fdfdc2b977d10",
+    "efficiency/paper": "e717aceaf09fa944",
+    "efficiency/laptop": "e717aceaf09fa944",
 }
 """Digests of every run's run_id and budget: what is stored belongs to these."""
 

@@ -4,7 +4,7 @@ Everything takes the `xarray.Dataset` that the store loads (dimensions of varyin
 returns labelled arrays or tables. What was not observed is NaN, and beside it stands how far the run was followed.
 """
 
-from grokbook.analysis import circuit, kinds, patterns, universality
+from grokbook.analysis import circuit, efficiency, emergence, kinds, patterns, universality
 from grokbook.analysis.capacity import capacity
 from grokbook.analysis.critical import critical_size
 from grokbook.analysis.descent import double_descent
@@ -16,5 +16,5 @@ from grokbook.analysis.statistics import interval
 from grokbook.analysis.zones import NEGLIGIBLE, describe, outcomes, zones
 
 __all__ = ["GENERALISED", "NEGLIGIBLE", "capacity", "circuit", "critical_size", "describe", "double_descent",
-           "events", "final", "fit_patterns", "interval", "kinds", "norm_change", "outcomes", "patterns",
-           "twin_accuracy", "universality", "zones"]
+           "efficiency", "emergence", "events", "final", "fit_patterns", "interval", "kinds", "norm_change",
+           "outcomes", "patterns", "twin_accuracy", "universality", "zones"]

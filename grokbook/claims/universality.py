@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokbook import analysis, studies
+from grokbook import studies
 from grokbook.analysis import GENERALISED, interval
 from grokbook.analysis.critical import PARTIAL, partial_range
 from grokbook.analysis.events import LONG_BEFORE, MEMORISED

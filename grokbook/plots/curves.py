@@ -43,7 +43,7 @@ def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000
     for row in rows:
         _check("rows", row, PANELS)
     title = " and ".join(", ".join(TITLES[row].partition(" (")[0] for row in rows).rsplit(", ", 1)).capitalize()
-    return _panels(cells_at(as_dataset(runs), cells), list(rows), seed, title)
+    return panels(cells_at(as_dataset(runs), cells), list(rows), seed, title)
 
 
 def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
@@ -52,22 +52,24 @@ def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
     cells = [cell.sel(seed=[seed]) for seed in cell["seed"].values]
     if not cells:
         raise ValueError(f"no seed of d_h {d_h}, D_train {D_train} was trained")
-    fig = _panels(cells, ["accuracy"], None, f"Every seed of {name_of(cell)}")
+    fig = panels(cells, ["accuracy"], None, f"Every seed of {name_of(cell)}")
     titles = fig.select_annotations(lambda annotation: annotation.text == name_of(cell))
     for title, seed in zip(titles, cell["seed"].values, strict=False):
         title.text = f"seed {seed}"
     return fig
 
 
-def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: str) -> go.Figure:
-    """One column a cell, one row a group of metrics."""
+def panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: str,
+           names: list[str] | None = None) -> go.Figure:
+    """One column a cell, one row a group of metrics. Columns are named for d_h and D_train unless there are `names`."""
     shown = [trained(cell) for cell in cells]
     thick, when = [_thick(cell, seed) for cell in shown], [events(cell) for cell in shown]
+    names = names or [name_of(cell) for cell in cells]
     fig = make_subplots(rows=len(rows), cols=len(cells), shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.04,
-                        horizontal_spacing=0.03, column_titles=[name_of(c) for c in cells] if len(cells) > 1 else None)
-    for column, (cell, *rest) in enumerate(zip(shown, thick, when, strict=True), 1):
+                        horizontal_spacing=0.03, column_titles=names if len(cells) > 1 else None)
+    for column, (cell, bold, happened) in enumerate(zip(shown, thick, when, strict=True), 1):
         for row, name in enumerate(rows, 1):
-            fig.add_traces(_traces(cell, name, *rest), rows=row, cols=column)
+            fig.add_traces(_traces(cell, name, bold, happened), rows=row, cols=column)
         if not len(cell["seed"]):
             _say_missing(fig, cell, column)
     _lay_out(fig, cells, rows)
@@ -92,8 +94,7 @@ def _traces(cell: xr.Dataset, row: str, bold: int | None, when: xr.Dataset) -> l
 
 def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
     """Shared axes, and what names them."""
-    last_step = max(int(cell["last_step"].max()) for cell in cells)
-    last_step = min(last_step, int(cells[0]["step"].values[-1]))
+    last_step = min(max(int(cell["last_step"].max()) for cell in cells), int(cells[0]["step"].values[-1]))
     fig.update_xaxes(step_axis(last_step, sparse=len(cells) > 1), matches="x")
     fig.update_xaxes(title_text="step", row=len(rows))
     for row, name in enumerate(rows, 1):
@@ -126,11 +127,9 @@ def _notes(cells: list[xr.Dataset], when: list[xr.Dataset], thick: list[int | No
     middle = ", in the middle by when it generalised" if seed is None else ""
     lines = f"Thin: every seed; thick: seed {bold}{middle}." if several else ""
     missing = [name_of(cell) for cell in cells if not len(cell["seed"])]
-    return [lines, _MARKS, _unfinished(cells, when), f"Not trained: {'; '.join(missing)}." if missing else ""]
-
-
-_MARKS = (f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row; diamond: "
-          f"generalised, validation accuracy at least {GENERALISED:g}.")
+    marks = (f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row; diamond: "
+             f"generalised, validation accuracy at least {GENERALISED:g}.")
+    return [lines, marks, _unfinished(cells, when), f"Not trained: {'; '.join(missing)}." if missing else ""]
 
 
 def _unfinished(cells: list[xr.Dataset], when: list[xr.Dataset]) -> str:

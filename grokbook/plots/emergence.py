@@ -1,0 +1,107 @@
+"""Addition beside random pairs: accuracy against the size of networks (Huang et al. 2024, Fig 8), and what they forget
+while they learn the random pairs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+from plotly.colors import sample_colorscale
+from plotly.subplots import make_subplots
+
+from grokbook.analysis import final
+from grokbook.plots.captions import caption, frame
+from grokbook.plots.cells import never_trained
+from grokbook.plots.sizes import FINAL
+from grokbook.plots.template import ACCURACY_AXIS, INK, d_h_color, faded
+
+SCALE = "Plasma"
+"""Few random pairs are dark, many light; its lightest fifth, which white hides, is left out."""
+
+
+def emergence(runs: xr.Dataset, *, metric: str = "twin_free_val_acc") -> go.Figure:
+    """Final accuracy on addition against d_h, a line a number of random pairs: best of the seeds, and their mean.
+
+    `runs`: dimensions d_h, D_random, seed, step. Dots are runs; where one seed ran both columns agree.
+    """
+    accuracy, sizes = final(runs, metric), runs["d_h"].values
+    pairs = runs["D_random"].values.tolist()
+    columns = {"best seed": accuracy.max("seed"), "mean of the seeds": accuracy.mean("seed")}
+    fig = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.03, column_titles=list(columns))
+    for i, D_random in enumerate(pairs):
+        color = sample_colorscale(SCALE, 0.8 * i / max(len(pairs) - 1, 1))[0]
+        for column, (name, values) in enumerate(columns.items(), 1):
+            fig.add_trace(_line(values.sel(D_random=D_random), D_random, color, name), row=1, col=column)
+        fig.add_trace(_dots(accuracy.sel(D_random=D_random), D_random, color), row=1, col=2)
+    fig.update_xaxes(type="log", title_text="d_h", tickvals=sizes, ticktext=[str(d_h) for d_h in sizes])
+    fig.update_yaxes(ACCURACY_AXIS)
+    fig.update_yaxes(title_text=FINAL[metric], row=1, col=1)
+    fig.update_layout(legend_title_text="random pairs ")
+    words = caption(runs, "Dots: every run.", _holes(runs), never_trained(runs, "d_h"))
+    return frame(fig, title="Addition beside random pairs", plot_height=320, above=20, caption=words)
+
+
+def forgetting(runs: xr.Dataset, *, sizes: Sequence[int] | None = None) -> go.Figure:
+    """Twin-free accuracy against train accuracy along training, a column a number of random pairs, a line a run.
+
+    `runs` as for `emergence`. A run moves to the right as it learns its pairs, up as it learns to add, and down as it
+    takes that back; a dot is its end. The dotted line is where all additions and no random pair would be known.
+    """
+    runs = runs if sizes is None else runs.sel(d_h=list(sizes))
+    shown = [int(D) for D in runs["D_random"].values if D and bool(runs["trained"].sel(D_random=D).any())]
+    fig = make_subplots(rows=1, cols=max(len(shown), 1), shared_yaxes=True, horizontal_spacing=0.02,
+                        column_titles=[f"{D:,} random pairs" for D in shown])
+    for column, D_random in enumerate(shown, 1):
+        for d_h, seed in np.argwhere(runs["trained"].sel(D_random=D_random).transpose("d_h", "seed").values):
+            run = runs.sel(D_random=D_random).isel(d_h=d_h, seed=seed)
+            fig.add_traces(_path(run, d_h_color(int(run["d_h"]), runs["d_h"].values)), rows=1, cols=column)
+        known = int(runs["D_train"]) / (int(runs["D_train"]) + D_random)
+        fig.add_vline(known, line={"color": INK, "dash": "dot", "width": 1}, row=1, col=column)  # pyright: ignore
+    named = set()
+    fig.for_each_trace(lambda trace: trace.update(showlegend=trace.mode == "lines" and not (
+        trace.name in named or named.add(trace.name))))
+    fig.update_xaxes(ACCURACY_AXIS, title_text="train accuracy")
+    fig.update_yaxes(ACCURACY_AXIS)
+    fig.update_yaxes(title_text="twin-free validation accuracy", row=1, col=1)
+    fig.update_layout(legend_title_text="d_h ")
+    mixed = runs.sel(D_random=shown)
+    return frame(fig, title="Learned and taken back", plot_height=320, above=20, caption=caption(
+        mixed, "One line a run, from its first step; dot: its end; dotted: all additions and no random pair known."))
+
+
+def _line(values: xr.DataArray, D_random: int, color: str, role: str) -> go.Scatter:
+    values = values.dropna("d_h")
+    name = f"{D_random:,}"
+    return go.Scatter(x=values["d_h"].values, y=values.values, mode="lines+markers", name=name, legendgroup=name,
+                      line={"color": color, "width": 2.5}, marker={"size": 6}, showlegend=role == "best seed",
+                      meta={"role": role, "D_random": D_random},
+                      hovertemplate=f"{name} random pairs, d_h %{{x}}<br>{role}: %{{y:.3f}}<extra></extra>")
+
+
+def _dots(accuracy: xr.DataArray, D_random: int, color: str) -> go.Scatter:
+    runs = accuracy.transpose("seed", "d_h")
+    return go.Scatter(x=np.tile(runs["d_h"].values, runs.sizes["seed"]), y=runs.values.ravel(), mode="markers",
+                      legendgroup=f"{D_random:,}", showlegend=False, marker={"color": faded(color, 0.5), "size": 5},
+                      customdata=np.repeat(runs["seed"].values, runs.sizes["d_h"]),
+                      meta={"role": "runs", "D_random": D_random},
+                      hovertemplate="d_h %{x}, seed %{customdata}: %{y:.3f}<extra></extra>")
+
+
+def _path(run: xr.Dataset, color: str) -> list[go.Scatter]:
+    known = run["train_acc"].notnull().values
+    x, y = (run[metric].values[known] for metric in ("train_acc", "twin_free_val_acc"))
+    name = str(int(run["d_h"]))
+    meta = {"d_h": int(run["d_h"]), "D_random": int(run["D_random"]), "seed": int(run["seed"])}
+    hover = f"d_h {name}, seed {meta['seed']}, step %{{customdata:,.0f}}<br>%{{y:.3f}} at %{{x:.3f}}<extra></extra>"
+    return [go.Scatter(x=x[part], y=y[part], customdata=run["step"].values[known][part], name=name, legendgroup=name,
+                       mode=mode, line={"color": color, "width": 1.5}, marker={"color": color, "size": 8},
+                       meta=meta | {"role": role}, hovertemplate=hover)
+            for part, mode, role in ((slice(None), "lines", "path"), (slice(-1, None), "markers", "end"))]
+
+
+def _holes(runs: xr.Dataset) -> str:
+    """A sentence on the cells without any run."""
+    missing = {int(D): runs["d_h"].values[~runs["trained"].sel(D_random=D).any("seed").values].tolist()
+               for D in runs["D_random"].values}
+    named = [f"d_h {', '.join(map(str, sizes))} beside {D:,}" for D, sizes in missing.items() if sizes]
+    return f"Not trained: {'; '.join(named)}." if named else ""
