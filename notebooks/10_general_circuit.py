@@ -15,7 +15,7 @@
 # do. So a network of this kind should have a few *key frequencies*, in its embedding, its neurons and its logits.
 
 # %% tags=["parameters"]
-name: str = "grokked"  # the network to look at: grokked, semi-grokked, ungrokked or progression
+name: str = "grokked"  # the network to look at: grokked, mid-leap, ungrokked or progression
 a: int = 37  # first number of a sum to follow, from 0 to 112
 b: int = 95  # second number
 
@@ -46,7 +46,7 @@ circuit.compare().astype(float).round(3)
 # ones, solve the task alone and cannot be missed. The ungrokked network has none, so for it both losses say nothing
 # new.
 #
-# Partial understanding is a partial circuit, and not of one kind. The semi-grokked network holds two frequencies that
+# Partial understanding is a partial circuit, and not of one kind. The network in mid-leap holds two frequencies that
 # *would* answer nearly every pair (restricted loss next to 0); what spoils its validation answers lies beside them.
 # The progression network, too small to memorise, put most of its embedding into two, which do not suffice.
 

@@ -219,7 +219,7 @@ def along_training(name: str, store: Store | None = None) -> pd.DataFrame:
     return pd.DataFrame({step: measure(w, network, keys) for step, w in by_step.items()}).T.rename_axis("step")
 
 
-def compare(names: tuple[str, ...] = tuple(studies.NETWORKS), store: Store | None = None) -> pd.DataFrame:
+def compare(names: tuple[str, ...] = tuple(studies.NETWORKS)[:6], store: Store | None = None) -> pd.DataFrame:
     """`measure` of the last stored weights of each network, a row a network."""
     def last(name: str) -> Weights:
         by_step = stored(name, store)

@@ -16,6 +16,7 @@ from grokbook.claims import (
     emergence,
     grokking,
     memory,
+    norms,
     patterns,
     universality,
     zones,
@@ -27,7 +28,7 @@ from grokbook.studies import Study
 
 __all__ = ["CLAIMS", "judge", "judge_all", "lacking", "summary"]
 
-CHAPTERS = (grokking, memory, zones, descent, emergence, patterns, division, universality, efficiency, circuit)
+CHAPTERS = (grokking, norms, memory, zones, descent, emergence, patterns, division, universality, efficiency, circuit)
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for chapter in CHAPTERS for claim in vars(chapter).values()
                             if isinstance(claim, Claim)}

@@ -23,7 +23,7 @@ SHARES = {"embedding": ("embedding", "#00795C", "solid"), "unembedding": ("unemb
 ROWS = ("power of W_E", "power of W_U", "neurons")
 
 
-def circuit_spectra(names: Sequence[str] = ("grokked", "semi-grokked", "ungrokked", "progression")) -> go.Figure:
+def circuit_spectra(names: Sequence[str] = ("grokked", "mid-leap", "ungrokked", "progression")) -> go.Figure:
     """By frequency, the shares of power of W_E and of W_U, and of the neurons that it tiles; one column a network.
 
     Key frequencies are orange. Errors as `circuit.stored`.

@@ -28,12 +28,13 @@ HEIGHTS = {1: 300, 2: 380, 3: 520}  # pixels that so many rows of panels share
 
 
 def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000), (64, 3000), (64, 2000)),
-                    rows: Sequence[str] = tuple(PANELS), seed: int | None = None) -> go.Figure:
+                    rows: Sequence[str] = tuple(PANELS), seed: int | None = None,
+                    names: Sequence[str] = ()) -> go.Figure:
     """Accuracy above loss above weight norm against the logarithmic step, one column a cell (d_h, D_train).
 
     `rows` chooses among the three. Every seed is a thin line and `seed` a thick one; if it is not given, the run in the
-    middle by when it generalised. Circles mark when runs memorised, diamonds when they generalised. A cell that was not
-    trained keeps its column and says so.
+    middle by when it generalised. `names` stand over the columns' cells. Circles mark when runs memorised,
+    diamonds when they generalised. A cell that was not trained keeps its column and says so.
 
     Raises:
         ValueError: no cell, a row that there is not, a seed that was not trained, or runs that vary over another field.
@@ -43,7 +44,9 @@ def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000
     for row in rows:
         _check("rows", row, PANELS)
     title = " and ".join(", ".join(TITLES[row].partition(" (")[0] for row in rows).rsplit(", ", 1)).capitalize()
-    return panels(cells_at(as_dataset(runs), cells), list(rows), seed, title)
+    cells = cells_at(as_dataset(runs), cells)
+    titles = [f"{name}<br>{name_of(cell)}" for cell, name in zip(cells, names, strict=True)] if names else None
+    return panels(cells, list(rows), seed, title, titles)
 
 
 def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
@@ -74,7 +77,7 @@ def panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: st
             _say_missing(fig, cell, column)
     _lay_out(fig, cells, rows)
     return frame(fig, title=title, caption=caption(together(cells), *_notes(shown, when, thick, seed)),
-                 plot_height=HEIGHTS[len(rows)], above=20 if len(cells) > 1 else 0)
+                 plot_height=HEIGHTS[len(rows)], above=20 * (len(cells) > 1) * (1 + bool(names)))
 
 
 def _thick(cell: xr.Dataset, seed: int | None) -> int | None:
