@@ -97,8 +97,8 @@ def test_a_norm_that_grows_takes_a_networks_odds_with_it_by_the_power_of_its_lay
     config = RunConfig(architecture="mlp", n_layers=2, d_h=8, p=7, D_train=20)
     weights = models.initial_weights(config)
     tokens = torch.tensor([[1, 2, 7]])
-    sizes = [float(models.build(config, {name: scale * w for name, w in weights.items()}, torch.float64)(tokens).max())
-             for scale in (1.0, 1.5)]
+    scaled = ({name: scale * w for name, w in weights.items()} for scale in (1.0, 1.5))
+    sizes = [models.build(config, of, torch.float64)(tokens).max().item() for of in scaled]
     needs = efficiency.norm_needed(pd.DataFrame({"norm": [3.0, 4.5], "log_odds": sizes}), config)
     np.testing.assert_allclose(needs[0], needs[1])
     with pytest.raises(ValueError, match="architecture='lstm' has no such power; valid: mlp"):

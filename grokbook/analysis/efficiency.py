@@ -128,10 +128,10 @@ def told(table: pd.DataFrame) -> dict[str, float | bool]:
 
     Close to zero is `LOW` of the loss at the start, which is that of guessing.
     """
-    guessing = float(table["train_loss"].iloc[0])
-    close = table["time"][table["train_loss"] < LOW * guessing]
-    peak, end = float(table["val_loss"].max()), float(table["val_loss"].iloc[-1])
-    return {"close": float(close.iloc[0]) if len(close) else np.nan, "rises": peak > guessing * 1.001, "peak": peak,
+    time, train, val = table[["time", "train_loss", "val_loss"]].to_numpy().T
+    guessing, peak, end = float(train[0]), float(val.max()), float(val[-1])
+    close = time[train < LOW * guessing]
+    return {"close": float(close[0]) if len(close) else np.nan, "rises": peak > guessing * 1.001, "peak": peak,
             "end": end, "ends": end < LOW * guessing}
 
 
@@ -144,16 +144,16 @@ def costs(runs: xr.Dataset) -> pd.DataFrame:
     """
     ends = xr.Dataset({name: final(runs, name) for name in ("train_acc", "train_loss", "twin_free_val_acc",
                                                             "param_norm")})
-    table = ends.to_dataframe().reset_index()
-    table = table[table["train_acc"] >= MEMORISED]
-    known = table["twin_free_val_acc"]
-    table["kind"] = np.where(known <= NEGLIGIBLE, "memory", np.where(known >= MEMORISED, "general", ""))
-    table["log_odds"] = -np.log(np.expm1(table["train_loss"].astype(float)))
-    table = table.rename(columns={"param_norm": "norm"})[["d_h", "D_train", "seed", "kind", "norm", "log_odds"]]
-    return table[table["kind"] != ""].reset_index(drop=True)
+    table = ends.to_dataframe().reset_index().query(f"train_acc >= {MEMORISED}")
+    known = table["twin_free_val_acc"].to_numpy()
+    kind = np.where(known <= NEGLIGIBLE, "memory", np.where(known >= MEMORISED, "general", ""))
+    log_odds = -np.log(np.expm1(table["train_loss"].to_numpy(float)))
+    columns = {name: table[name] for name in ("d_h", "D_train", "seed")}
+    columns |= {"kind": kind, "norm": table["param_norm"], "log_odds": log_odds}
+    return pd.DataFrame(columns).query("kind != ''").reset_index(drop=True)
 
 
-def norm_needed(table: pd.DataFrame, config: RunConfig, log_odds: float = 10.0) -> pd.Series:
+def norm_needed(table: pd.DataFrame, config: RunConfig, log_odds: float = 10.0) -> np.ndarray:
     """The norm at which a feed-forward network's log odds would be that of all others here.
 
     Its logits are a product of n_layers + 2 matrices and ReLUs, so a norm s times as large gives s^(n_layers + 2) times
@@ -161,4 +161,5 @@ def norm_needed(table: pd.DataFrame, config: RunConfig, log_odds: float = 10.0) 
     """
     if config.architecture != "mlp":
         raise ValueError(f"architecture={config.architecture!r} has no such power; valid: mlp")
-    return table["norm"] * (log_odds / table["log_odds"]) ** (1 / (config.n_layers + 2))
+    norm, odds = table[["norm", "log_odds"]].to_numpy().T
+    return norm * (log_odds / odds) ** (1 / (config.n_layers + 2))

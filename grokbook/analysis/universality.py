@@ -9,10 +9,13 @@ import pandas as pd
 import xarray as xr
 
 from grokbook.analysis.events import LONG_BEFORE, events, final
-from grokbook.analysis.shortcuts import twin_share
+from grokbook.analysis.shortcuts import twin_accuracy, twin_share
 
 KINDS = ("transformer", "lstm", "mlp")
 """Networks by what `RunConfig.architecture` calls them, in the order of Figure 1."""
+
+COLUMNS = ("D_train", "share", "seed", "t_mem", "t_gen", "ratio", "groks", "plateau", "twin_free", "twins")
+"""What `grokked` says of a run."""
 
 
 def widest(runs: xr.Dataset, seeds: int, D_train: int) -> dict[str, xr.Dataset]:
@@ -49,9 +52,17 @@ def grokked(runs: xr.Dataset) -> pd.DataFrame:
                         "plateau": then["val_acc"].where(step.notnull()),
                         "twin_free": then["twin_free_val_acc"].where(step.notnull()),
                         "twins": twin_share(runs), "trained": when["trained"]}).to_dataframe().reset_index()
-    table = table[table["trained"]].sort_values(["D_train", "seed"], ignore_index=True)
-    table.insert(1, "share", table["D_train"] / int(runs["p"]) ** 2)
-    return table[["D_train", "share", "seed", "t_mem", "t_gen", "ratio", "groks", "plateau", "twin_free", "twins"]]
+    table = table.query("trained").sort_values(["D_train", "seed"]).assign(share=table["D_train"] / int(runs["p"]) ** 2)
+    return pd.DataFrame({name: table[name].to_numpy() for name in COLUMNS})
+
+
+def on_mirrors(runs: xr.Dataset, D_train: int, seed: int, steps: list[int]) -> pd.DataFrame:
+    """Accuracy of one run at these steps on `train` pairs, on other pairs whose mirror it was trained on (`mirrored`),
+    and on the rest (`others`). Dimensions of `runs`: D_train, seed, step."""
+    run = runs.sel(D_train=[D_train], seed=[seed])
+    parts = {"train": run["train_acc"], "mirrored": twin_accuracy(run), "others": run["twin_free_val_acc"]}
+    at = {name: part.sel(step=steps).values.ravel() for name, part in parts.items()}
+    return pd.DataFrame(at, index=pd.Index(steps, name="step"))
 
 
 def delays(runs: xr.Dataset) -> pd.DataFrame:
@@ -62,7 +73,8 @@ def delays(runs: xr.Dataset) -> pd.DataFrame:
     """
     when = events(runs)
     delay = when["delay"].where(when["t_gen"].notnull() | when["t_mem"].isnull(), np.inf)
-    return delay.where(when["trained"]).transpose("seed", "D_train").to_pandas()
+    values = delay.where(when["trained"]).transpose("seed", "D_train")
+    return pd.DataFrame(values.values, index=values["seed"].values, columns=values["D_train"].values)
 
 
 def efficiency_of(runs: xr.Dataset) -> xr.DataArray:

@@ -51,8 +51,8 @@ def judged(table: pd.DataFrame) -> Measured:
     plain = table[~table["by_norm"]]
     speed = bool((plain["rises"] == (plain["w_m2"] == STARTS[0][0])).all())
     return Measured(verdict(speed, bool(plain["ends"].all())), tuple(
-        Number(f"{words}, from ({w_m2:g}, 1): {what}", f"{int(rows[column].sum())} of {len(rows)} mixtures",
-               f"{rows[shown].min():.2f} to {rows[shown].max():.2f} nats")
+        Number(f"{words}, from ({w_m2:g}, 1): {what}", f"{np.sum(rows[column])} of {len(rows)} mixtures",
+               f"{np.min(rows[shown]):.2f} to {np.max(rows[shown]):.2f} nats")
         for by_norm, words in ((False, "as they are"), (True, "where a network costs its norm"))
         for w_m2 in (start[0] for start in STARTS)
         for column, what, shown in (("rises", "validation loss rises above guessing", "peak"),
@@ -103,8 +103,7 @@ def _slopes(runs: xr.Dataset, kind: str) -> xr.DataArray:
     if not runs.sizes["task"]:
         return slopes
     cell = runs.isel(task=0)
-    table = efficiency.costs(cell.expand_dims("d_h"))
-    table = table[table["kind"] == kind]
+    table = efficiency.costs(cell.expand_dims("d_h")).query(f"kind == '{kind}'")
     table = table.assign(need=efficiency.norm_needed(table, config_of(cell, D_train=1, seed=0)))
     for seed, rows in table.groupby("seed"):
         if len(rows) >= LEAST_SIZES[kind]:

@@ -33,7 +33,7 @@ def mixture_panels(mixtures: Mapping[str, pd.DataFrame], *, rows: tuple[str, ...
                         vertical_spacing=0.05, horizontal_spacing=0.04,
                         column_titles=list(mixtures) if len(mixtures) > 1 else None)
     for column, table in enumerate(mixtures.values(), 1):
-        later = table[table["time"] > 0]
+        later = table.query("time > 0")
         for row, title in enumerate(rows, 1):
             fig.add_traces([_line(later, metric, *look) for metric, look in LINES[title].items()], row, column)
     guessing = float(next(iter(mixtures.values()))["train_loss"].iloc[0])
@@ -93,11 +93,12 @@ def circuit_costs(costs: Mapping[str, pd.DataFrame]) -> go.Figure:
                         horizontal_spacing=0.04, column_titles=list(costs) if len(costs) > 1 else None)
     for column, table in enumerate(costs.values(), 1):
         for kind, color in KIND_COLORS.items():
-            runs = table[table["kind"] == kind]
-            means = runs.groupby("D_train")[list(rows)].mean()
+            runs = table.query(f"kind == '{kind}'")
+            sizes = np.unique(runs["D_train"])
             for row, metric in enumerate(rows, 1):
                 look = {"name": kind, "legendgroup": kind, "meta": {"metric": metric, "kind": kind}}
-                fig.add_scatter(x=means.index, y=means[metric], mode="lines", row=row, col=column, hoverinfo="skip",
+                means = [float(np.mean(runs.loc[runs["D_train"] == size, metric])) for size in sizes]
+                fig.add_scatter(x=sizes, y=means, mode="lines", row=row, col=column, hoverinfo="skip",
                                 line={"color": color, "width": 2}, **look)
                 fig.add_scatter(x=runs["D_train"], y=runs[metric], mode="markers", row=row, col=column,
                                 marker={"color": color, "size": 6, "opacity": 0.5}, customdata=runs["seed"],
