@@ -79,6 +79,11 @@ def _shortcut() -> float:
     return float(zero + (val.sum() - zero) / config.p)
 
 
+def _span() -> float:
+    small = RunConfig(task="add+random", d_h=64)
+    return small.replace(d_h=1024, n_layers=8).n_params / small.n_params
+
+
 EXERCISES = {
     "mirrors": Exercise(_mirrors, 0.03, "Pick a validation pair with a ≠ b: how likely is its mirror in train?"),
     "labels": Exercise(_labels, 0.02, "A label among 113 is log₂ 113 bits; RunConfig(d_h=32).n_params counts weights."),
@@ -89,6 +94,8 @@ EXERCISES = {
     "threshold": Exercise(_threshold, 0.001, "analysis.zones takes the threshold as `negligible`."),
     "valley": Exercise(_valley, 0.001, "The lower of the two shores counts."),
     "interval": Exercise(_interval, 0.01, "Mean plus t times standard error; t for two degrees of freedom is 4.30."),
+    "span": Exercise(_span, 0.001, "RunConfig(task='add+random', d_h=64, n_layers=1).n_params counts weights."),
+    "random-share": Exercise(lambda: 0.44, 0.01, "How many of the 8,000 does it know, how many beyond 5,000?"),
     "plateau": Exercise(_plateau, 0.02, "Pattern 2 covers everything: how often is pattern 1 right too? Then G?"),
     "halfway": Exercise(_halfway, 0.02, "Where pattern 3 covers an example it answers; elsewhere pattern 2 does."),
     "least-heuristic": Exercise(_least_heuristic, 0.06, "Move γ of pattern 1 down, a hundredth at a time."),
