@@ -116,6 +116,7 @@ def read(source: Path) -> NotebookNode:
     notebook = jupytext.reads(_text(source), fmt="py:percent")
     notebook.metadata = NotebookNode(kernelspec=KERNELSPEC, language_info=LANGUAGE)
     for position, cell in enumerate(notebook.cells):
+        cell.metadata = _metadata(cell)
         cell.id = f"{position:03d}-{_digest(cell.source)[:8]}"
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
@@ -149,14 +150,17 @@ def grid(source: Path, texts: Mapping[str, Sequence[str]]) -> dict[str, dict[str
     >>> grid(find("01"), {"d_h": ["32", "64"]})  # doctest: +SKIP
     {'01_grokking_d_h=32': {'d_h': 32}, '01_grokking_d_h=64': {'d_h': 64}}
 
-    Raises ValueError and TypeError as `checked` does.
+    Raises ValueError and TypeError as `checked` does, and ValueError for texts of which one name tells too little.
     """
     known = _known(source, texts)
     choices = [[known[name].parse(text) for text in texts[name]] for name in texts]
     combinations = [dict(zip(texts, choice, strict=True)) for choice in itertools.product(*choices)]
+    named: dict[str, dict[str, Any]] = {}
     for values in combinations:
         checked(source, values)
-    return {_name(source, values): values for values in combinations}
+        if (same := named.setdefault(_name(source, values), values)) != values:
+            raise ValueError(f"{same} and {values} would be one file; run them into two folders")
+    return named
 
 
 def execute(source: Path, out: Path, values: Mapping[str, Any] = NOTHING, timeout: int | None = None) -> Path:
@@ -178,11 +182,6 @@ def execute(source: Path, out: Path, values: Mapping[str, Any] = NOTHING, timeou
     return partial.replace(out)
 
 
-def build(source: Path) -> Path:
-    """Make a chapter's notebook anew from its source, beside it. Raises ChapterError as `execute` does."""
-    return execute(source, source.with_suffix(".ipynb"))
-
-
 def stamp(source: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Where an executed notebook comes from: the digest of its source, its parameters, this package's version."""
     return {"source_sha256": _digest(_text(source)), "parameters": dict(values),
@@ -196,7 +195,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """
     notebook.metadata = NotebookNode(kernelspec=KERNELSPEC, language_info=LANGUAGE)
     for cell in notebook.cells:
-        cell.metadata = NotebookNode(tags=tags) if (tags := cell.metadata.get("tags")) else NotebookNode()
+        cell.metadata = _metadata(cell)
         for output in cell.get("outputs", []):
             _clean_output(output)
     return notebook
@@ -210,6 +209,13 @@ def _text(source: Path) -> str:
     if not text.strip():
         raise ValueError(f"{source} is empty; write its cells, or delete it")
     return text
+
+
+def _metadata(cell: NotebookNode) -> NotebookNode:
+    """A cell's tags; the code of a widget is folded, since a reader came for what it shows."""
+    kept = {"tags": tags} if (tags := cell.metadata.get("tags")) else {}
+    folded = cell.cell_type == "code" and "gb.widgets." in cell.source
+    return NotebookNode(kept | ({"jupyter": NotebookNode(source_hidden=True)} if folded else {}))
 
 
 def _known(source: Path, names: Iterable[str]) -> dict[str, Parameter]:

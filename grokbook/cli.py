@@ -1,13 +1,14 @@
 """The command line. Commands import what they need when they run, so help is quick and training needs no Jupyter."""
 
 import importlib.util
+import io
 import itertools
 import os
 import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ from grokbook import interrupts
 
 if TYPE_CHECKING:
     from grokbook.store import Store
+
+ABOUT = "Why neural networks suddenly understand, measured on networks that were really trained."
 
 _out = partial(click.option, "--out", show_default=True, type=click.Path(path_type=Path, file_okay=False),
                help="Folder to write to.")
@@ -36,13 +39,15 @@ class _Commands(click.Group):
     """
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a letter that a terminal lacks ends no command
         with warnings.catch_warnings(), interrupts.heeded():
             warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
             try:
                 return super().invoke(ctx)
             except KeyboardInterrupt:
                 raise click.ClickException("interrupted; what was trained or written before is kept") from None
-            except (ValueError, TypeError, LookupError, OSError) as error:
+            except (ValueError, TypeError, LookupError, OSError, UserWarning) as error:
                 if sys.flags.dev_mode or isinstance(error, KeyError | IndexError):
                     raise
                 raise click.ClickException(_sentence(error)) from None
@@ -64,7 +69,7 @@ def build(chapters: tuple[str, ...]) -> None:
     from grokbook import book
 
     sources = [book.find(chapter) for chapter in chapters] or book.chapters()
-    _, failures = _run_all({source.stem: partial(book.build, source) for source in sources})
+    _, failures = _run_all({source.with_suffix(".ipynb"): (source, {}) for source in sources}, book.NOTEBOOKS)
     _report(failures)
 
 
@@ -80,8 +85,7 @@ def rerun(chapter: str, settings: tuple[str, ...], timeout: int | None, out: Pat
     source = book.find(chapter)
     grid = book.grid(source, _by_name(settings))
     out.mkdir(parents=True, exist_ok=True)
-    _, failures = _run_all({name: partial(book.execute, source, out / f"{name}.ipynb", values, timeout)
-                            for name, values in grid.items()})
+    _, failures = _run_all({out / f"{name}.ipynb": (source, values) for name, values in grid.items()}, out, timeout)
     click.echo(f"wrote {pages.write(book.finished(out), out, 'Reruns')}")
     _report(failures)
 
@@ -96,11 +100,11 @@ def html(execute: bool, out: Path) -> None:
     failures: list[str] = []
     out.mkdir(parents=True, exist_ok=True)
     if execute:
-        notebooks, failures = _run_all({source.stem: partial(book.execute, source, out / f"{source.stem}.ipynb")
-                                        for source in book.chapters()})
+        wanted = {out / f"{source.stem}.ipynb": (source, {}) for source in book.chapters()}
+        notebooks, failures = _run_all(wanted, out)
     else:
         notebooks = [book.stored(source) for source in book.chapters()]
-    click.echo(f"wrote {pages.write(notebooks, out, 'grokbook', _stored_map())}")
+    click.echo(f"wrote {pages.write(notebooks, out, 'grokbook', _stored_map(), ABOUT)}")
     _report(failures)
 
 
@@ -131,7 +135,7 @@ def sweep(study: str, size: str, device: str, budget: str | None, dask: str | No
 def status(store: Path | None) -> None:
     """How much of every study is trained, by study and size, and how long the rest may take."""
     from grokbook import studies
-    from grokbook.store.pace import hours
+    from grokbook.run import hours
 
     with _existing(store) as runs:
         click.echo(f"{'study':<20} {'size':<7} {'wanted':>6} {'there':>6} {'missing':>7}")
@@ -140,7 +144,7 @@ def status(store: Path | None) -> None:
             wanted, missing = len(study.runs(size)), study.missing(size, runs)
             left[size] |= {run.run_id: run for run in missing}
             click.echo(f"{study.name:<20} {size:<7} {wanted:>6} {wanted - len(missing):>6} {len(missing):>7}")
-        timed = runs.frame()
+        timed = list(runs.frame().itertuples())
         for size, missing in left.items():
             click.echo(f"{size}: {len(missing)} runs missing" + _time_of(hours(missing.values(), timed)))
         click.echo("Hours are those of stored runs of the same size that go to their last step; many settle sooner.")
@@ -151,7 +155,8 @@ def status(store: Path | None) -> None:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @_store
 def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
-    """Train the NETWORKs (all, if none is named) that chapters open, and keep their weights."""
+    """Train the NETWORKs (all, if none is named) that chapters open, unless they are kept already; keep their weights.
+    """
     from grokbook import studies
     from grokbook.store import Store
     from grokbook.sweep import keep_weights
@@ -161,7 +166,11 @@ def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
     if unknown:
         raise click.ClickException(f"network={unknown[0]!r} is unknown; valid: {', '.join(studies.NETWORKS)}")
     for name in networks or studies.NETWORKS:
-        keep_weights(name, kept, device=device, say=click.echo)
+        network = studies.NETWORKS[name]
+        if set(network.steps) < set(kept.weight_steps(network.config.run_id)):  # its last step, which it chose itself
+            click.echo(f"{name}: its weights are there; delete them to train it anew")
+        else:
+            keep_weights(name, kept, device=device, say=click.echo)
 
 
 @main.command()
@@ -190,15 +199,16 @@ def pack(study: str, store: Path | None) -> None:
         click.echo(f"wrote {runs.pack(study.replace('-', '_'))}")
 
 
-@main.command()
-def lab() -> None:
-    """Open the chapters in JupyterLab."""
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", metavar="[OPTION]...", nargs=-1, type=click.UNPROCESSED)
+def lab(options: tuple[str, ...]) -> None:
+    """Open the chapters in JupyterLab, with OPTIONs of its own, such as --no-browser."""
     folder = Path(grokbook.__file__).parents[1] / "notebooks"
     if not folder.is_dir():
         raise click.ClickException(f"there are no chapters in {folder}; run grokbook from a checkout of its repository")
     if importlib.util.find_spec("jupyterlab") is None:
         raise click.ClickException("JupyterLab is not installed; install it: pip install jupyterlab")
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder / "00_explore.ipynb"), *options])
 
 
 @main.command()
@@ -231,7 +241,7 @@ def _existing(folder: Path | None) -> Iterator["Store"]:
 
 
 def _time_of(left: Mapping[str, tuple[float, int]]) -> str:
-    """What `pace.hours` gives, in words."""
+    """What `run.hours` gives, in words."""
     return "".join(f", at most about {hours:,.{int(hours < 10)}f} h on {device}"
                    + (f" and {unknown} of a kind not timed yet" if unknown else "")
                    for device, (hours, unknown) in left.items())
@@ -244,21 +254,36 @@ def _sentence(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _run_all(jobs: Mapping[str, Callable[[], Path]]) -> tuple[list[Path], list[str]]:
-    """Run jobs one after another, saying how each went; returns the files of those that worked, what stopped others."""
-    from grokbook.book import ChapterError
+def _run_all(wanted: Mapping[Path, tuple[Path, Mapping[str, Any]]], folder: Path, timeout: int | None = None,
+             ) -> tuple[list[Path], list[str]]:
+    """Make notebooks of sources and values, saying how each went; returns those that were made, what stopped others.
 
-    files, failures = [], []
-    for number, (name, job) in enumerate(jobs.items(), 1):
-        click.echo(f"[{number}/{len(jobs)}] {name} … ", nl=False)
+    A file `.unfinished` stands in the folder meanwhile. Where a call that was ended has left it, this one goes on:
+    what was made since it began is not made again, unless its source or the package has changed.
+    """
+    from grokbook import book
+
+    made, failures, begun = [], [], folder / ".unfinished"
+    goes_on = begun.exists()
+    if not goes_on:
+        begun.touch()
+    package = Path(grokbook.__file__).parent.rglob("*.py")
+    changed = max(path.stat().st_mtime_ns for path in (begun, *package))
+    for number, (path, (source, values)) in enumerate(wanted.items(), 1):
+        click.echo(f"[{number}/{len(wanted)}] {path.stem} … ", nl=False)
         start = time.monotonic()
         try:
-            files.append(job())
-            click.echo(f"{time.monotonic() - start:.0f} s")
-        except (ChapterError, ValueError, TypeError, OSError) as error:
+            if goes_on and path.exists() and path.stat().st_mtime_ns > max(changed, source.stat().st_mtime_ns):
+                click.echo("made before the interruption")
+            else:
+                book.execute(source, path, values, timeout)
+                click.echo(f"{time.monotonic() - start:.0f} s")
+            made.append(path)
+        except (book.ChapterError, ValueError, TypeError, OSError) as error:
             failures.append(_sentence(error))
             click.echo("failed")
-    return files, failures
+    begun.unlink(missing_ok=True)  # as another call in this folder may have
+    return made, failures
 
 
 def _report(failures: Sequence[str]) -> None:
@@ -317,7 +342,3 @@ def _cluster(address: str | None) -> Iterator[Any]:
         raise click.ClickException(f"--dask {address} does not answer ({error}); valid: tcp://host:port") from None
     with client:
         yield client
-
-
-if __name__ == "__main__":
-    main()

@@ -6,12 +6,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from grokbook import analysis, studies, tasks
 from grokbook.analysis.descent import depth
+from grokbook.analysis.patterns import DOUBLE_DESCENT, GROKKING, TIMES, test_accuracy
 from grokbook.config import RunConfig
 
 
@@ -19,7 +21,7 @@ from grokbook.config import RunConfig
 class Exercise:
     """`solve` gives the right answer, `tolerance` how far off a right one may be (relative), `hint` a nudge."""
 
-    solve: Callable[[], float]
+    solve: Callable[[], Any]
     tolerance: float
     hint: str
 
@@ -29,45 +31,8 @@ def _mirrors() -> float:
     return float(1 - split.twin_free_val.sum() / split.val.sum())
 
 
-def _labels() -> float:
-    return 2 * RunConfig(d_h=32).n_params / np.log2(113)
-
-
-def _generalised() -> float:
-    runs = studies.load("grokking").sel(d_h=64, D_train=5000)
-    return float(analysis.events(runs)["t_gen"].max())
-
-
-def _progression() -> float:
-    runs = studies.load("four_dynamics")
-    return float(analysis.final(runs, "twin_free_val_acc").sel(d_h=8, D_train=3000).mean())
-
-
-def _threshold() -> float:
-    runs = studies.load("four_dynamics")
-    return float((analysis.zones(runs, negligible=0.003) == "UNGROKKING").sum())
-
-
-def _valley() -> float:
-    return float(depth(np.array([0.2, 0.6, 0.1, 0.5, 0.4])))
-
-
-def _interval() -> float:
-    return float(analysis.interval(xr.DataArray([0.0, 0.0, 0.9], dims="seed"))["hi"])
-
-
-def _plateau() -> float:
-    heuristic, overfitting, _ = analysis.patterns.DOUBLE_DESCENT
-    return float(analysis.patterns.test_accuracy([heuristic, overfitting], 1e6))
-
-
-def _halfway() -> float:
-    times = analysis.patterns.TIMES
-    return float(times[analysis.patterns.test_accuracy(analysis.patterns.GROKKING, times).searchsorted(0.5)])
-
-
 def _least_heuristic() -> float:
-    first, *others = analysis.patterns.DOUBLE_DESCENT
+    first, *others = DOUBLE_DESCENT
     kinds = {gamma / 100: analysis.kinds.kind_of([replace(first, gamma=gamma / 100), *others]) for gamma in range(101)}
     return min(gamma for gamma, kind in kinds.items() if kind == "double descent")
 
@@ -79,25 +44,32 @@ def _shortcut() -> float:
     return float(zero + (val.sum() - zero) / config.p)
 
 
-def _span() -> float:
-    small = RunConfig(task="add+random", d_h=64)
-    return small.replace(d_h=1024, n_layers=8).n_params / small.n_params
-
-
 EXERCISES = {
     "mirrors": Exercise(_mirrors, 0.03, "Pick a validation pair with a ≠ b: how likely is its mirror in train?"),
-    "labels": Exercise(_labels, 0.02, "A label among 113 is log₂ 113 bits; RunConfig(d_h=32).n_params counts weights."),
-    "slowest": Exercise(_generalised, 0.001, "analysis.events(runs) gives t_gen for every run; NaN is `never`."),
+    "labels": Exercise(lambda: 2 * RunConfig(d_h=32).n_params / np.log2(113), 0.02,
+                       "A label among 113 is log₂ 113 bits; RunConfig(d_h=32).n_params counts weights."),
+    "slowest": Exercise(lambda: analysis.events(studies.load("grokking", d_h=64, D_train=5000))["t_gen"].max(), 0.001,
+                        "analysis.events(runs) gives t_gen for every run; NaN is `never`."),
     "bits": Exercise(lambda: 6441 * np.log2(113), 0.01, "One label among 113 is log₂ 113 bits."),
     "half-known": Exercise(lambda: np.log2(113) / 2, 0.01, "What is the cross entropy of each half?"),
-    "progression": Exercise(_progression, 0.01, "analysis.final(runs, metric) is where each run ended."),
-    "threshold": Exercise(_threshold, 0.001, "analysis.zones takes the threshold as `negligible`."),
-    "valley": Exercise(_valley, 0.001, "The lower of the two shores counts."),
-    "interval": Exercise(_interval, 0.01, "Mean plus t times standard error; t for two degrees of freedom is 4.30."),
-    "span": Exercise(_span, 0.001, "RunConfig(task='add+random', d_h=64, n_layers=1).n_params counts weights."),
-    "random-share": Exercise(lambda: 0.44, 0.01, "How many of the 8,000 does it know, how many beyond 5,000?"),
-    "plateau": Exercise(_plateau, 0.02, "Pattern 2 covers everything: how often is pattern 1 right too? Then G?"),
-    "halfway": Exercise(_halfway, 0.02, "Where pattern 3 covers an example it answers; elsewhere pattern 2 does."),
+    "progression": Exercise(
+        lambda: analysis.final(studies.load("four_dynamics", d_h=8, D_train=3000), "twin_free_val_acc").mean(), 0.01,
+        "analysis.final(runs, metric) is where each run ended."),
+    "threshold": Exercise(
+        lambda: (analysis.zones(studies.load("four_dynamics"), negligible=0.003) == "UNGROKKING").sum(), 0.001,
+        "analysis.zones takes the threshold as `negligible`."),
+    "valley": Exercise(lambda: depth(np.array([0.2, 0.6, 0.1, 0.5, 0.4])), 0.001,
+                       "The lower of the two shores counts."),
+    "interval": Exercise(lambda: analysis.interval(xr.DataArray([0.0, 0.0, 0.9], dims="seed"))["hi"], 0.01,
+                         "Mean plus t times standard error; t for two degrees of freedom is 4.30."),
+    "span": Exercise(lambda: RunConfig(task="add+random", d_h=1024, n_layers=8).n_params / 64_256, 0.001,
+                     "RunConfig(task='add+random', d_h=64, n_layers=1).n_params counts weights."),
+    "random-share": Exercise(lambda: (0.79 * 8000 - 5000) / 3000, 0.01,
+                             "How many of the 8,000 does it know, how many beyond 5,000?"),
+    "plateau": Exercise(lambda: test_accuracy(DOUBLE_DESCENT[:2], 1e6), 0.02,
+                        "Pattern 2 covers everything: how often is pattern 1 right too? Then G?"),
+    "halfway": Exercise(lambda: TIMES[test_accuracy(GROKKING, TIMES).searchsorted(0.5)], 0.02,
+                        "Where pattern 3 covers an example it answers; elsewhere pattern 2 does."),
     "least-heuristic": Exercise(_least_heuristic, 0.06, "Move γ of pattern 1 down, a hundredth at a time."),
     "shortcut": Exercise(_shortcut, 0.01, "How many test pairs have a = 0? One in 97 of the others is guessed."),
     "twice-as-wide": Exercise(lambda: 2**1.5, 0.01, "u stays the same: what falls by 1.5 log 2?"),
@@ -120,7 +92,7 @@ def check(name: str, answer: float | None) -> None:
     if isinstance(answer, bool) or not isinstance(answer, (int, float)) or np.isnan(answer):
         raise ValueError(f"answer={answer!r} is not a number; valid: one number, such as 0.5")
     exercise = EXERCISES[name]
-    right, given = exercise.solve(), float(answer)
+    right, given = float(exercise.solve()), float(answer)
     if abs(given - right) <= exercise.tolerance * abs(right):
         print(f"{name}: right.")
     else:

@@ -4,6 +4,7 @@ Figures stay interactive: their plotly JSON, which the notebook stores, is drawn
 Formulas are set by one MathJax beside them. A page asks nothing of any server.
 """
 
+import base64
 import html
 import json
 import re
@@ -11,14 +12,18 @@ import shutil
 from collections.abc import Collection, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
+from nbformat.v4 import new_output
 from traitlets.config import Config
 
 from grokbook.widgets.explorer import SCRIPT, STYLE
 from grokbook.widgets.explorer_data import ExplorerData
+from grokbook.widgets.patterns import SCRIPT as PATTERNS_SCRIPT
+from grokbook.widgets.patterns import without_kernel
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
@@ -29,11 +34,12 @@ PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN_FIRST = ["text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain"]
 
 
-def write(notebooks: Sequence[Path], folder: Path, title: str, explored: ExplorerData | None = None) -> Path:
+def write(notebooks: Sequence[Path], folder: Path, title: str, explored: ExplorerData | None = None,
+          about: str = "") -> Path:
     """Write a page for each executed notebook, and `index.html` that links them; returns the latter.
 
     `folder` is made where it is missing and gets the scripts as well. Pages are named after their notebooks. With a
-    map `explored` there is also `explorer.html`, to move through it.
+    map `explored` there is also `explorer.html`, to move through it. `about` is a sentence under the title.
 
     Raises ValueError for a notebook that is damaged or no notebook, before anything is written; OSError as the system.
     """
@@ -42,19 +48,21 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Explore
     for owner, path in SCRIPTS.items():
         shutil.copy(str(distribution(owner).locate_file(path)), folder)
     exporter = _exporter()
-    entries = [] if explored is None else [_explorer(explored, folder, exporter)]
-    for path, notebook in opened.items():
-        page = folder / f"{path.stem}.html"
-        shown = _drawn(notebook, {other.stem for other in notebooks})
-        page.write_text(exporter.from_notebook_node(shown, {"metadata": {"name": path.stem}})[0], "utf-8")
-        entries.append(_entry(notebook, page))
+    chapters = [_entry(path, notebook, folder) for path, notebook in opened.items()]
+    for chapter, before, after, notebook in zip(chapters, [None, *chapters], [*chapters[1:], None], opened.values(),
+                                                strict=False):
+        shown, around = _drawn(notebook, {path.stem for path in notebooks}), {"before": before, "after": after}
+        told = {"metadata": {"name": chapter["title"]}, "book": chapter | around}
+        (folder / chapter["page"]).write_text(exporter.from_notebook_node(shown, told)[0], "utf-8")
     index = folder / "index.html"
     contents = exporter.environment.get_template("contents.html.j2")
-    index.write_text(contents.render(title=title, entries=entries), "utf-8")
+    entries = [*([] if explored is None else [_explorer(explored, folder, exporter)]), *chapters]
+    pictured = next((chapter for chapter in chapters if chapter["picture"]), None)
+    index.write_text(contents.render(title=title, about=about, entries=entries, pictured=pictured), "utf-8")
     return index
 
 
-def _explorer(explored: ExplorerData, folder: Path, exporter: HTMLExporter) -> dict[str, str]:
+def _explorer(explored: ExplorerData, folder: Path, exporter: HTMLExporter) -> dict[str, Any]:
     """Write the map to move through; its entry in the contents."""
     page, heading = folder / "explorer.html", "The map to move through"
     opening = "Every cell is networks that were really trained, with their curves."
@@ -91,10 +99,19 @@ def _drawn(notebook: NotebookNode, pages: Collection[str]) -> NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\[([^]]*)\]\(([\w.=+-]+)\.(?:ipynb|py)(#[^)]*)?\)", link, cell.source)
+        if cell.cell_type == "code" and "gb.widgets.PatternExplorer(" in cell.source:
+            cell.outputs = [new_output("display_data", {"text/html": _pattern_model(f"model-{cell.id}")})]
         for position, output in enumerate(cell.get("outputs", [])):
             if PLOTLY in output.get("data", {}):
                 output.data["text/html"] = _figure(f"figure-{cell.id}-{position}", output.data[PLOTLY])
     return notebook
+
+
+def _pattern_model(name: str) -> str:
+    """The pattern model as a part of a page that computes it: no picture can be dragged."""
+    data = json.dumps(without_kernel(), ensure_ascii=False).replace("<", r"\u003c")
+    return (f'<style>{STYLE}</style><div id="{name}"></div><script type="module">{PATTERNS_SCRIPT}\n'
+            f'render_patterns(document.getElementById("{name}"), {data});</script>')
 
 
 def _figure(name: str, figure: dict) -> str:
@@ -102,16 +119,31 @@ def _figure(name: str, figure: dict) -> str:
     spec = json.dumps(figure).replace("<", r"\u003c")  # a title with "</script>" must not end the script
     layout = figure.get("layout", {})
     label = html.escape(layout.get("title", {}).get("text", "Figure"))  # its caption follows as an output of its own
-    return (f'<div id="{name}" role="img" aria-label="{label}" style="height: {layout.get("height", 450)}px"></div>\n'
+    return (f'<div class="figure" tabindex="0"><div id="{name}" role="img" aria-label="{label}" '
+            f'style="height: {layout.get("height", 450)}px"></div></div>\n'
             f'<script>Plotly.newPlot("{name}", {spec});</script>')
 
 
-def _entry(notebook: NotebookNode, page: Path) -> dict[str, str]:
-    """What the contents say of a notebook: its heading, the first sentence after it, and what papermill changed."""
+def _picture(notebook: NotebookNode, file: Path) -> str:
+    """Write the first picture of a notebook, for those who link to its page; its name, empty where there is none."""
+    pictures = [output.data["image/png"] for cell in notebook.cells for output in cell.get("outputs", [])
+                if "image/png" in output.get("data", {})]
+    if pictures:
+        file.write_bytes(base64.b64decode(pictures[0]))
+    return file.name if pictures else ""
+
+
+def _entry(path: Path, notebook: NotebookNode, folder: Path) -> dict[str, Any]:
+    """What is said of a notebook: heading, first sentence after it, sections, and what papermill changed."""
     text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
     heading, _, rest = text.strip().partition("\n")
     paragraph = " ".join(rest.strip().partition("\n\n")[0].split())
     changed = [line for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", [])
                for line in cell.source.splitlines() if not line.startswith("#")]
-    return {"page": page.name, "title": heading.lstrip("# ") or page.stem,
-            "opening": re.split(r"(?<=[.!?])\s", paragraph)[0], "changed": ", ".join(changed)}
+    sections = [match for cell in notebook.cells if cell.cell_type == "markdown"
+                for match in re.findall(r"^## +(.+?) *$", cell.source, re.MULTILINE)]
+    number = re.match(r"\d+(?=_)", path.name)
+    return {"page": f"{path.stem}.html", "picture": _picture(notebook, folder / f"{path.stem}.png"),
+            "number": number[0] if number else "", "title": heading.lstrip("# ") or path.stem,
+            "opening": re.split(r"(?<=[.!?])\s", paragraph)[0], "changed": ", ".join(changed),
+            "sections": [{"title": words, "anchor": words.replace(" ", "-")} for words in sections]}

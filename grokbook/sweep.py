@@ -163,6 +163,14 @@ class _Progress:
             self.report.model_steps += sum(run.last_step for run in runs)
             self.tell()
 
+    def failed(self, group: Sequence[RunConfig], error: Exception, attempt: int) -> list[tuple]:
+        """Say so; the cohort and the number of its next try, or nothing after the last, whose error is kept."""
+        self.say(f"{self.study}: a cohort failed ({error}), try {attempt} of {TRIES}")
+        if attempt < TRIES:
+            return [(group, attempt + 1)]
+        self.report.errors[tuple(config.run_id for config in group)] = repr(error)
+        return []
+
     @property
     def rate(self) -> float:
         """Model-steps a second over all that is stored."""
@@ -193,20 +201,15 @@ def _late(deadline: float | None) -> bool:
 
 
 def _train_here(groups, options: dict[str, Any], progress: _Progress, deadline: float | None) -> None:
-    for group in groups:
-        if _late(deadline):
-            return
-        for attempt in range(1, TRIES + 1):
-            try:
-                _train_one(group, options, progress, deadline)
-                break
-            except (OSError, ValueError):
-                raise  # a store that cannot be written, or a device or engine that will refuse every cohort
-            except Exception as error:  # whatever an engine, a compiler or a driver can say
-                progress.say(f"{progress.study}: a cohort failed ({error}), try {attempt} of {TRIES}")
-                group = progress.store.missing(group)
-                if attempt == TRIES:
-                    progress.report.errors[tuple(c.run_id for c in group)] = repr(error)
+    waiting = [(group, 1) for group in groups]
+    while waiting and not _late(deadline):
+        group, attempt = waiting.pop(0)
+        try:
+            _train_one(group, options, progress, deadline)
+        except (OSError, ValueError):
+            raise  # a store that cannot be written, or a device or engine that will refuse every cohort
+        except Exception as error:  # whatever an engine, a compiler or a driver can say
+            waiting[:0] = progress.failed(progress.store.missing(group), error, attempt)
 
 
 def _train_one(group, options: dict[str, Any], progress: _Progress, deadline: float | None) -> None:
@@ -221,7 +224,8 @@ def _train_one(group, options: dict[str, Any], progress: _Progress, deadline: fl
                 progress.tell(f"; step {evaluation.step:,}, {training.steps_per_second * len(group):,.0f} model-steps "
                               "a second", every=TELL)
     finally:
-        progress.add([run for run in training.runs() if run.config.run_id not in finished and run.last_step > 0])
+        with interrupts.kept():  # who is impatient and ends it twice loses nothing either
+            progress.add([run for run in training.runs() if run.config.run_id not in finished and run.last_step])
 
 
 @contextlib.contextmanager
@@ -271,13 +275,9 @@ def _gather(running: dict, progress: _Progress) -> list[tuple]:
             group, attempt = running.pop(task)
             try:
                 runs = task.result()
-            except Exception as error:  # whatever a cluster can say: it is kept, and the cohort is tried again
+            except Exception as error:  # whatever a cluster can say
                 runs = []
-                progress.say(f"{progress.study}: a cohort failed ({error}), try {attempt} of {TRIES}")
-                if attempt < TRIES:
-                    again.append((group, attempt + 1))
-                else:
-                    progress.report.errors[tuple(c.run_id for c in group)] = repr(error)
+                again += progress.failed(group, error, attempt)
             progress.add(runs)
         if interrupted:
             raise KeyboardInterrupt

@@ -4,6 +4,18 @@
 # Every cell of this map is a network that was really trained: `d_h` is its size, `D_train` the number of pairs it was
 # shown. Click on a cell, or move the sliders, and see what it did. Nothing trains while you look; **Train this** trains
 # exactly that network here and now, and its curves grow over the stored ones.
+#
+# <details><summary><b>Contents: the chapters</b></summary>
+#
+# - [01 Grokking](01_grokking.ipynb)
+# - [02 Memorization capacity](02_memorization_capacity.ipynb)
+# - [03 Four zones](03_four_zones.ipynb)
+# - [04 Double descent](04_double_descent.ipynb)
+# - [06 One model for two curves](06_pattern_model.ipynb)
+# - [07 Grokking along the size](07_model_wise_grokking.ipynb)
+# - [10 The general circuit](10_general_circuit.ipynb)
+#
+# </details>
 
 # %% tags=["parameters"]
 d_h: int = 32  # hidden size of the cell to start at
@@ -25,8 +37,9 @@ explorer
 # curves.
 #
 # The figure at the lower right is the row of the map in which the cell stands: keep the pairs and let the network grow.
-# Where the walk crosses from grey through red to blue, accuracy on new pairs rises, falls, and rises again: *double
-# descent*, the subject of [chapter 04](04_double_descent.ipynb). Move `D_train` to see other rows.
+# Where the walk crosses from grey through red to blue, accuracy on new pairs should rise, fall, and rise again: *double
+# descent*. How much of it there is in these rows is the subject of [chapter 04](04_double_descent.ipynb). Move `D_train`
+# to see other rows.
 #
 # Why there are four zones is told in [chapter 03](03_four_zones.ipynb), and from the start in
 # [chapter 01](01_grokking.ipynb).

@@ -44,7 +44,7 @@ clock: str = "linear"  # time of the fit: linear, the step, or log, its logarith
 # Then take any slider. The sentence under the sliders says what the curves show and which pattern makes them so. On the
 # right is the map of the two $\gamma$ that the morph moves, with the place where you are.
 #
-# (Outside of a running JupyterLab you see a picture of its start.)
+# (In the HTML book it has these three patterns and no map; where nothing runs you see a picture of its start.)
 
 # %%
 import grokbook as gb

@@ -14,7 +14,7 @@ from grokbook import models, tasks
 from grokbook.config import RunConfig
 from grokbook.run import METRICS
 from grokbook.training import able, engine_named
-from grokbook.training.batches import Batches
+from grokbook.training.cohort import Batches
 
 DAVIES = RunConfig(task="divide", p=7, D_train=21, d_h=6, n_heads=1, n_layers=2, batch_size=8, dropout=0.2,
                    weight_decay=1e-5, n_steps=30)

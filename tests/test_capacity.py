@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from maps import STEPS, cube
 
 from grokbook import RunConfig, analysis
-from grokbook.analysis.capacity import place, star
+from grokbook.analysis.capacity import border_errors, pairs_of_split, place, star
 from grokbook.analysis.critical import partial_range
 
 ALL = 113**2
@@ -28,6 +29,23 @@ def test_a_network_that_knows_every_label_holds_all_of_their_bits():
     assert table["bits_per_param"].tolist() == pytest.approx(
         [bits / RunConfig(d_h=d_h, task="random", D_train=ALL).n_params for d_h in (8, 16)])
     assert (table["D_mem"] == ALL).all() and (table["distinct"] == 113 * 114 / 2).all()
+
+
+@pytest.mark.parametrize("n", [300, 3000, 9000, ALL])
+def test_the_labels_of_a_random_split_are_turned_back_into_its_pairs(n):
+    pairs = np.random.default_rng(0).permutation(ALL)[:n]
+    a, b = np.divmod(pairs, 113)
+    labels = len(set(zip(np.minimum(a, b).tolist(), np.maximum(a, b).tolist(), strict=True)))
+    assert float(pairs_of_split(xr.DataArray(labels), 113, True)) == pytest.approx(n, rel=0.02)
+    assert float(pairs_of_split(xr.DataArray(n), 113, False)) == n
+    assert analysis.capacity(remembers(1.0))["D_split"].tolist() == pytest.approx([ALL, ALL])
+
+
+def test_a_border_of_memory_is_judged_by_the_runs_that_did_not_generalise():
+    table = pd.DataFrame({"d_h": [8, 16], "true": [1500, 2500], "high": [2500, 4500]})
+    runs = cube([8, 16, 32], [1000, 2000, 4000], 2, lambda d_h, D, seed: {
+        "train_acc": float(D <= 156.25 * d_h + 200), "val_acc": float(D == 2000 and d_h == 16)})
+    assert border_errors(runs, table, "true") == (10, 0) and border_errors(runs, table, "high") == (6, 4)
 
 
 def test_a_network_that_knows_nothing_holds_nothing():

@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 
 from grokbook import RunConfig, Store, claims, tasks
 from grokbook.analysis import patterns as model
@@ -149,6 +150,27 @@ def test_numbers_stand_in_columns():
     numbers = (Number("short", "1"), Number("a longer one", "22", "[1, 3]", 4))
     lines = str(Measured(Verdict.PARTLY, numbers, 4, "A remark.")).splitlines()
     assert lines == ["A remark.", "short         1", "a longer one  22  [1, 3]  n = 4"]
+
+
+def test_a_card_is_one_line_with_all_else_behind_it(tmp_path):
+    card = judge("delay", [made_up(seed=s) for s in range(3)], tmp_path)
+    page = BeautifulSoup(card._repr_html_(), "html.parser")
+    assert [part.name for part in page.section.children] == ["details"]
+    assert page.summary.text == f"reproduced, n = 3 runs: {card.claim.says}"
+    assert page.table and "Judged by" not in page.summary.text
+
+
+def test_runs_that_leave_a_claim_open_are_undecided_and_none_at_all_is_not_yet_measured(tmp_path):
+    claim = claims.CLAIMS["delay"]
+    for n, word in ((86, "undecided"), (0, "not yet measured")):
+        card = Card(claim, Measured(Verdict.NOT_YET_MEASURED, (), n))
+        assert f"delay: {word} (n = {n}" in str(card) and f">{word}</b>" in card._repr_html_()
+
+
+def test_a_claim_of_our_own_names_no_source():
+    for claim in claims.CLAIMS.values():
+        html = Card(claim, Measured(Verdict.PARTLY, (), 1))._repr_html_()
+        assert ("The source says" in html) != claim.source.startswith("ours"), claim.id
 
 
 def test_a_card_says_what_changed_in_its_rule(tmp_path):

@@ -4,14 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from chapters import SAMPLE
 from click.testing import CliRunner, Result
 from samples import SHORT, fake_run, truncate
 
-from grokbook import Run, RunConfig, Store, book, studies
+from grokbook import RunConfig, Store, book, studies
 from grokbook.cli import main
-from grokbook.store.pace import hours
+from grokbook.run import Run, hours
 
 
 @pytest.fixture
@@ -21,6 +22,7 @@ def notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "07_sample.py").write_text(SAMPLE)
     monkeypatch.setattr(book, "NOTEBOOKS", folder)
+    monkeypatch.setattr("grokbook.cli._stored_map", lambda: None)
     monkeypatch.chdir(tmp_path)
     return folder
 
@@ -71,13 +73,14 @@ def test_status_ends_with_runs_and_hours_left(tmp_path: Path, monkeypatch: pytes
 
 def test_hours_count_examples_steps_and_size_by_the_median_of_each_device(tmp_path: Path):
     store = Store(tmp_path)
-    assert hours([RunConfig()], store.frame()) == {}
+    assert hours([RunConfig()], store.frame().itertuples()) == {}
     for seed, seconds in enumerate((1, 2, 900)):
         store.write([timed(seconds, d_h=64, D_train=3000, n_steps=1000, seed=seed)], "a")
     store.write([timed(0.5, "gpu", d_h=64, D_train=3000, n_steps=1000, seed=3)], "a")
     long, wide = RunConfig(d_h=64, D_train=6000, n_steps=9000), RunConfig(d_h=128, batch_size=1500, n_steps=9000)
     cpu, gpu = (36 + 36) / 3600, (9 + 9) / 3600
-    assert hours([long, wide], store.frame()) == {"cpu (x)": (pytest.approx(cpu), 0), "gpu": (pytest.approx(gpu), 0)}
+    left = hours([long, wide], store.frame().itertuples())
+    assert left == {"cpu (x)": (pytest.approx(cpu), 0), "gpu": (pytest.approx(gpu), 0)}
 
 
 @pytest.mark.filterwarnings("default::grokbook.store.DamagedShard")
@@ -149,7 +152,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(command, place: str, reaso
 
 def test_a_chapter_is_not_run_where_its_notebook_cannot_be_written(notebooks: Path, no_rights):
     notebooks.chmod(0o555)
-    assert f"{notebooks}/07_sample.partial.ipynb cannot be read or written: Perm" in sentence(grokbook("build"))
+    assert f"{notebooks}/.unfinished cannot be read or written: Perm" in sentence(grokbook("build"))
     Path("_reruns").mkdir(0o555)
     assert "_reruns/" in sentence(grokbook("rerun", "07")) and "Permission denied" in sentence(grokbook("rerun", "07"))
 
@@ -210,6 +213,34 @@ def test_a_notebook_that_is_only_unusual_gives_its_page(allowed: Callable, noteb
     assert grokbook("html").exit_code == 0 and Path("_book/07_sample.html").exists()
 
 
+def test_a_call_that_was_ended_goes_on_and_a_later_one_begins_anew(notebooks: Path, monkeypatch: pytest.MonkeyPatch):
+    made = []
+
+    def execute(source: Path, out: Path, values: dict, timeout: int | None) -> None:
+        if values["n"] == 3 and len(made) == 2:
+            raise KeyboardInterrupt
+        nbformat.write(book.read(source), out)
+        made.append(values["n"])
+
+    monkeypatch.setattr(book, "execute", execute)
+    rerun = ("rerun", "07", "--set", "n=1,2,3")
+    assert sentence(grokbook(*rerun)).endswith("interrupted; what was trained or written before is kept")
+    made.append("interrupted")
+    result = grokbook(*rerun)
+    assert result.exit_code == 0 and result.output.count("made before the interruption") == 2
+    assert Path("_reruns/index.html").exists() and made == [1, 2, "interrupted", 3]
+    assert grokbook(*rerun).exit_code == 0 and made[4:] == [1, 2, 3]
+
+
+def test_what_was_made_of_another_source_before_an_interruption_is_made_again(notebooks: Path, monkeypatch):
+    made = []
+    monkeypatch.setattr(book, "execute", lambda source, out, *_: made.append(nbformat.write(book.read(source), out)))
+    grokbook("rerun", "07")
+    Path("_reruns/.unfinished").touch()
+    (notebooks / "07_sample.py").touch()
+    assert grokbook("rerun", "07").exit_code == 0 and len(made) == 2
+
+
 @pytest.mark.parametrize("page", ["index.html", "07_sample.html", "plotly.min.js"])
 def test_a_page_that_cannot_be_written_is_named(page: str, notebooks: Path):
     nbformat.write(book.read(notebooks / "07_sample.py"), notebooks / "07_sample.ipynb")
@@ -231,6 +262,19 @@ def test_weights_are_not_trained_for_a_store_that_cannot_be_written(tmp_path: Pa
     assert result.output.startswith("Error: ") and f"cannot write {tmp_path / 'file' / 'runs'}" in result.output
 
 
+def test_weights_that_are_there_are_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    network = studies.Network(SHORT, (0, 10))
+    monkeypatch.setitem(studies.NETWORKS, "small", network)
+    trained, run = [], fake_run(SHORT, weights={"W_E": np.ones(3)})
+    monkeypatch.setattr("grokbook.sweep.keep_weights", lambda name, *_, **__: trained.append(name))
+    for step in (0, 10):
+        Store(tmp_path).write_weights(run, step)
+    assert grokbook("weights", "small", "--store", str(tmp_path)).exit_code == 0 and trained == ["small"]
+    Store(tmp_path).write_weights(run)
+    assert "its weights are there" in grokbook("weights", "small", "--store", str(tmp_path)).output
+    assert trained == ["small"]
+
+
 @pytest.mark.parametrize("command", [("weights", "ungrokked"), ("sweep", "grokking"), ("pack", "a")])
 def test_a_store_without_the_right_to_write_is_named_before_anything_trains(command, tmp_path, monkeypatch, no_rights):
     monkeypatch.setattr("grokbook.sweep.train", lambda *_, **__: pytest.fail("it trained"))
@@ -247,8 +291,9 @@ def test_a_store_without_the_right_to_write_is_named_before_anything_trains(comm
 def test_lab_opens_the_chapters(monkeypatch: pytest.MonkeyPatch):
     called = []
     monkeypatch.setattr(os, "execv", lambda *arguments: called.append(arguments))
-    assert grokbook("lab").exit_code == 0
-    assert called == [(sys.executable, [sys.executable, "-m", "jupyterlab", str(book.NOTEBOOKS)])]
+    assert grokbook("lab", "--no-browser").exit_code == 0
+    chapter = str(book.NOTEBOOKS / "00_explore.ipynb")
+    assert called == [(sys.executable, [sys.executable, "-m", "jupyterlab", chapter, "--no-browser"])]
 
 
 def test_lab_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

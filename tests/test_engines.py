@@ -1,6 +1,7 @@
 """Every engine against the plain network in float64, and a member of a cohort against the run alone."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -176,6 +177,12 @@ def test_gradients_over_several_tiles_are_those_of_the_usual_loop(p, d_h, D_trai
     assert relative(trainer.gradient()[0], usual_loop(config, 0)[1].numpy()) < 1e-10
 
 
+def test_the_largest_network_of_the_book_has_the_usual_loops_gradient():
+    config = RunConfig(task="add+random", p=5, d_h=1024, D_train=12, D_random=9)
+    gradient = engine_named("fused")([config], start([config]), "cpu", "float64").gradient()[0]
+    assert relative(gradient, usual_loop(config, 0)[1].numpy()) < 1e-10
+
+
 @pytest.mark.parametrize("engine", ON_A_CPU)
 @settings(max_examples=15, deadline=None)
 @given(config=shapes(scales=(0.5, 1.0)), loss=st.sampled_from(["exact", "plain"]))
@@ -284,6 +291,23 @@ def test_the_exact_loss_keeps_in_float32_the_gradient_that_the_plain_one_loses()
     assert plain[0].item() == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("of", [exact_cross_entropy, lambda logits, labels: loss_gradient(logits, labels, "exact")])
+def test_no_exponential_of_a_loss_is_subnormal(dtype, of, monkeypatch):
+    """On a CPU PyTorch has MKL compute them, which flushes nothing and takes 25 times as long for each that is."""
+    exponentiate, computed = torch.Tensor.exp_, []
+
+    def watched(x: torch.Tensor) -> torch.Tensor:
+        computed.append(exponentiate(x).clone())
+        return x
+
+    monkeypatch.setattr(torch.Tensor, "exp_", watched)
+    least = torch.finfo(dtype).tiny
+    logits = torch.linspace(2 * math.log(least), 0, 500, dtype=dtype).repeat(2, 1)
+    of(logits, torch.tensor([3, 499]))
+    assert computed and all((e >= least).all() for e in computed)
+
+
 def test_a_confident_network_keeps_its_gradient_on_the_fused_engine():
     """Large weights make every p_y round to 1 in float32; the gradient must still be that of float64."""
     config = RunConfig(p=7, d_h=32, D_train=1, lr=1e-2, weight_decay=0.0)
@@ -337,6 +361,24 @@ def test_a_thread_that_fails_leaves_no_other_waiting(monkeypatch):
     monkeypatch.setattr(fused, "advance", failing)
     with pytest.raises(OSError, match="no room"):
         trainer.advance(5)
+
+
+def test_networks_that_train_and_are_evaluated_at_once_have_the_bits_they_have_alone():
+    """Two lone networks of a notebook, each of them on all threads of an engine of its own."""
+    configs = [SMALL.replace(seed=seed, d_h=d_h, n_steps=60) for seed, d_h in ((0, 8), (1, 16))]
+
+    def train(config: RunConfig) -> tuple[list[np.ndarray], np.ndarray]:
+        trainer, looked = fused.Fused([config], start([config]), n_threads=2), []
+        for _ in range(30):
+            trainer.advance(2)
+            looked.append(np.concatenate(list(trainer.evaluate().values())))
+        return looked, trainer.weights(0)
+
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(train, configs))
+    for (looked, weights), (looked_alone, weights_alone) in zip(together, map(train, configs), strict=True):
+        np.testing.assert_array_equal(looked, looked_alone)
+        np.testing.assert_array_equal(weights, weights_alone)
 
 
 def test_a_second_rate_close_to_one_leaves_single_precision_its_step():

@@ -18,7 +18,7 @@ from grokbook.analysis.zones import Zone, describe_valley, main_zone, runs_until
 from grokbook.plots.template import ZONE_COLORS
 from grokbook.run import ACCURACIES
 from grokbook.widgets import Explorer
-from grokbook.widgets.explorer_data import METRICS, ExplorerData
+from grokbook.widgets.explorer_data import DRAWN, ExplorerData
 
 SIZES, PAIRS = (4, 16, 32), (2000, 3000, 4000)
 
@@ -77,14 +77,14 @@ def test_curves_are_those_of_the_runs_and_cells_without_runs_have_none(runs, dat
     for key, seeds in cells.items():
         d_h, D_train = map(int, key.split(","))
         for seed, lines in seeds.items():
-            for metric, line in zip(METRICS, lines, strict=True):
+            for metric, line in zip(DRAWN, lines, strict=True):
                 np.testing.assert_allclose(line, runs[metric].sel(d_h=d_h, D_train=D_train, seed=seed), atol=0.05)
 
 
 def test_a_value_that_is_not_known_is_none(runs):
     short = runs.copy(deep=True)
     short["val_acc"][dict(d_h=2, D_train=2, seed=0)] = short["val_acc"][2, 2, 0].where(runs["step"] < 1000)
-    line = ExplorerData(short).fixed()["cells"]["32,4000"][0][METRICS.index("val_acc")]
+    line = ExplorerData(short).fixed()["cells"]["32,4000"][0][DRAWN.index("val_acc")]
     assert [value is None for value in line] == (runs["step"].values >= 1000).tolist()
 
 
@@ -292,7 +292,7 @@ def test_what_is_trained_is_on_the_page_as_far_as_it_came_and_can_be_kept(explor
     explorer.wait()
     (run,), live = explorer.runs, explorer.live
     assert run.config == explorer.config() and run.last_step == live["step"] == 500
-    for metric, line in zip(METRICS, live["lines"], strict=True):
+    for metric, line in zip(DRAWN, live["lines"], strict=True):
         np.testing.assert_allclose(line, run.curves[metric], atol=1e-4)
     assert len(live["x"]) == len(run.curves["step"]) and live["words"] == "Finished at step 500"
     assert (live["under_way"], live["paused"], live["keepable"]) == (False, False, True)

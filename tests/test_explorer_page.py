@@ -165,6 +165,42 @@ def test_a_link_leads_to_what_it_was_copied_from(page: Page, runs, address: str)
     assert_shows(page, runs, 32, 4000, now["seed"], now["budget"])
 
 
+def test_a_map_first_shows_colours_rows_are_as_high_as_each_other_and_intervals_come_when_asked(page: Page):
+    cells = page.locator(".gb-explorer-map svg > g rect[fill^='#'], .gb-explorer-map svg > g rect[data-untrained]")
+    heights = cells.evaluate_all("cells => cells.map((cell) => Math.round(cell.getBoundingClientRect().height))")
+    assert len(heights) == len(SIZES) * len(PAIRS) and max(heights) - min(heights) <= 1
+    intervals = page.locator(".gb-explorer-map [data-interval]")
+    expect(intervals).to_have_count(0)
+    page.get_by_label("intervals").check()
+    assert intervals.count() > 0
+    page.get_by_label("intervals").uncheck()
+    expect(intervals).to_have_count(0)
+    bands = page.locator(".gb-explorer-row [fill-opacity='0.2']")
+    expect(bands).to_have_count(0)  # two seeds a cell: dots say more than an interval
+
+
+def luminance(color: str) -> float:
+    """Of an opaque CSS colour rgb(r, g, b), as WCAG defines it."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_and_curves_stand_out_in_either_scheme(chromium: Browser, address: str, scheme):
+    page = chromium.new_page(color_scheme=scheme)
+    page.goto(address)
+    look = "(element, [what]) => getComputedStyle(element)[what]"
+    paper = page.locator(".gb-explorer").evaluate(look, ["backgroundColor"])
+    assert (luminance(paper) < 0.2) == (scheme == "dark")
+    for place, what in ((".gb-explorer-sentence", "color"), (".gb-explorer-caption >> nth=-1", "color"),
+                        (".gb-explorer-cell text >> nth=0", "fill"),
+                        (".gb-explorer-cell [data-metric=train_acc] >> nth=0", "stroke")):
+        light, dark = sorted([luminance(paper), luminance(page.locator(place).evaluate(look, [what]))])[::-1]
+        assert (light + 0.05) / (dark + 0.05) >= (3 if what == "stroke" else 4.5), (place, paper)
+    page.close()
+
+
 def test_pointing_at_a_figure_says_what_is_there(page: Page):
     hint = page.locator(".gb-explorer-hint:visible")
     for name, words in (("map", r"d_h \d+, D_train [\d,]+"), ("row", r"d_h \d+\ntrain")):

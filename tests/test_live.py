@@ -15,7 +15,7 @@ from samples import train_all
 import grokbook as gb
 from grokbook import plots, training
 from grokbook.plots.cells import as_dataset
-from grokbook.run import METRICS, evaluation_steps
+from grokbook.run import METRICS, Run, evaluation_steps
 from grokbook.widgets import front_end, live
 from grokbook.widgets.steered import progress
 from grokbook.widgets.trainer import Trainer
@@ -385,9 +385,39 @@ def test_a_page_is_watched_where_questions_can_be_asked(make, monkeypatch, reque
     assert (WIDGET in bundle, run.phase == "idle", not shown) == (somebody, somebody, somebody)
 
 
+@pytest.fixture
+def known(tmp_path, monkeypatch) -> list[Run]:
+    """Two runs of the cell that the sliders start at, in the store that the book reads."""
+    runs = train_all([CONFIG.replace(seed=seed) for seed in range(2)])
+    gb.Store(tmp_path / "known").write(runs, "others")
+    monkeypatch.setenv("GROKBOOK_DATA", str(tmp_path / "known"))
+    return runs
+
+
+def test_a_live_run_starts_from_the_stored_runs_of_its_cell_and_paints_over_them(make, known):
+    run = make()
+    (pale,) = plots.find(run.plot.figure, metric="val_acc", role="stored line")
+    np.testing.assert_array_equal(np.array(pale.y)[:-1], known[0].curves["val_acc"])
+    assert pale.opacity < 0.5 and not pale.showlegend and not np.isfinite(drawn(run)).any()
+    assert "Pale: 2 stored runs of it, of which" in run.panel.status.value
+    assert plots.find(run.kept(), role="stored line"), "a picture of it is never empty"
+    run.panel.start.click()
+    reach(run, *ENDED)
+    traces = [trace.meta["role"] for trace in run.plot.figure.data if trace.meta["metric"] == "val_acc"]
+    assert traces.index("stored line") < traces.index("line") and np.isfinite(drawn(run)).all()
+
+
+def test_the_stored_runs_are_those_of_the_sliders(make, known):
+    run = make(CONFIG.replace(p=113, D_train=500))
+    assert not plots.find(run.plot.figure, role="stored line")
+    assert run.panel.status.value.strip() == "Start trains this network."
+
+
 def test_progress_tells_step_rate_and_time_left():
     at: Any = SimpleNamespace(configs=[CONFIG.replace(n_steps=20_000)], step=2_000, steps_per_second=100.0)
     assert progress(at, "training") == "Step 2,000 of 20,000, 100 a second, at most 3 min left"
+    assert progress(at, "training", usual=7_000).endswith("usually understands near step 7,000, in 50 s")
+    assert progress(at, "training", usual=1_999) == progress(at, "training", usual=20_001) == progress(at, "training")
     at.steps_per_second = 300.0
     assert progress(at, "training").endswith("at most 60 s left")
     assert progress(at, "finished") == "Finished at step 2,000: every accuracy has settled at 1"

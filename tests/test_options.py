@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from samples import assert_same_run
 from test_engines import exact_loss, flat, relative, start
 
 import grokbook as gb
@@ -77,6 +78,33 @@ def test_noise_is_the_same_alone_in_a_cohort_and_after_a_pause(kind, engine):
     together.advance(3)
     for k, config in enumerate((configs[2], configs[0])):
         assert relative(together.weights(k), by_formula(config, 7)) < 1e-9
+
+
+EVERY_OPTION = [
+    {"dropout": 0.1, "batch_size": 8}, {"gradient_noise": 0.1, "update_noise": 0.1, "weight_noise": 0.1},
+    {"decay_towards": "init", "beta2": 0.9}, {"task": "add+random", "D_random": 20, "split_mlp": True, "n_layers": 2}]
+
+
+@pytest.mark.parametrize("name", ["autograd", "vmapped"])
+@pytest.mark.parametrize("change", EVERY_OPTION, ids=lambda change: " ".join(change))
+def test_a_cohort_that_was_stopped_and_taken_up_again_has_the_same_bits(change, name):
+    """Its members end one after another, so those that go on are renumbered before and after the pauses."""
+    configs = [SMALL.replace(seed=seed, D_train=D, n_steps=n, stop_early=False, **change)
+               for n in (8, 24) for seed, D in ((0, 30), (1, 12), (2, 28))]
+    through, paused = (gb.train(configs, engine=name) for _ in range(2))
+    assert len([evaluation for evaluation in through if evaluation.finished]) == 2
+    pauses = [3, 7, 8, 17]
+    while pauses:
+        for evaluation in paused:
+            if evaluation.step >= pauses[0]:
+                pauses.pop(0)
+                break
+    paused.stop()
+    assert paused.runs() and list(paused) == [] and list(paused)[-1].step == 24
+    for run, other in zip(through.runs(), paused.runs(), strict=True):
+        assert_same_run(run, other)
+        for weight in run.weights:
+            np.testing.assert_array_equal(run.weights[weight], other.weights[weight])
 
 
 def test_noise_is_gaussian_and_independent_of_other_steps_seeds_and_kinds():

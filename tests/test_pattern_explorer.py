@@ -1,15 +1,20 @@
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 """The pattern explorer without a browser: traits are set, the figure and the sentence are read."""
 
+import re
 import threading
+from dataclasses import asdict
 
+import nbformat
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import expect
 
-from grokbook import plots
+from grokbook import pages, plots
 from grokbook.analysis import kinds, patterns
-from grokbook.analysis.patterns import DOUBLE_DESCENT, GROKKING, PRESETS, TIMES
+from grokbook.analysis.patterns import DOUBLE_DESCENT, GROKKING, PRESETS, TIMES, Pattern
 from grokbook.widgets import PatternExplorer
 from grokbook.widgets import patterns as module
 
@@ -144,3 +149,50 @@ def test_a_page_without_a_kernel_gets_a_figure_and_a_sentence(explorer: PatternE
     explorer._ipython_display_()
     assert plots.find(shown[0][0], metric="val_acc") and shown[0][1] == "grokbook"
     assert capsys.readouterr().out.endswith(f"{explorer.sentence}\n")
+
+
+# The page without a kernel
+
+
+ASKED = """([sets, levels]) => sets.map((patterns) => {
+    const curves = model(patterns); return [curves, kind_of(curves, levels)]; })"""
+
+
+def test_the_page_computes_what_the_model_gives(chromium):
+    rng = np.random.default_rng(0)
+    drawn = [tuple(Pattern(*(rng.random(4) * [1, 0.3, 250, 1]).round(3), preferred=i == k) for i in range(n))
+             for n in (1, 2, 3, 4) for k in range(n + 1) for _ in range(3)]
+    sets = [*PRESETS.values(), *drawn]
+    page = chromium.new_page()
+    page.add_script_tag(content=module.SCRIPT)
+    told = page.evaluate(ASKED, [[[asdict(pattern) for pattern in chosen] for chosen in sets],
+                                 module.without_kernel()["levels"]])
+    assert {kind["kind"] for _, kind in told} >= {"double descent", "grokking", "neither"}
+    for chosen, (curves, kind) in zip(sets, told, strict=True):
+        np.testing.assert_allclose(curves["train"], patterns.train_accuracy(chosen, TIMES), atol=1e-12)
+        np.testing.assert_allclose(curves["test"], patterns.test_accuracy(chosen, TIMES), atol=1e-12)
+        assert kind["kind"] == kinds.kind_of(chosen)
+        assert kind["dip"] == pytest.approx(kinds.shape_of(chosen).dip, abs=1e-9)
+    page.close()
+
+
+def test_a_page_of_the_book_answers_while_a_slider_is_dragged(chromium, tmp_path):
+    cell = new_code_cell("import grokbook as gb\ngb.widgets.PatternExplorer()")
+    nbformat.write(new_notebook(cells=[cell]), tmp_path / "06_a.ipynb")
+    pages.write([tmp_path / "06_a.ipynb"], tmp_path, "A book")
+    page = chromium.new_page(viewport={"width": 390, "height": 844})
+    page.goto((tmp_path / "06_a.html").as_uri())
+    told, test = page.locator(".gb-explorer-sentence"), page.locator("[data-curve=test]")
+    expect(told).to_have_text(re.compile(r"double descent\.$"))
+    morph = page.get_by_role("slider", name="morph into grokking")
+    before, box = test.get_attribute("d"), morph.bounding_box()
+    page.mouse.move(box["x"] + 9, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)  # and it is still held
+    assert test.get_attribute("d") != before
+    page.mouse.up()
+    morph.press("End")
+    expect(told).to_have_text(re.compile(r"grokking\.$"))
+    assert page.get_by_role("slider", name="covers γ").first.get_attribute("aria-valuetext") == "0"
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.close()

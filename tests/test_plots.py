@@ -142,7 +142,7 @@ def test_the_thick_line_is_the_run_that_was_asked_for_point_by_point(runs: xr.Da
     line = only(curves(runs, seed=4), metric="val_acc", role="line")
     curve = runs.val_acc.sel(d_h=64, D_train=4000, seed=4)
     np.testing.assert_array_equal(line.y[:-1], curve)
-    np.testing.assert_array_equal(line.x[:-1], np.where(curve.step == 0, np.float32(template.ZERO_AT), curve.step))
+    np.testing.assert_array_equal(line.x[:-1], np.where(curve.step == 0, np.float32(template.STEP_0_AT), curve.step))
 
 
 @pytest.mark.parametrize("row", ["accuracy", "loss", "norm"])
@@ -298,7 +298,7 @@ def test_the_band_is_the_interval_over_seeds_behind_the_mean_and_every_run_a_dot
     np.testing.assert_allclose(mean.y, expected["mean"], atol=1e-6)
     np.testing.assert_allclose(band.y[:-1], [*expected["hi"], *expected["lo"][::-1]], atol=1e-6)
     np.testing.assert_array_equal(band.x[:-1], [*mean.x, *mean.x[::-1]])
-    assert mean.x[0] == np.float32(template.ZERO_AT) and (mean.x[1:] == runs["step"][1:]).all()
+    assert mean.x[0] == np.float32(template.STEP_0_AT) and (mean.x[1:] == runs["step"][1:]).all()
     for i, seed in enumerate(SEEDS):
         np.testing.assert_array_equal(dots.y[i * n:(i + 1) * n], values.sel(seed=seed))
         assert set(dots.customdata[i * n:(i + 1) * n]) == {seed}

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -329,20 +330,36 @@ def test_a_sweep_that_is_ended_from_outside_keeps_what_it_trained(end, tmp_path)
     assert (report.present, report.left) == (1, 1)
 
 
-@pytest.mark.parametrize("pool, end", [("ProcessPoolExecutor(1, get_context('spawn'))", "SIGTERM"),
-                                       ("ThreadPoolExecutor(1)", "SIGHUP")])
-def test_what_an_executor_trains_is_gathered_when_the_sweep_is_ended(pool, end, tmp_path):
-    """One cohort has finished, one is under way, one waits and never begins."""
+def test_what_threads_train_is_gathered_when_the_sweep_is_ended(compiled, tmp_path):
+    """^C comes once the first cohort is stored: one is under way, one waits and never begins."""
+    lines = []
+
+    def interrupt(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 1:
+            while "watching" not in {thread.name for thread in threading.enumerate()}:
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+
+    runs = (*ENDED, ENDED[1].replace(seed=2))
+    with ThreadPoolExecutor(1) as pool, pytest.raises(KeyboardInterrupt):
+        sweep(study_of("ended", runs), Store(tmp_path), pool, cohort=1, device="cpu", say=interrupt)
+    assert Store(tmp_path).frame().seed.tolist() == [0, 1] and Store(tmp_path).check() == []
+
+
+def test_what_processes_train_is_gathered_when_the_sweep_is_ended(tmp_path):
+    """One cohort has finished, one is under way, one waits."""
     runs = (*ENDED, ENDED[1].replace(seed=2))
     code = ("from concurrent.futures import *\nfrom multiprocessing import get_context\n"
             "from grokbook import RunConfig, Store, studies, sweep\n"
             f"runs = {runs!r}\nstudy = studies.Study('ended', 'ours', '', 40, runs, runs)\n"
-            f"with {pool} as pool: sweep.sweep(study, Store({str(tmp_path)!r}), pool, cohort=1, device='cpu')")
+            "with ProcessPoolExecutor(1, get_context('spawn')) as pool: sweep.sweep("
+            f"study, Store({str(tmp_path)!r}), pool, cohort=1, device='cpu')")
     process = run_python(code)
     while process.poll() is None and not shards(tmp_path):
         time.sleep(0.01)
     time.sleep(0.5)
-    process.send_signal(getattr(signal, end))
+    process.terminate()
     _, complaint = process.communicate(timeout=60)
     assert complaint.splitlines()[-1] == "KeyboardInterrupt"
     frame = Store(tmp_path).frame().set_index("run_id")

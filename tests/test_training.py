@@ -16,7 +16,7 @@ import grokbook as gb
 from grokbook import models
 from grokbook.config import RunConfig
 from grokbook.run import SETTLED, evaluation_steps
-from grokbook.training import cohorts, compiled, engine_named, loop, memory
+from grokbook.training import cohorts, compiled, engine_named, loop, state
 
 SMALL = RunConfig(p=11, d_h=8, D_train=60, n_steps=30)
 
@@ -223,9 +223,9 @@ def test_other_numbers_and_devices_are_refused(options, sentence):
 
 def test_a_cpu_plans_with_half_of_what_the_machine_has(monkeypatch):
     built_in = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert memory.free_bytes(torch.device("cpu")) == built_in // 2
+    assert state.free_bytes(torch.device("cpu")) == built_in // 2
     monkeypatch.delattr(os, "sysconf")
-    assert memory.free_bytes(torch.device("cpu")) == memory.UNKNOWN
+    assert state.free_bytes(torch.device("cpu")) == state.UNKNOWN
 
 
 def test_code_is_kept_by_one_process_at_a_time(tmp_path):
@@ -252,9 +252,12 @@ def test_a_user_without_a_home_has_the_folder_beside_the_package(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(compiled.numba_config, "CACHE_DIR", "")
     assert len(compiled._candidates()) == 2
     monkeypatch.setattr(compiled.Path, "expanduser", homeless)
     assert compiled._candidates() == [compiled.HERE / "__pycache__"]
+    monkeypatch.setattr(compiled.numba_config, "CACHE_DIR", "/elsewhere")
+    assert compiled._candidates() == [compiled.Path("/elsewhere"), compiled.HERE / "__pycache__"]
 
 
 @pytest.mark.parametrize("engine, package", [("fused", "numba"), ("fused_cuda", "triton")])

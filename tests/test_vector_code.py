@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from grokbook.training import mixing, products, softmax
+from grokbook.training import products, tiles
 from grokbook.training.vectors import LANES
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-13}
@@ -33,25 +33,25 @@ def transposed(X, Y, m, n):
 
 @njit
 def mix(table, base, entries, at, a, n_heads, n_rectified, n_features, tile, n, strip):
-    mixing.mix(table, base, entries, at, a, n_heads, n_rectified, n_features, tile, n, strip)
+    tiles.mix(table, base, entries, at, a, n_heads, n_rectified, n_features, tile, n, strip)
 
 
 @njit
 def unmix(tile, table, entries, at, a, n_heads, n_features, n, strip, d_table, d_base, da):
-    mixing.unmix(tile, table, entries, at, a, n_heads, n_features, n, strip, d_table, d_base, da)
+    tiles.unmix(tile, table, entries, at, a, n_heads, n_features, n, strip, d_table, d_base, da)
 
 
 @njit
 def exponentiate(A, n):
-    softmax.exponentiate(A, n)
+    tiles.exponentiate(A, n)
 
 
 @njit
 def softmax_and_scale(L, y, S, factors, n):
-    softmax.softmax(L, y, S, n)
+    tiles.softmax(L, y, S, n)
     sums = S.copy()
     S[:2] = factors
-    softmax.scale(L, y, S, n)
+    tiles.scale(L, y, S, n)
     return sums
 
 
@@ -101,14 +101,14 @@ def test_transposed_turns_a_matrix(seed, dtype, m, n):
 
 @settings(max_examples=60, deadline=None)
 @given(seeds, dtypes, st.integers(1, 3), st.integers(1, 9), st.integers(1, 5), vectors,
-       st.sampled_from([LANES, 7 * LANES, mixing.STRIP + LANES]))
+       st.sampled_from([LANES, 7 * LANES, tiles.STRIP + LANES]))
 def test_a_mixture_of_table_rows_and_its_way_back(seed, dtype, n_positions, n_heads, n_entries, n, width):
     """Against einsum over (row, position, head); entries repeat, so gradients of one meet."""
     at, rectified = 2 * LANES, width // 2 - width // 2 % LANES
     table, base, a = draw(seed, dtype, (n_entries, n_heads, width), (1, width), (n_positions, n_heads, n))
     entries = np.random.default_rng(seed).integers(n_entries, size=(n_positions, at + n)).astype(np.int32)
     fetched = table[entries[:, at:]]  # (position, row, head, feature)
-    tile, strip = np.zeros((width, n), dtype), np.zeros((LANES, mixing.STRIP), dtype)
+    tile, strip = np.zeros((width, n), dtype), np.zeros((LANES, tiles.STRIP), dtype)
     mix(table.reshape(-1, width), base, entries, at, a.reshape(-1, n), n_heads, rectified, width, tile, n, strip)
     expected = base.T + np.einsum("ihr,irhf->fr", a, fetched)
     expected[:rectified] = np.maximum(expected[:rectified], 0)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokbook.analysis.events import final
+from grokbook.analysis.events import GENERALISED, MEMORISED, final
 from grokbook.analysis.statistics import interval
 from grokbook.store import config_of
 
@@ -32,7 +32,9 @@ def capacity(runs: xr.Dataset) -> pd.DataFrame:
     `runs`, of one kind of network, was trained on random labels of all pairs: dimensions d_h, D_train, seed, step and
     perhaps task. Columns:
     `task`, `d_h`, `n_params`, `n` seeds; `D_mem` with `D_mem_lo`, `D_mem_hi`, in pairs (the paper's measure);
-    `distinct`, the same in distinct labels; `bits_per_param` with `_lo`, `_hi`, and `_most`, which a network that knows
+    `distinct`, the same in distinct labels; `D_split` with `_lo`, `_hi`, its capacity in the pairs of a random split
+    (`pairs_of_split`), whose D_train pairs hold nearly as many labels, while all p² hold every label twice;
+    `bits_per_param` with `_lo`, `_hi`, and `_most`, which a network that knows
     every label would have: none can show more, whatever it could hold; `rising`, the growth of accuracy over
     the second half of the steps: 0 for a network that has settled.
     Raises ValueError: other tasks, or runs that were not given all pairs.
@@ -59,10 +61,38 @@ def _of_task(runs: xr.Dataset, task: str) -> pd.DataFrame:
     columns = {"task": task, "d_h": runs["d_h"], "n_params": n_params, "n": pairs["n"],
                "D_mem": pairs["mean"], "D_mem_lo": pairs["lo"], "D_mem_hi": pairs["hi"],
                "distinct": pairs["mean"] * n_distinct / p**2, "bits_per_param": bits["mean"],
+               **{name: pairs_of_split(bits[part] * n_params / np.log2(p), p, SYMMETRIC[task]) for name, part in
+                  (("D_split", "mean"), ("D_split_lo", "lo"), ("D_split_hi", "hi"))},
                "bits_per_param_lo": bits["lo"], "bits_per_param_hi": bits["hi"],
                "bits_per_param_most": n_distinct * np.log2(p) / n_params, "rising": rising}
     table = pd.DataFrame({name: getattr(values, "values", values) for name, values in columns.items()})
     return table.query("n > 0").reset_index(drop=True)
+
+
+def pairs_of_split(labels: xr.DataArray, p: int, symmetric: bool) -> xr.DataArray:
+    """How many pairs, drawn from all p² at random, hold so many distinct labels, on average.
+
+    With a share q of the pairs drawn, p q labels of pairs (a, a) are in, and of the p (p − 1)/2 others, which have two
+    pairs each if they are symmetric, 1 − (1 − q)². `labels` are those that the bits of a network are worth: it knows
+    more of each than whether it is right.
+    """
+    if not symmetric:
+        return labels.clip(0, p**2)
+    twins = p * (p - 1) / 2
+    return p**2 * (p**2 - (p**4 - 4 * twins * labels.clip(0, p + twins)) ** 0.5) / (2 * twins)
+
+
+def border_errors(runs: xr.Dataset, table: pd.DataFrame, column: str = "D_mem") -> tuple[int, int]:
+    """How many runs that did not generalise the line D_train = `column` of the `capacity` table takes rightly, wrongly.
+
+    Rightly is a run that memorised all its pairs if it had no more, and did not if it had. `runs` over d_h, D_train,
+    seed, step; of sizes in the table alone.
+    """
+    runs = runs.sel(d_h=np.intersect1d(runs["d_h"], table["d_h"]))
+    line = xr.DataArray(table.set_index("d_h")[column].reindex(runs["d_h"].values).values, {"d_h": runs["d_h"]})
+    judged = runs["trained"] & (final(runs, "val_acc") < GENERALISED)
+    right = (final(runs, "train_acc") >= MEMORISED) == (runs["D_train"] <= line)
+    return int((right & judged).sum()), int((~right & judged).sum())
 
 
 FAR = 1e9
@@ -81,6 +111,7 @@ def star(capacity: pd.DataFrame, critical: pd.DataFrame) -> pd.Series:
     x = np.log(both["d_h"].to_numpy(float))
 
     def meet(mem: str, crit: str) -> np.ndarray:
+        """Logarithms of d_h at which these two columns cross, ascending."""
         with np.errstate(divide="ignore"):  # an interval that is open below begins at 0
             high = np.log(both[mem].to_numpy(float)) - np.log(both[crit].clip(lower=0).to_numpy(float))
         return _roots(x, high.clip(-FAR, FAR))

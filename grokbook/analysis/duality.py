@@ -122,7 +122,9 @@ def held_out_hill(runs: xr.Dataset, *, last: bool = False) -> xr.Dataset:
     i, j, k = np.array(list(combinations(range(values.sizes["d_h"]), 3))).T
 
     def heights(loss: np.ndarray) -> np.ndarray:
+        """Of every three sizes i < j < k at every step, (triple, step), from log losses (d_h, step)."""
         return loss[j] - np.maximum(loss[i], loss[k])
+
     hills = []
     for seed in values["seed"].values:
         others = values.sel(seed=values["seed"] != seed).mean("seed").values

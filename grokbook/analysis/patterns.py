@@ -33,6 +33,7 @@ from grokbook.config import typed
 
 TIMES = np.arange(301.0)  # times 0…300, as far as Fig 2 goes
 
+
 @dataclass(frozen=True)
 class Pattern:
     """A pattern: maximum predictiveness γ, learning speed α, inflection point b, generalisation g, all as in §2.2.
@@ -202,7 +203,7 @@ N_STARTS = 24
 PER_PATTERN = 4  # parameters of a pattern
 FASTEST = 1000  # largest α in units of 1 / (time of the last point): a rise from one evaluation to the next
 
-PATIENCE = 200
+N_ITERATIONS = 200
 """Iterations of one search: along directions that the curves do not determine it would creep on for thousands."""
 
 
@@ -264,25 +265,21 @@ def _search(s: np.ndarray, train: np.ndarray, val: np.ndarray, n: int) -> np.nda
     high = np.tile([1.0, FASTEST, 1.0, 1.0], n)
 
     def miss(x: np.ndarray) -> np.ndarray:
+        """Fitted less measured accuracies, train then validation, for parameters (4 n,)."""
         gamma, alpha, b, g = x.reshape(n, PER_PATTERN).T
         p = sigmoids(gamma, alpha, b, s)
         return np.concatenate([covered(p) - train, g @ shares(p, n - 1 if n > 1 else None) - val])
 
-    ends = [least_squares(miss, start, bounds=(0, high), x_scale=high, max_nfev=PATIENCE) for start in _starts(n)]
+    rng = np.random.default_rng(0)
+    gamma, g, b = rng.uniform(0.1, 0.9, (3, N_STARTS, n))
+    alpha = 10 ** rng.uniform(0.7, 1.9, (N_STARTS, n))  # from slow to fast
+    starts = np.stack([gamma, alpha, np.sort(b), g], axis=2).reshape(N_STARTS, -1)
+    ends = [least_squares(miss, start, bounds=(0, high), x_scale=high, max_nfev=N_ITERATIONS) for start in starts]
     return min(ends, key=lambda end: end.cost).x.reshape(n, PER_PATTERN)
 
 
-def _starts(n: int) -> np.ndarray:
-    """Parameters (start, 4 n) to begin from: γ and g anywhere, α from slow to fast, b ascending."""
-    rng = np.random.default_rng(0)
-    gamma, g, b = rng.uniform(0.1, 0.9, (3, N_STARTS, n))
-    alpha = 10 ** rng.uniform(0.7, 1.9, (N_STARTS, n))
-    return np.stack([gamma, alpha, np.sort(b), g], axis=2).reshape(N_STARTS, -1)
-
-
-def _patterns(x: Sequence[Sequence[float]] | np.ndarray, unit: float) -> tuple[Pattern, ...]:
+def _patterns(x: np.ndarray, unit: float) -> tuple[Pattern, ...]:
     """Parameters (pattern, 4) in units of time `unit` as patterns in the order of b, the last one preferred."""
-    x = np.asarray(x)
     x = np.concatenate([x[:-1][np.argsort(x[:-1, 2], kind="stable")], x[-1:]])
     return tuple(Pattern(gamma, alpha / unit, b * unit, g, preferred=0 < i == len(x) - 1)
                  for i, (gamma, alpha, b, g) in enumerate(x))

@@ -18,6 +18,9 @@ class Verdict(StrEnum):
     NOT_YET_MEASURED = "not yet measured"
 
 
+UNDECIDED = "undecided"
+"""What is said where runs were measured and leave a claim open."""
+
 COLORS = dict(zip(Verdict, ("#00795c", "#a05a00", "#b3261e", "#5f6368"), strict=True))
 """Colours of the verdicts, dark enough to be read as text on white."""
 
@@ -97,21 +100,27 @@ class Card:
     measured: Measured
 
     def __repr__(self) -> str:
-        return f"{self.claim.id}: {self.measured.verdict} ({self._runs()})\n{self.measured}"
+        return f"{self.claim.id}: {self.word} ({self._runs()})\n{self.measured}"
+
+    @property
+    def word(self) -> str:
+        """The verdict in words: runs that leave it open are no lack of measurement."""
+        verdict, n = self.measured.verdict, self.measured.n
+        return UNDECIDED if verdict is Verdict.NOT_YET_MEASURED and n else str(verdict)
 
     def _repr_html_(self) -> str:
-        claim, verdict = self.claim, self.measured.verdict
+        claim, measured, color = self.claim, self.measured, COLORS[self.measured.verdict]
         stands = claim.changed or "nothing"
-        color, (name, says, source, rule, ours, changed) = COLORS[verdict], map(
-            escape, (claim.id, claim.says, claim.source, claim.rule, claim.ours, stands))
-        parts = [f"<p {TIGHT}><code>{name}</code> <b style='color:{color}'>{verdict}</b>, {self._runs()}</p>",
-                 f"<p {TIGHT}><b>The source says</b> {says} ({source})</p>", _table(self.measured.numbers),
-                 f"<p {TIGHT}>{escape(self.measured.remark)}</p>",
-                 f"<details><summary>Judged by which rule, and what is ours</summary><p {TIGHT}><b>Judged by</b> {rule}"
-                 f"</p><p {TIGHT}><b>Rule changed after data were seen</b> {changed}</p>"
-                 f"<p {TIGHT}><b>Ours</b> {ours}</p></details>"]
-        return (f"<section aria-label='Claim {name}: {verdict}' style='border-left:5px solid {color};padding:.4em 1em;"
-                f"max-width:48em'>{''.join(parts)}</section>")
+        name, says, source, rule, ours, changed, remark, word = map(escape, (
+            claim.id, claim.says, claim.source, claim.rule, claim.ours, stands, measured.remark, self.word))
+        who = "We expected" if claim.source.startswith("ours") else "The source says"
+        lines = [("Judged by", rule), ("Rule changed after data were seen", changed), ("Ours", ours)]
+        parts = [f"<p {TIGHT}>{remark}</p>" if remark else "", _table(measured.numbers),
+                 f"<p {TIGHT}><b>{who}</b> {says} ({source})</p>",
+                 *(f"<p {TIGHT}><b>{head}</b> {words}</p>" for head, words in lines)]
+        return (f"<section aria-label='Claim {name}: {word}' style='border-left:5px solid {color};padding:.4em 1em;"
+                f"max-width:48em;background:white;color:#262626'><details><summary><b style='color:{color}'>{word}</b>"
+                f", {self._runs()}: {says}</summary>{''.join(parts)}</details></section>")
 
     def _runs(self) -> str:
         return f"n = {self.measured.n} runs" if self.claim.needs or self.claim.networks else "computed from no runs"

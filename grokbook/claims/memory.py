@@ -10,13 +10,13 @@ from grokbook.analysis.events import MEMORISED
 from grokbook.claims.card import Measured, Number, TooLittle, claim
 from grokbook.claims.rules import ENOUGH_SEEDS, OURS, number, verdict
 
-TWO = 2.0  # bits a parameter by which ours are judged: what Allen-Zhu and Li (2024) found for language models
+BITS = 2.0  # bits a parameter by which ours are judged: what Allen-Zhu and Li (2024) found for language models
 
 NEAR = 0.25
 """How far off, relatively, a number may be and still count as the same: the 2.16 of feed-forward networks (Song and Ye)
 is 8 % off."""
 
-FULL = TWO * (1 + NEAR)
+FULL = BITS * (1 + NEAR)
 """Bits a parameter that the labels must hold for a size to count: where they hold less, a network that knows nearly all
 of them shows how many there are, not what it could hold."""
 
@@ -47,19 +47,19 @@ def capacity(runs: xr.Dataset) -> Measured:
 
 @claim("capacity-in-bits", source="ours, beside Allen-Zhu and Li 2024, and Song and Ye",
        says="Networks hold about 2 bits a parameter: 2 in language models, 2.16 in feed-forward networks.",
-       rule=f"Reproduced if the mean over seeds is within {NEAR:.0%} of {TWO:g} at every measured d_h, partly if at "
+       rule=f"Reproduced if the mean over seeds is within {NEAR:.0%} of {BITS:g} at every measured d_h, partly if at "
             f"some. Sizes at which all labels together are less than {FULL:g} bits a parameter are left out.",
        ours="everything: a one-layer transformer, p(p + 1)/2 random labels of log₂ p bits, bits counted by cross "
             f"entropy, {studies.capacity.shown:,} steps with weight decay 1", needs=(studies.capacity,))
 def bits(runs: xr.Dataset) -> Measured:
-    """Bits a parameter at every d_h at which the labels could fill them, beside `TWO`."""
+    """Bits a parameter at every d_h at which the labels could fill them, beside `BITS`."""
     rows = _enough(runs)
     full = [row["d_h"] for row in rows if row["bits_per_param_most"] < FULL]
     rows = [row for row in rows if row["bits_per_param_most"] >= FULL]
     if len(rows) < 3:
         raise TooLittle(f"At {len(rows)} of the hidden sizes measured the labels hold {FULL:g} bits a parameter; it "
                         "takes three.")
-    return Measured(verdict(*(abs(row["bits_per_param"] - TWO) <= TWO * NEAR for row in rows)),
+    return Measured(verdict(*(abs(row["bits_per_param"] - BITS) <= BITS * NEAR for row in rows)),
                     tuple(_number("bits a parameter", row, "bits_per_param", ".2f") for row in rows),
                     sum(row["n"] for row in rows), _left_out(full).strip())
 

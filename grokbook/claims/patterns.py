@@ -11,7 +11,7 @@ from grokbook.claims.card import Measured, Number, claim
 from grokbook.claims.rules import verdict
 
 EXACT = 1e-12  # largest difference between two ways to one number that counts as rounding
-N_DRAWS = 200  # random pairs of patterns
+N_PAIRS = 200  # random pairs of patterns
 N_EXAMPLES = 5000  # examples drawn for each pair
 
 MOST_OUTSIDE = 0.10
@@ -52,7 +52,7 @@ def _on_the_way() -> str:
 @claim("two-patterns", source="Davies et al. 2022, Fig 3, Appendix A",
        says="With two patterns, test accuracy is the sum of areas weighted by generalisation, their mean where both "
             "are right; a preferred pattern answers all that it covers, as if its domain were disjoint from the other.",
-       rule=f"Over {N_DRAWS} random pairs: the areas of Fig 3 equal Eq 2 up to {EXACT:g}, and of the accuracies of "
+       rule=f"Over {N_PAIRS} random pairs: the areas of Fig 3 equal Eq 2 up to {EXACT:g}, and of the accuracies of "
             f"{N_EXAMPLES:,} examples drawn as in Appendix A at most {MOST_OUTSIDE:.0%} lie outside of the 95 % "
             "interval around it. Reproduced if both hold, partly if one does.",
        ours="the pairs, and that a preferred pattern takes its examples out of the other domains, which keep the rest")
@@ -60,7 +60,7 @@ def two_patterns() -> Measured:
     """Fig 3's areas against Eq 2, and against examples drawn as Appendix A says, for random pairs of patterns."""
     rng = np.random.default_rng(0)
     worst, outside = 0.0, 0
-    for draw in range(N_DRAWS):
+    for draw in range(N_PAIRS):
         gamma, g, t = rng.random(2), rng.random(2), float(rng.uniform(0, 300))
         pair = [model.Pattern(gamma[i], 0.1, 100, g[i]) for i in range(2)]
         for patterns in (pair, [replace(pair[0], preferred=True), pair[1]]):
@@ -68,12 +68,12 @@ def two_patterns() -> Measured:
             worst = max(worst, abs(expected - float(model.test_accuracy(patterns, t))))
             drawn = model.simulate(patterns, t, n_examples=N_EXAMPLES, seed=draw)[1]
             outside += abs(drawn - expected) > Z * np.sqrt(expected * (1 - expected) / N_EXAMPLES)
-    share = outside / (2 * N_DRAWS)
+    share = outside / (2 * N_PAIRS)
     exact = "no more than rounding" if worst <= EXACT else "more than rounding"
     return Measured(verdict(worst <= EXACT, share <= MOST_OUTSIDE), (
-        Number("largest difference between the areas and Eq 2", f"{exact}, at most {worst:.0e}", n=2 * N_DRAWS),
+        Number("largest difference between the areas and Eq 2", f"{exact}, at most {worst:.0e}", n=2 * N_PAIRS),
         Number(f"accuracies of {N_EXAMPLES:,} drawn examples outside of their 95 % interval", f"{share:.1%}",
-               n=2 * N_DRAWS)), 0, f"Over {N_DRAWS} random pairs, with and without preference.")
+               n=2 * N_PAIRS)), 0, f"Over {N_PAIRS} random pairs, with and without preference.")
 
 
 def _by_area(patterns: list[model.Pattern], t: float) -> float:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from grokbook import analysis, studies
 from grokbook.analysis import GENERALISED, interval
-from grokbook.analysis.critical import PARTIAL
+from grokbook.analysis.critical import PARTIAL, partial_range
 from grokbook.analysis.events import LONG_BEFORE, MEMORISED
 from grokbook.analysis.universality import KINDS, delays, efficiency_of, grokked, widest
 from grokbook.analysis.zones import Zone
@@ -170,7 +170,7 @@ def semi_grokking_fraction(runs: xr.Dataset) -> Measured:
     if not bool(sampled.any()):
         raise TooLittle(f"It takes three sizes of the training set with {ENOUGH_SEEDS} seeds each.")
     runs = runs.sel(d_h=[int(runs["d_h"][sampled.values].max())])
-    p, (rise,) = int(runs["p"]), analysis.partial_range(runs).to_dict("records")
+    p, (rise,) = int(runs["p"]), partial_range(runs).to_dict("records")
     begin, end = rise["begin"] / p**2, rise["end"] / p**2
     if np.isnan(begin + end):
         raise TooLittle("Training sizes at both ends of the rise are missing.")

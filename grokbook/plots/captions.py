@@ -17,6 +17,7 @@ NETWORK_NAMES = {"lstm": "LSTM", "mlp": "feed-forward (MLP)"}
 """Networks besides the transformer, as a reader knows them."""
 
 SUBPLOT_TITLE = 16  # size of the titles that plotly puts above its columns, too large beside 13 for all else
+OUR_SETTINGS = "Our settings"  # how the last sentence of a caption begins, where it tells them
 TITLE, LEGEND_LINE, AXIS = 40, 22, 60  # pixels that a title, a line of the legend and the labels of an axis take
 
 
@@ -70,7 +71,7 @@ def _reach(runs: xr.Dataset) -> str:
 
 def _network(runs: xr.Dataset) -> str:
     fixed = shared_settings(runs)
-    kind = NETWORK_NAMES.get(str(fixed.get("architecture")), "")
+    kind = NETWORK_NAMES.get(str(fixed.get("architecture")))
     return f"Networks: {kind}, layers {fixed.get('n_layers', 'varied')}." if kind else ""
 
 
@@ -85,7 +86,7 @@ def _ours(runs: xr.Dataset) -> str:
     named = [f"{words} {plain(fixed[name])}" for name, words in CHOSEN.items()
              if name in fixed and fixed[name] != stated.get(name)]
     which = "not the paper's" if stated else "not stated in the paper"
-    return f"Our settings, {which}: {', '.join(named)}." if named else ""
+    return f"{OUR_SETTINGS}, {which}: {', '.join(named)}." if named else ""
 
 
 def plain(value) -> str:

@@ -65,9 +65,9 @@ def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: s
     thick, when = [_thick(cell, seed) for cell in shown], [events(cell) for cell in shown]
     fig = make_subplots(rows=len(rows), cols=len(cells), shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.04,
                         horizontal_spacing=0.03, column_titles=[name_of(c) for c in cells] if len(cells) > 1 else None)
-    for column, (cell, *rest) in enumerate(zip(shown, thick, when, strict=True), 1):
+    for column, (cell, bold, happened) in enumerate(zip(shown, thick, when, strict=True), 1):
         for row, name in enumerate(rows, 1):
-            fig.add_traces(_traces(cell, name, *rest), rows=row, cols=column)
+            fig.add_traces(_traces(cell, name, bold, happened), rows=row, cols=column)
         if not len(cell["seed"]):
             _say_missing(fig, cell, column)
     _lay_out(fig, cells, rows)
@@ -92,8 +92,7 @@ def _traces(cell: xr.Dataset, row: str, bold: int | None, when: xr.Dataset) -> l
 
 def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
     """Shared axes, and what names them."""
-    last_step = max(int(cell["last_step"].max()) for cell in cells)
-    last_step = min(last_step, int(cells[0]["step"].values[-1]))
+    last_step = min(max(int(cell["last_step"].max()) for cell in cells), int(cells[0]["step"].values[-1]))
     fig.update_xaxes(step_axis(last_step, sparse=len(cells) > 1), matches="x")
     fig.update_xaxes(title_text="step", row=len(rows))
     for row, name in enumerate(rows, 1):
@@ -126,11 +125,9 @@ def _notes(cells: list[xr.Dataset], when: list[xr.Dataset], thick: list[int | No
     middle = ", in the middle by when it generalised" if seed is None else ""
     lines = f"Thin: every seed; thick: seed {bold}{middle}." if several else ""
     missing = [name_of(cell) for cell in cells if not len(cell["seed"])]
-    return [lines, _MARKS, _unfinished(cells, when), f"Not trained: {'; '.join(missing)}." if missing else ""]
-
-
-_MARKS = (f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row; diamond: "
-          f"generalised, validation accuracy at least {GENERALISED:g}.")
+    marks = (f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row; diamond: "
+             f"generalised, validation accuracy at least {GENERALISED:g}.")
+    return [lines, marks, _unfinished(cells, when), f"Not trained: {'; '.join(missing)}." if missing else ""]
 
 
 def _unfinished(cells: list[xr.Dataset], when: list[xr.Dataset]) -> str:

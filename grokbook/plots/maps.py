@@ -227,7 +227,7 @@ def recipe_check(changed: xr.Dataset, usual: xr.Dataset) -> go.Figure:
     sizes, samples = zip(*EXAMPLES.values(), strict=True)  # the study has other cells too
     shown = changed.sel(d_h=changed["d_h"].isin(sizes), D_train=changed["D_train"].isin(samples))
     return frame(fig, title="The paper's example cells under other recipes", plot_height=320, left=90,
-                 caption=caption(shown, HOW, white_cells(int((table["n"] == 0).sum()))))
+                 caption=caption(shown, HOW, white_cells(table["n"].tolist().count(0))))
 
 
 def _recipe_words(row: dict) -> tuple[str, str, str]:

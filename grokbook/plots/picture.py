@@ -23,6 +23,8 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 from plotly.io.base_renderers import ExternalRenderer
 
+from grokbook.plots.captions import OUR_SETTINGS
+
 PICTURE_WIDTH = 800
 """Pixels across the picture. JupyterLab shows the picture, pixel by pixel, until the pointer enters it and only then
 draws the figure, so one of double density would be twice too large there and cut off."""
@@ -37,6 +39,7 @@ class NotebookRenderer(ExternalRenderer):
     """How plotly displays a figure of a notebook. JupyterLab shows one form of an output: the caption has its own."""
 
     def render(self, fig_dict: dict) -> None:
+        """Show the figure, given as JSON, and its caption below it."""
         fig = go.Figure(fig_dict)
         display(mime_bundle(fig), raw=True, metadata={"image/png": {"alt": sentence(fig)}})
         if words := caption_of(fig):
@@ -63,8 +66,14 @@ def caption_of(fig: go.Figure) -> str:
 
 
 def caption_html(words: str) -> str:
-    """A caption as HTML: it wraps where a page is narrow, and is as wide as the picture above it where it is not."""
-    return f'<p style="max-width: {PICTURE_WIDTH}px; font-size: 13px; line-height: 1.4">{html.escape(words)}</p>'
+    """A caption as HTML: it wraps where a page is narrow, and is as wide as the picture above it where it is not.
+
+    The settings that are ours, which stand under nearly every figure, are folded away.
+    """
+    looks = f'style="max-width: {PICTURE_WIDTH}px; font-size: 13px; line-height: 1.4"'
+    shown, mark, settings = html.escape(words).partition(OUR_SETTINGS)
+    folded = f"<details {looks}><summary>Settings</summary>{mark}{settings}</details>" if mark else ""
+    return f"<p {looks}>{shown.strip()}</p>{folded}"
 
 
 def sentence(fig: go.Figure) -> str:
@@ -76,7 +85,8 @@ def sentence(fig: go.Figure) -> str:
 
 def picture(fig: go.Figure) -> bytes | None:
     """The figure as PNG; None where no Chrome or Chromium can paint it (BROWSER_PATH may name one)."""
-    paint = _painter()
+    with _starting:
+        paint = _painter()
     try:
         png = paint(fig.to_dict()) if paint else None
     except RuntimeError:
@@ -94,6 +104,9 @@ def shrink(png: bytes) -> bytes:
     # Colours moved to the middle of what they stand for (kmeans) keep the gradations of a heatmap apart.
     Image.open(io.BytesIO(png)).convert("RGB").quantize(kmeans=1).save(small, "PNG", optimize=True)
     return small.getvalue()
+
+
+_starting = threading.Lock()  # a widget's picture is painted in a thread of its own
 
 
 @functools.cache

@@ -30,7 +30,7 @@ ACCURACY_AXIS = {"range": [-0.04, 1.06], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
 
 MARGIN_LEFT = 64  # pixels beside a plot: room for an axis with numbers and its title
 
-ZERO_AT = 0.4
+STEP_0_AT = 0.4
 """Where step 0 stands on a logarithmic axis, which has no zero; rounded to a whole step in a hover text it is 0."""
 
 
@@ -51,9 +51,9 @@ def faded(color: str, opacity: float) -> str:
 
 
 def shown_steps(step) -> np.ndarray:
-    """Steps as they are drawn on a logarithmic axis, float32: step 0 stands at `ZERO_AT`."""
+    """Steps as they are drawn on a logarithmic axis, float32: step 0 stands at `STEP_0_AT`."""
     step = np.asarray(step, dtype=np.float32)
-    return np.where(step == 0, np.float32(ZERO_AT), step)
+    return np.where(step == 0, np.float32(STEP_0_AT), step)
 
 
 def step_axis(last_step: float, *, sparse: bool = False) -> dict:
@@ -61,24 +61,21 @@ def step_axis(last_step: float, *, sparse: bool = False) -> dict:
     powers = [10**k for k in range(math.floor(math.log10(max(last_step, 10))) + 1)]
     ticks = powers[1::2] if sparse else powers
     labels = [f"{tick // 1000}k" if tick >= 1000 else str(tick) for tick in ticks]
-    return {"type": "log", "range": [math.log10(ZERO_AT * 0.8), math.log10(max(last_step, 10) * 1.2)],
-            "tickvals": [ZERO_AT, *ticks], "ticktext": ["0", *labels]}
+    return {"type": "log", "range": [math.log10(STEP_0_AT * 0.8), math.log10(max(last_step, 10) * 1.2)],
+            "tickvals": [STEP_0_AT, *ticks], "ticktext": ["0", *labels]}
 
 
-def _template() -> go.layout.Template:
-    axis = {"showline": True, "linecolor": "#8C8C8C", "gridcolor": FAINT, "zeroline": False, "ticks": "outside",
-            "tickcolor": "#8C8C8C", "ticklen": 4, "title": {"standoff": 8}}
-    return go.layout.Template(layout={
-        "font": {"family": FONT, "size": 14, "color": INK},
-        "title": {"x": 0, "xref": "paper", "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top",
-                  "pad": {"t": 12}, "font": {"size": 17}},
-        "paper_bgcolor": "white", "plot_bgcolor": "white", "colorway": list(dict.fromkeys(METRIC_COLORS.values())),
-        "xaxis": axis, "yaxis": axis, "hoverlabel": {"align": "left", "font": {"family": FONT}},
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "yanchor": "top",
-                   "font": {"size": 13}, "tracegroupgap": 0},
-        "margin": {"l": MARGIN_LEFT, "r": 24, "t": 80, "b": 64}, "annotationdefaults": {"font": {"size": 13}},
-    })
+_AXIS = {"showline": True, "linecolor": "#8C8C8C", "gridcolor": FAINT, "zeroline": False, "ticks": "outside",
+         "tickcolor": "#8C8C8C", "ticklen": 4, "title": {"standoff": 8}}
 
-
-pio.templates["grokbook"] = _template()
+pio.templates["grokbook"] = go.layout.Template(layout={
+    "font": {"family": FONT, "size": 14, "color": INK},
+    "title": {"x": 0, "xref": "paper", "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top",
+              "pad": {"t": 12}, "font": {"size": 17}},
+    "paper_bgcolor": "white", "plot_bgcolor": "white", "colorway": list(dict.fromkeys(METRIC_COLORS.values())),
+    "xaxis": _AXIS, "yaxis": _AXIS, "hoverlabel": {"align": "left", "font": {"family": FONT}},
+    "legend": {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "yanchor": "top",
+               "font": {"size": 13}, "tracegroupgap": 0},
+    "margin": {"l": MARGIN_LEFT, "r": 24, "t": 80, "b": 64}, "annotationdefaults": {"font": {"size": 13}},
+})
 pio.templates.default = "grokbook"

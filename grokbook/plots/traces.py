@@ -40,6 +40,7 @@ def name_once(fig: go.Figure, but: Collection[str] = ()) -> None:
     named = set(but)
 
     def name(trace) -> None:
+        """Let the first trace of a name have the entry."""
         trace.showlegend = trace.name not in named
         named.add(trace.name)
 

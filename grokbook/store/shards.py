@@ -7,11 +7,12 @@ library is imported on first use, so that a sweep on a bare machine does without
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import math
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,8 @@ def read_shard(path: Path, columns: Sequence[str]) -> pa.Table:
         FileNotFoundError: the shard is gone.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        # opened here, since Arrow takes no path that the locale cannot spell
+        with open(path, "rb") as content, pq.ParquetFile(content, page_checksum_verification=True) as file:
             names = file.schema_arrow.names
             _check_columns(path, names)
             table = file.read([name for name in names if name in (*columns, "schema")])
@@ -108,9 +110,10 @@ def read_shard(path: Path, columns: Sequence[str]) -> pa.Table:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, UnicodeError) as error:
-        reason = str(error).partition("\n")[0]
         if getattr(error, "errno", None):  # the system refuses, the file may well be sound
+            reason = getattr(error, "strerror", None)
             raise DamagedShard(f"{path} cannot be read ({reason}); see to it that it can, and read again") from error
+        reason = str(error).partition("\n")[0]
         raise DamagedShard(f"{path} is damaged ({reason}); delete it and train its runs again") from error
 
 
@@ -160,7 +163,7 @@ def write_weights(folder: Path, run: Run, step: int) -> Path:
         raise ValueError(f"run {run.config.run_id} carries no weights; a run just trained does, one read back does not")
     from safetensors.numpy import save
     arrays = {name: np.ascontiguousarray(array) for name, array in run.weights.items()}
-    content = save(arrays, {"config": json.dumps(run.config.asdict())})
+    content = save(arrays, {"config": json.dumps(run.config.asdict()), "sha256": _digest(arrays)})
     return write_file(folder / f"{run.config.run_id}@{step}.safetensors", content)
 
 
@@ -185,9 +188,11 @@ def read_weights_file(path: Path) -> dict[str, np.ndarray]:
     from safetensors.numpy import load
     try:
         content = path.read_bytes()
-        arrays = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        named = RunConfig(**json.loads(header["__metadata__"]["config"])).run_id
+        arrays = dict(sorted(load(content).items()))
+        about = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        named = RunConfig(**json.loads(about["config"])).run_id
+        if about.get("sha256", digest := _digest(arrays)) != digest:  # older files have none
+            raise ValueError("its numbers were altered")
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
         raise OSError(f"{path} is damaged or another program's ({error}); delete it and train the run again") from error
     except OSError as error:
@@ -195,3 +200,7 @@ def read_weights_file(path: Path) -> dict[str, np.ndarray]:
     if named != path.stem.partition("@")[0]:
         raise OSError(f"{path} holds weights of run {named}; name it after that run, or delete it")
     return arrays
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    return hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()

@@ -39,6 +39,7 @@ def _undisturbed(read: Callable[_P, _T]) -> Callable[_P, _T]:
     """Read anew when another process has packed away a shard between its listing and its reading."""
     @functools.wraps(read)
     def patient(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """`read`, up to eleven times."""
         for _ in range(10):
             try:
                 return read(*args, **kwargs)
@@ -59,7 +60,8 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None):
-        self.path = Path(path or os.environ.get("GROKBOOK_DATA") or _default_path())
+        beside = Path(__file__).resolve().parents[2] / "data"
+        self.path = Path(path or os.environ.get("GROKBOOK_DATA") or (beside if beside.is_dir() else "data"))
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
@@ -245,11 +247,6 @@ def _gathered(rows: Iterable[Any], columns: Sequence[str], read: Callable[[Path]
     return pa.concat_tables([COLUMNS.empty_table().select(list(columns)), *parts])
 
 
-def _default_path() -> Path:
-    beside = Path(__file__).resolve().parents[2] / "data"
-    return beside if beside.is_dir() else Path("data")
-
-
 def _read_or_warn(shard: Path, columns: Sequence[str]) -> pa.Table | None:
     try:
         return read_shard(shard, columns)
@@ -290,7 +287,11 @@ def cube(table: pa.Table, limits: Mapping[str, int] | None = None) -> xr.Dataset
         runs = runs.assign(last_step=last_step, settled=runs["settled"] & (last_step == runs["last_step"]))
     varying = [name for name in IDENTITY if name not in AXES and runs[name].nunique() > 1]
     axes = [*AXES, *varying]
-    _check_size({name: len(runs[name].unique()) for name in axes} | {"step": len(curves["step"].unique())})
+    sizes = {name: len(runs[name].unique()) for name in axes} | {"step": len(curves["step"].unique())}
+    if math.prod(sizes.values()) > MAX_CELLS:
+        several = ", ".join(f"{name} ({size} values)" for name, size in sizes.items() if size > 1)
+        raise ValueError(f"a cube over {several} has more than {MAX_CELLS:,} cells; "
+                         "narrow the choice to a study in which fewer fields vary")
     metrics = runs[axes].join(curves).set_index([*axes, "step"]).to_xarray()
     once = runs.set_index(axes)[list(PER_RUN)].to_xarray()
     trained = once["run_id"].notnull()
@@ -309,10 +310,3 @@ def config_of(cell: xr.Dataset | xr.DataArray, **chosen: Any) -> RunConfig:
         if name not in cell.coords or cell.coords[name].ndim:
             raise ValueError(f"{name} varies over these runs or is unknown; select one value of it")
     return RunConfig(**{name: cell.coords[name].item() for name in fields} | chosen)
-
-
-def _check_size(sizes: dict[str, int]) -> None:
-    if math.prod(sizes.values()) > MAX_CELLS:
-        varying = ", ".join(f"{name} ({size} values)" for name, size in sizes.items() if size > 1)
-        raise ValueError(f"a cube over {varying} has more than {MAX_CELLS:,} cells; "
-                         "narrow the choice to a study in which fewer fields vary")

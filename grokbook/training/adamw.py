@@ -5,13 +5,12 @@ With learning rate η (after warm-up), weight decay λ and the point w that it p
     θ ← θ − η λ (θ − w);   m ← β₁ m + (1 − β₁) g;   v ← β₂ v + (1 − β₂) g²;   θ ← θ − η (m̂ / (√v̂ + ε) + σ n)
 
 Three kinds of noise, each n ~ N(0, 1) for every weight anew, follow from a run's seed and the step alone: on the
-gradient, g + σ n, and on the weights at which it is taken, θ + σ n, beside that on the update. The second and third, and
-the decay towards the start, are as the authors of Power et al. 2022 have them in their code (github.com/openai/grok:
-`CustomAdamW` of grok/training.py, the layers of grok/transformer.py), and Fig 4 of "Towards Understanding the Mystery
+gradient, g + σ n, and on the weights at which it is taken, θ + σ n, beside that on the update. The second and third,
+and decay towards the start, are as the authors of Power et al. 2022 have them in their code (github.com/openai/grok:
+`CustomAdamW` in grok/training.py, the layers of grok/transformer.py); Fig 4 of "Towards Understanding the Mystery
 behind Grokking Phenomenon" repeats their list. Two things are ours: they divide the noise on the update by 1 − β₁ᵗ, as
-they do m, so that theirs is larger for the first forty steps; and their positions are not learned, so have none.
-Noise on the gradient is that of Neelakantan et al. 2015, which Fig 4's text names, but σ stays as it is, where theirs
-falls with the step.
+m, so theirs is larger for the first forty steps; and their positions are not learned, so have none. Noise on the
+gradient is that of Neelakantan et al. 2015, which the text at Fig 4 names, but for σ, which here does not fall.
 """
 
 import torch

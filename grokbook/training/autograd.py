@@ -5,7 +5,7 @@ are fewer than threads is split by rows over all of them, one after the other. R
 time, so that activations stay in the cache; the tables that they share (`prefixes`) are computed once a step, and once
 more backward when all rows have added to their gradient.
 
-All of it runs on threads of the engine's own, which flush subnormal numbers (`threads`) and each compute alone.
+All of it runs on threads of the engine's own, which flush subnormal numbers (`state`) and each compute alone.
 """
 
 import math
@@ -18,14 +18,11 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from grokbook import models
 from grokbook.config import RunConfig
-from grokbook.training.adamw import AdamW, noise, step_keys
-from grokbook.training.batches import Batches
-from grokbook.training.cohort import Cohort
+from grokbook.training.adamw import noise, step_keys
 from grokbook.training.loss import judge, loss_gradient
 from grokbook.training.prefixes import PASSES, named
-from grokbook.training.threads import flushed_threads
+from grokbook.training.state import State, flushed_threads
 
 ROWS = 1024
 """Examples that go forward and back at a time. Twice or half as many took as long at d_h 128."""
@@ -34,7 +31,7 @@ LEAST_ROWS = 512
 """Examples below which a network is not split further over threads."""
 
 
-class Autograd:
+class Autograd(State):
     """A cohort on the CPU.
 
     Args:
@@ -46,24 +43,12 @@ class Autograd:
 
     name = "autograd"
 
-    @classmethod
-    def cannot(cls, config: RunConfig, device: torch.device, dtype: str) -> str:
-        """It can train every config."""
-        return ""
-
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: torch.device | str = "cpu",
                  dtype: str = "float32", n_threads: int | None = None):
-        self._cohort, self.config, self.step = Cohort(configs), configs[0], 0
-        self.n_threads = n_threads or torch.get_num_threads()
-        self.theta = torch.as_tensor(weights).to(getattr(torch, dtype)).clone()
-        self._gradients = torch.zeros_like(self.theta)
-        self._optimiser = AdamW(self._cohort, self.theta)
-        self._network = models.build(self.config, dtype=self.theta.dtype)
-        self._passes = PASSES[self.config.architecture](self.config, self._cohort.tokens, torch.device("cpu"),
+        super().__init__(configs, weights, "cpu", dtype)
+        self.step, self.n_threads = 0, n_threads or torch.get_num_threads()
+        self._passes = PASSES[self.config.architecture](self.config, self._cohort.tokens, self.device,
                                                          InPlaceReLU.apply)
-        self._tokens, self._labels = torch.as_tensor(self._cohort.tokens), torch.as_tensor(self._cohort.labels)
-        self._seeds = torch.as_tensor([c.seed for c in configs])
-        self._batches = [Batches(c) for c in configs] if self.config.batch_size else []
         self._pool = flushed_threads(self.n_threads)
         self._prepare()
 
@@ -86,22 +71,7 @@ class Autograd:
         rows = torch.arange(len(self._tokens)).tensor_split(n_parts)
         judged = self._together([(self._judge, k, part) for k in range(len(self.theta)) for part in rows])
         loss, right = (torch.cat(values).view(len(self.theta), -1) for values in zip(*judged, strict=True))
-        norm = self.theta.double().norm(dim=1)
-        return self._cohort.metrics(loss.numpy(), right.numpy(), norm.numpy())
-
-    def weights(self, member: int) -> np.ndarray:
-        """The flat weights of one member, (n_params,)."""
-        return self.theta[member].numpy().copy()
-
-    def keep(self, members: Sequence[int]) -> None:
-        """Go on with these members only, in this order."""
-        rows = torch.as_tensor(members)
-        for name in ("theta", "_gradients", "_seeds", "_labels"):
-            setattr(self, name, getattr(self, name)[rows])
-        self._optimiser.keep(rows)
-        self._cohort.keep(members)
-        self._batches = [self._batches[member] for member in members] if self._batches else []
-        self._prepare()
+        return self._metrics(loss, right)
 
     def gradient(self) -> np.ndarray:
         """The gradient of the loss on the training rows, or on the next batch, at these weights, (member, n_params)."""

@@ -1,4 +1,4 @@
-"""What every engine needs of the runs that it trains together, built once: tokens, labels, masks, rows and metrics."""
+"""What every engine needs of the runs it trains together: tokens, labels, masks, rows, batches and metrics."""
 
 from collections.abc import Sequence
 
@@ -67,3 +67,26 @@ def padded(columns: Sequence[np.ndarray], multiple: int = 1) -> np.ndarray:
     """Arrays of one axis as rows of one length, a multiple of some number, filled up with 0. (member, longest)"""
     longest = max(len(column) for column in columns)
     return np.stack([np.pad(column, (0, longest + -longest % multiple - len(column))) for column in columns])
+
+
+class Batches:
+    """Mini-batches of one run: `next(batches)` gives the table rows of the next step, (batch_size,) int64.
+
+    They are its training rows in an order drawn anew for every epoch, which follows from the seed alone. A batch may
+    reach from one epoch into the next, so all have one size and every row is seen exactly once an epoch.
+    """
+
+    def __init__(self, config: RunConfig):
+        self._size = config.batch_size
+        self._rows = np.flatnonzero(tasks.split(config).train)
+        self._generator = tasks.rng(config.seed, "batches")
+        self._ahead = self._rows[:0]
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __next__(self) -> np.ndarray:
+        while len(self._ahead) < self._size:
+            self._ahead = np.concatenate([self._ahead, self._generator.permutation(self._rows)])
+        batch, self._ahead = self._ahead[: self._size], self._ahead[self._size :]
+        return batch

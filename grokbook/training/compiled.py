@@ -81,11 +81,12 @@ def folder(candidates: list[Path]) -> Path | None:
 
 
 def _candidates() -> list[Path]:
-    beside = HERE / "__pycache__"
+    """What NUMBA_CACHE_DIR says, beside the package, among the user's caches."""
+    first = [Path(given) for given in (numba_config.CACHE_DIR, HERE / "__pycache__") if given]
     try:
-        return [beside, Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "grokbook"]
+        return [*first, Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "grokbook"]
     except RuntimeError:  # a user without a home, in a container say
-        return [beside]
+        return first
 
 
 FOLDER = folder(_candidates())

@@ -13,33 +13,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba.core import config as numba_config
 
 from grokbook.config import BETAS, RunConfig
-from grokbook.training.barrier import ABANDONED
+from grokbook.training import layout
 from grokbook.training.cohort import Cohort
 from grokbook.training.engines import ONE_LAYER, unknown_options
 from grokbook.training.fused_pass import Moments, Rates, advance, evaluate
-from grokbook.training.layout import (
-    PARTS,
-    Operands,
-    Sizes,
-    Sums,
-    Table,
-    Tile,
-    all_rows_of,
-    entries_of,
-    operands_of,
-    rows_of,
-    sizes_of,
-    sums_of,
-    table_of,
-    tile_of,
-    views,
-)
+from grokbook.training.layout import PARTS, Room, Tile
+from grokbook.training.processor import ABANDONED
 
 
 class Member:
@@ -49,19 +34,19 @@ class Member:
                  labels: np.ndarray, is_train: np.ndarray, dtype: type):
         self.step, self.plain = 0, config.loss == "plain"
         self._turn = threading.Lock()
-        self.rows = rows_of(names, entries[:, is_train], labels[is_train], dtype)
-        self.all_rows = all_rows_of(names, entries, labels, dtype)
+        self.rows = layout.rows_of(names, entries[:, is_train], labels[is_train], dtype)
+        self.all_rows = layout.all_rows_of(names, entries, labels, dtype)
         self.moments = Moments(weights.astype(dtype), *(np.zeros(len(weights), dtype) for _ in range(3)))
-        self.weights, self.gradient = views(self.moments.theta, config), views(self.moments.grad, config)
+        self.weights, self.gradient = layout.views(self.moments.theta, config), layout.views(self.moments.grad, config)
         self.rates = Rates(config.lr, config.weight_decay, float(max(config.n_warmup, 1)), BETAS[0], config.beta2)
 
-    def advance(self, n_steps: int, room: "Room") -> None:
+    def advance(self, n_steps: int, room: Room) -> None:
         """Steps by this thread, once no other thread takes steps of this member; 0 of them leave the gradient alone."""
         with self._turn:
             self.advance_with(n_steps, room, 0, (room.tile,))
             self.step += n_steps
 
-    def advance_with(self, n_steps: int, room: "Room", thread: int, tiles: tuple[Tile, ...]) -> None:
+    def advance_with(self, n_steps: int, room: Room, thread: int, tiles: tuple[Tile, ...]) -> None:
         """Steps by as many threads as there are tiles; this is one of them."""
         try:
             advance(n_steps, self.step, thread, len(tiles), room.counter, room.sizes, self.weights, self.gradient,
@@ -71,31 +56,12 @@ class Member:
             room.counter[0] = ABANDONED
             raise
 
-    def evaluate(self, room: "Room") -> tuple[np.ndarray, np.ndarray, float]:
+    def evaluate(self, room: Room) -> tuple[np.ndarray, np.ndarray, float]:
         """Loss of each row of the table, whether its answer is right, and the norm of all weights."""
         n_rows = self.all_rows.entries.shape[1]
         loss, right = np.zeros(n_rows, self.moments.theta.dtype), np.zeros(n_rows, np.bool_)
         evaluate(room.sizes, self.weights, room.operands, room.table, self.all_rows, room.tile, loss, right)
         return loss, right, float(np.linalg.norm(self.moments.theta.astype(np.float64)))
-
-
-class Room(NamedTuple):
-    """Where one network after another is trained, by a thread or by several."""
-
-    sizes: Sizes
-    operands: Operands
-    table: Table
-    parts: Sums
-    total: Sums
-    tile: Tile
-    counter: np.ndarray
-
-
-def _room(config: RunConfig, n_entries: int, n_slots: int, dtype: type) -> Room:
-    sizes = sizes_of(config)
-    return Room(sizes, operands_of(sizes, dtype), table_of(sizes, n_entries, dtype),
-                sums_of(sizes, n_entries, n_slots, dtype), sums_of(sizes, n_entries, 1, dtype), tile_of(sizes, dtype),
-                np.zeros(1, np.int64))
 
 
 def _cores() -> int:
@@ -133,11 +99,11 @@ class Fused:
                  dtype: str = "float32", n_threads: int | None = None):
         self._cohort = cohort = Cohort(configs)
         kind = np.dtype(dtype).type
-        names, entries = entries_of(cohort.tokens, cohort.config.d_vocab)
+        names, entries = layout.entries_of(cohort.tokens, cohort.config.d_vocab)
         self.members = [Member(config, theta, names, entries, labels, masks[0], kind) for config, theta, labels, masks
                         in zip(configs, weights, cohort.labels, cohort.masks, strict=True)]
         self.n_threads = n_threads or _cores()
-        rooms = [_room(cohort.config, names.shape[1], 1 if k else PARTS, kind) for k in range(self.n_threads)]
+        rooms = [layout.room_of(cohort.config, names.shape[1], 1 if k else PARTS, kind) for k in range(self.n_threads)]
         self._first, self._tiles = rooms[0], tuple(room.tile for room in rooms[:PARTS])
         self._rooms: SimpleQueue[Room] = SimpleQueue()
         for room in rooms:

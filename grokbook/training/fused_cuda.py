@@ -15,12 +15,11 @@ import triton
 from torch import Tensor
 
 from grokbook.config import BETAS, RunConfig
-from grokbook.training.capture import captured
 from grokbook.training.cohort import Cohort, padded
 from grokbook.training.engines import unknown_options
 from grokbook.training.kernels import Shape, examine, norms, query, tabulate
 from grokbook.training.kernels_back import adamw, collect, differentiate, embed, locate, reduce, scatter
-from grokbook.training.memory import free_bytes
+from grokbook.training.state import captured, free_bytes
 
 INTERPRETED = not isinstance(tabulate, triton.JITFunction)
 """Whether the kernels were made for Triton's interpreter, which TRITON_INTERPRET=1 decides when they are imported."""

@@ -1,14 +1,7 @@
 """The one-layer transformer's gradient in one pass over tiles of rows, compiled with Numba.
 
-Facts of this network, none of them an approximation, make the pass small; `docs/fused.md` derives them:
-
-- only the last position is read, and its token is always `=`: one query vector a head serves the whole table, so the
-  score of a key is one number for each (token, position), s = x W_K q / √d_head;
-- what an entry (token, position) adds to the neurons and to the logits is a row of a table, computed once a step
-  (`folding`); a row of the training set mixes table rows by its attention, and only ReLU and softmax stand between;
-- a tile of rows goes forward and back while it is in cache, adding into the gradients; no activation reaches memory.
-
-With T the entries' table, M = W_out W_U, and a the attention of a row:
+A tile goes forward and back while it is in cache, adding into the gradients; no activation reaches memory. With T the
+table of what entries add (`folding`), M = W_out W_U, and a the attention of a row; docs/fused.md derives it:
 
     narrow:  [hidden | out] = base + Σ a T,   out += relu(hidden) W_out,   logits = out W_U
     wide:    [hidden | logits] = base + Σ a T,   logits += relu(hidden) M
@@ -23,14 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from grokbook.config import EPS
-from grokbook.training.barrier import meet
 from grokbook.training.compiled import compiled, inner
 from grokbook.training.folding import collect, fold, unfold
 from grokbook.training.layout import PARTS
-from grokbook.training.mixing import mix, unmix
+from grokbook.training.processor import flush, meet, restore
 from grokbook.training.products import multiply, transposed
-from grokbook.training.softmax import exponentiate, scale, softmax
-from grokbook.training.subnormals import flush, restore
+from grokbook.training.tiles import exponentiate, mix, scale, softmax, unmix
 
 
 @inner

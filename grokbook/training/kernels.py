@@ -20,12 +20,8 @@ and back by the chain rule (`kernels_back`). A step is a fixed list of launches,
     embed, locate  (tile of tokens, model), (position, model)    … to W_E and W_pos
     adamw          (block of weights, model)
 
-Every sum runs in an order that the member's own config decides: rows of a tile, tiles of a group, groups, and an
-entry's rows in the order of the table. Nothing is added atomically, so a member's result is the same bit for bit alone
-or in any cohort.
-
-Products of matrices cost the most by far. Their blocks stay at 32 to 64 a side, classes and neurons taken in turns, so
-that the compiler can keep operands in registers; to that end the logits are computed twice, and hidden neurons too.
+Every sum runs in an order that the member's own config decides and nothing is added atomically, so a member's result is
+the same bit for bit alone or in any cohort. docs/fused.md, 10, says why it is cut up so.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false, reportGeneralTypeIssues=false

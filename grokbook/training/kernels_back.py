@@ -2,10 +2,9 @@
 
 The cross entropy is free of cancellation: ∂loss/∂logit_j = e_j / Z, and −Σ_{j≠y} e_j / Z for the label y.
 
-The gradient of a table entry is a sum over the rows that hold it, wherever they are. `differentiate` leaves dz, a and
-ds of each row in memory, and `scatter` fetches the rows of an entry by a sorted index, a few hundred bytes a row. The
-other deterministic way, a product of each tile with a one-hot matrix, would add a quarter to the multiplications of the
-pass, which are what it spends its time on.
+`differentiate` leaves dz, a and ds of each row in memory, and `scatter` fetches the rows of an entry by a sorted index.
+The other deterministic way to a table entry's gradient, a product of each tile with a one-hot matrix, would add a
+quarter to the multiplications of the pass, which are what it spends its time on.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false, reportGeneralTypeIssues=false

@@ -11,7 +11,7 @@ import numpy as np
 
 from grokbook import models
 from grokbook.config import RunConfig
-from grokbook.training.mixing import STRIP
+from grokbook.training.tiles import STRIP
 from grokbook.training.vectors import LANES, padded
 
 PARTS = 4
@@ -189,6 +189,25 @@ def tile_of(s: Sizes, dtype: type) -> Tile:
     shares, rest = [(s.n_ctx * s.n_heads, n)] * 2, [(s.d_mlp, n), (n, max(s.v_pad, s.d_pad)), (4, n), (LANES, STRIP)]
     first, last = ([zeros(shape, dtype) for shape in shapes] for shapes in (shares, rest))
     return Tile._make([*first, mixed, logits, *last])
+
+
+class Room(NamedTuple):
+    """Where one network after another is trained, by a thread or by several that meet at `counter`."""
+
+    sizes: Sizes
+    operands: Operands
+    table: Table
+    parts: Sums
+    total: Sums
+    tile: Tile
+    counter: np.ndarray  # (1,) int64
+
+
+def room_of(config: RunConfig, n_entries: int, n_slots: int, dtype: type) -> Room:
+    """Room for networks of that shape, with so many slots for the gradients of parts."""
+    s = sizes_of(config)
+    return Room(s, operands_of(s, dtype), table_of(s, n_entries, dtype), sums_of(s, n_entries, n_slots, dtype),
+                sums_of(s, n_entries, 1, dtype), tile_of(s, dtype), np.zeros(1, np.int64))
 
 
 class Rows(NamedTuple):

@@ -89,7 +89,7 @@ class Training:
     Each item is an `Evaluation`. Leaving the iteration early, by `break`, `stop()` or ^C, loses nothing: `runs()` gives
     every run as far as it was followed, and iterating again goes on, to the curves that it would have had without the
     pause. ^C takes effect between two chunks of steps, the first of which may compile the engine for half a minute, so
-    it never tears a step.
+    it never tears a step. Other threads may call `stop` and read `step`; `runs` is for the one that iterates.
     """
 
     def __init__(self, configs: Sequence[RunConfig], engine: Engine, provenance: dict[str, Any]):

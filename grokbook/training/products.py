@@ -18,7 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
 from grokbook.training.compiled import inner
-from grokbook.training.subnormals import X86
+from grokbook.training.processor import X86
 from grokbook.training.vectors import (
     FEATURES,
     accumulators,

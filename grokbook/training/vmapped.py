@@ -1,11 +1,7 @@
 """A cohort as one stack, lifted by `torch.func`: any architecture and option, for CUDA; on a CPU for tests.
 
-Members go forward and back together, over distinct prefixes (`prefixes`), with dropout as the plain network does.
-
 All weights of a member are one vector, so the cohort is one matrix (member, n_params) and AdamW is a few operations on
-it, with learning rate, weight decay and β₂ as values a member (`adamw`).
-
-On CUDA one step is captured as a graph and replayed, since launching its hundred small kernels takes longer than
+it. On CUDA one step is captured as a graph and replayed, since launching its hundred small kernels takes longer than
 running them; the step number lives on the device for that. TF32 stays off unless PyTorch is told otherwise. A cohort
 whose activations would not fit into memory goes through in groups of members.
 """
@@ -18,16 +14,12 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
-from grokbook import models
 from grokbook.config import RunConfig
-from grokbook.training.adamw import AdamW, noise, step_keys
-from grokbook.training.batches import Batches
-from grokbook.training.capture import captured
-from grokbook.training.cohort import Cohort, padded
+from grokbook.training.adamw import noise, step_keys
+from grokbook.training.cohort import padded
 from grokbook.training.loss import CROSS_ENTROPY, judge
-from grokbook.training.memory import free_bytes
 from grokbook.training.prefixes import PASSES, named
-from grokbook.training.threads import flushed_threads
+from grokbook.training.state import State, captured, flushed_threads, free_bytes
 
 ROWS = 4096
 """Table rows evaluated at a time, to bound memory."""
@@ -36,7 +28,7 @@ SHARE_OF_MEMORY = 0.6
 """Of the memory that is free when training starts, what activations may take."""
 
 
-class Vmapped:
+class Vmapped(State):
     """A cohort of same-shape networks stepping together. Members may differ in D_train, seed, lr, decay.
 
     Args:
@@ -47,24 +39,10 @@ class Vmapped:
 
     name = "vmapped"
 
-    @classmethod
-    def cannot(cls, config: RunConfig, device: torch.device, dtype: str) -> str:
-        """It can train every config."""
-        return ""
-
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: torch.device | str = "cpu",
                  dtype: str = "float32"):
-        self._cohort, self.config = Cohort(configs), configs[0]
-        self.device, self.dtype = torch.device(device), getattr(torch, dtype)
-        self._network = models.build(self.config, dtype=self.dtype).to(self.device)
-        self.theta = self._tensor(weights).clone()
-        self._gradients = torch.zeros_like(self.theta)
-        self._optimiser = AdamW(self._cohort, self.theta)
+        super().__init__(configs, weights, device, dtype)
         self._step_number = torch.zeros((), dtype=torch.float64, device=self.device)
-        self._seeds = torch.as_tensor([c.seed for c in configs], device=self.device)
-        self._batches = [Batches(c) for c in configs] if self.config.batch_size else []
-        self._tokens = torch.as_tensor(self._cohort.tokens, device=self.device)
-        self._labels = torch.as_tensor(self._cohort.labels, device=self.device)
         self._passes = PASSES[self.config.architecture](self.config, self._cohort.tokens, self.device)
         self._gradient = vmap(grad(self._loss))
         self._examine = vmap(self._judge, in_dims=(0, None, 0))
@@ -90,22 +68,7 @@ class Vmapped:
         """The six metrics now, each (member,) float64."""
         judged = self._run(lambda: [self._judgements(group) for group in self._groups])
         loss, right = (torch.cat(parts) for parts in zip(*judged, strict=True))
-        norm = self.theta.double().norm(dim=1)
-        return self._cohort.metrics(loss.cpu().numpy(), right.cpu().numpy(), norm.cpu().numpy())
-
-    def weights(self, member: int) -> np.ndarray:
-        """The flat weights of one member, (n_params,)."""
-        return self.theta[member].cpu().numpy().copy()
-
-    def keep(self, members: Sequence[int]) -> None:
-        """Go on with these members only, in this order."""
-        rows = torch.as_tensor(members, device=self.device)
-        for name in ("theta", "_gradients", "_seeds", "_labels"):
-            setattr(self, name, getattr(self, name)[rows])
-        self._optimiser.keep(rows)
-        self._cohort.keep(members)
-        self._batches = [self._batches[member] for member in members] if self._batches else []
-        self._prepare()
+        return self._metrics(loss, right)
 
     def gradient(self) -> np.ndarray:
         """The gradient of the loss on the training rows, or on the last batch, at these weights, (member, n_params)."""
@@ -177,20 +140,17 @@ class Vmapped:
                  for rows in torch.arange(len(self._tokens), device=self.device).split(ROWS)]
         return torch.cat([loss for loss, _ in parts], 1), torch.cat([right for _, right in parts], 1)
 
-    def _tensor(self, values) -> Tensor:
-        return torch.as_tensor(np.asarray(values), dtype=self.dtype, device=self.device)
-
     def _train_rows(self) -> tuple[Tensor, Tensor]:
         """Row numbers that a step trains each member on, padded to the longest, and each one's share of the mean."""
         if self.config.batch_size:
             shape = (len(self.theta), self.config.batch_size)
             return (torch.zeros(shape, dtype=torch.int64, device=self.device),
-                    torch.full(shape, 1 / shape[1], dtype=self.dtype, device=self.device))
+                    torch.full(shape, 1 / shape[1], dtype=self.theta.dtype, device=self.device))
         rows = self._cohort.train_rows
         n = torch.as_tensor([len(r) for r in rows], device=self.device)
         padded_rows = torch.as_tensor(padded(rows), device=self.device)
         inside = torch.arange(padded_rows.shape[1], device=self.device) < n[:, None]
-        return padded_rows, inside.to(self.dtype) / n[:, None]
+        return padded_rows, inside.to(self.theta.dtype) / n[:, None]
 
     def _loss(self, theta: Tensor, rows: Tensor, labels: Tensor, share: Tensor, key: Tensor) -> Tensor:
         w = named(theta, self.config)

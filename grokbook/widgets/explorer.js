@@ -16,8 +16,9 @@ function render({model, el}) {
   const training = trainer(add(root, "div", {class: "gb-explorer-training"}), state, (words) => say(words));
   const note = add(root, "p", {class: "gb-explorer-note", role: "status"});
   const figures = add(root, "div", {class: "gb-explorer-figures"});
-  const map = map_of(figures, state), cell = cell_of(figures, state), row = row_of(figures, state);
-  const caption = add(root, "p", {class: "gb-explorer-caption"});
+  const intervals = check(controls.place, "intervals", () => map.draw());
+  const map = map_of(figures, {...state, intervals: () => intervals.checked}), cell = cell_of(figures, state), row = row_of(figures, state);
+  const caption = add(add(root, "details", {class: "gb-explorer-caption"}, add(root, "summary", {}, "About these runs")), "p");
   link_button(controls.place, state, (words) => say(words));
 
   function say(words, wrong = false) {
@@ -63,7 +64,7 @@ function look_up(model, draw) {
   const fixed = model.get("fixed"), {values} = fixed, views = {...model.get("views")};
   let asked = null;
   const state = {
-    ...fixed, sizes: values.d_h, rows: values.D_train, model, trains: model.get("live") !== undefined,
+    ...fixed, metrics: seen(fixed.metrics), sizes: values.d_h, rows: values.D_train, model, trains: model.get("live") !== undefined,
     get: (name) => model.get(name),
     at: (name) => values[name].indexOf(model.get(name)),
     key: () => `${model.get("d_h")},${model.get("D_train")}`,
@@ -91,6 +92,9 @@ function look_up(model, draw) {
   };
   return state;
 }
+
+// Dark ink becomes light where the page is dark.
+const seen = (metrics) => metrics.map((metric, k) => k ? metric : {...metric, color: "var(--gb-train)"});
 
 function choosing(place, {values, colors, get, at, choose}) {
   const inputs = SLIDERS.map((name) => {
@@ -120,6 +124,12 @@ function button(place, name, words, act) {
   const made = add(place, "button", {type: "button", class: `gb-explorer-${name}`}, words);
   made.addEventListener("click", act);
   return made;
+}
+
+function check(place, words, act) {
+  const input = add(add(place, "label", {class: "gb-explorer-choice"}, words), "input", {type: "checkbox"});
+  input.addEventListener("change", act);
+  return input;
 }
 
 function link_button(place, {get, chosen}, say) {

@@ -19,15 +19,16 @@ from grokbook.plots.maps import edges
 from grokbook.plots.template import shown_steps
 from grokbook.run import Run
 from grokbook.store import Store, config_of
-from grokbook.widgets.explorer_data import COLORS, METRICS, ExplorerData
+from grokbook.widgets.explorer_data import COLORINGS, DRAWN, ExplorerData
 from grokbook.widgets.front_end import Drawing, Picture, close_with_parts, script
 from grokbook.widgets.steered import UNDER_WAY, Steered, progress
+from grokbook.widgets.stored import usual_step
 from grokbook.widgets.trainer import Trainer
 
 SCRIPT, STYLE = script("svg.js", "explorer_figures.js", "explorer.js"), script("explorer.css")
 """What draws the explorer, here and in the page of the book that has no kernel."""
 
-CHOSEN = ("d_h", "D_train", "seed", "budget", "color")
+TRAITS = ("d_h", "D_train", "seed", "budget", "color")
 
 
 class ExplorerDrawing(Drawing):
@@ -98,7 +99,7 @@ class Explorer(Steered, Picture, W.VBox):
 
     def config(self) -> RunConfig:
         """The chosen run, with the budget as its number of steps."""
-        return self._config({name: getattr(self, name) for name in CHOSEN})
+        return self._config({name: getattr(self, name) for name in TRAITS})
 
     def train(self) -> None:
         """Begin to train the chosen run; a training that was begun here before ends."""
@@ -113,19 +114,22 @@ class Explorer(Steered, Picture, W.VBox):
     def pictures(self) -> list[go.Figure]:
         """The map with the chosen cell framed, the cell's curves, and its row."""
         runs, seeds = runs_until(self.data.runs, self.budget), self.selection["seed"]
-        chart = zone_map(runs, self.data.random, show=self.color)
-        chart.add_traces(_frame(self.data.runs, self.d_h, self.D_train))
         cell = grokking_panels(runs, cells=[(self.d_h, self.D_train)], rows=("accuracy", "norm"),
                                seed=self.seed if self.seed in seeds else None)
-        return [chart, cell, accuracy_by_size(runs.sel(D_train=[self.D_train]))]
+        return [self.kept(), cell, accuracy_by_size(runs.sel(D_train=[self.D_train]))]
 
-    @validate(*CHOSEN)
+    def kept(self) -> go.Figure:
+        """The map with the chosen cell framed."""
+        chart = zone_map(runs_until(self.data.runs, self.budget), self.data.random, show=self.color)
+        return chart.add_traces(_frame(self.data.runs, self.d_h, self.D_train))
+
+    @validate(*TRAITS)
     def _on_the_map(self, proposal) -> Any:
         self._check({proposal["trait"].name: proposal["value"]})
         return proposal["value"]
 
     def _check(self, chosen: dict[str, Any]) -> None:
-        values = self.data.values() | {"color": [*COLORS]}
+        values = self.data.values() | {"color": [*COLORINGS]}
         for name, value in chosen.items():
             if value not in values[name]:
                 raise TraitError(f"{name}={value} is not on the map; valid: {', '.join(map(str, values[name]))}")
@@ -152,9 +156,10 @@ class Explorer(Steered, Picture, W.VBox):
 
     def _show_phase(self, trainer: Trainer, phase: str, keepable: bool) -> None:
         config, curves = trainer.configs[0], trainer.runs[0].curves if trainer.runs else {}
-        lines = [np.round(curves[name], 4).tolist() for name in METRICS] if curves else [[]] * len(METRICS)
+        lines = [np.round(curves[name], 4).tolist() for name in DRAWN] if curves else [[]] * len(DRAWN)
+        usual = usual_step(choose(self.data.runs, d_h=config.d_h, D_train=config.D_train))
         self.live = {"d_h": config.d_h, "D_train": config.D_train, "seed": config.seed, "n_steps": config.n_steps,
-                     "step": trainer.step, "words": progress(trainer, phase), "under_way": phase in UNDER_WAY,
+                     "step": trainer.step, "words": progress(trainer, phase, usual), "under_way": phase in UNDER_WAY,
                      "paused": phase == "paused", "keepable": keepable, "lines": lines,
                      "x": shown_steps(curves["step"]).tolist() if curves else []}
 

@@ -23,13 +23,13 @@ from grokbook.store import Store
 
 BUDGETS = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 60_000, 100_000)
 
-METRICS = (*ACCURACIES, "param_norm")
+DRAWN = (*ACCURACIES, "param_norm")
 """The curves of a cell: accuracies above, the norm below."""
 
 MARKED = {"t_mem": "train_acc", "t_gen": "val_acc"}
 """Events, and the curve on which they are marked."""
 
-COLORS = dict(zip(SHOWN, ("zone", "train accuracy", "validation accuracy", "twin-free accuracy"), strict=True))
+COLORINGS = dict(zip(SHOWN, ("zone", "train accuracy", "validation accuracy", "twin-free accuracy"), strict=True))
 """What the map can be coloured by."""
 
 SHADES = [str(color) for color in sample_colorscale(ACCURACY_SCALE, 64)]
@@ -71,8 +71,8 @@ class ExplorerData:
 
         Among the rows with the most sizes; where no run did both, in the middle of the map.
         """
-        told, n_sizes = outcomes(self.runs), self.runs["trained"].any("seed").sum("d_h")
-        delay = (told["t_gen"] / told["t_mem"]).where(n_sizes == n_sizes.max()).fillna(0)
+        outcome, n_sizes = outcomes(self.runs), self.runs["trained"].any("seed").sum("d_h")
+        delay = (outcome["t_gen"] / outcome["t_mem"]).where(n_sizes == n_sizes.max()).fillna(0)
         delay = delay.transpose("d_h", "D_train", "seed")
         middle = (delay.shape[0] // 2, delay.shape[1] // 2, 0)
         place = np.unravel_index(delay.values.argmax(), delay.shape) if delay.max() else middle
@@ -84,10 +84,10 @@ class ExplorerData:
         values = self.values()
         return {"values": values, "edges": edges(np.array(values["D_train"])).tolist(),
                 "steps": self.runs["step"].values.tolist(), "x": _plain(shown_steps(self.runs["step"])),
-                "cells": _by_run(self.runs, *METRICS),
-                "colors": COLORS, "shades": SHADES,
+                "cells": _by_run(self.runs, *DRAWN),
+                "colors": COLORINGS, "shades": SHADES,
                 "zones": [{"name": zone_label(zone), "color": color} for zone, color in ZONE_COLORS.items()],
-                "metrics": [{"key": key, "name": NAMES[key], "color": METRIC_COLORS[key]} for key in METRICS]}
+                "metrics": [{"key": key, "name": NAMES[key], "color": METRIC_COLORS[key]} for key in DRAWN]}
 
     def view(self, budget: int) -> dict[str, Any]:
         """What all looks like when it is judged at that step.
@@ -102,9 +102,9 @@ class ExplorerData:
 
     def _view(self, budget: int) -> dict[str, Any]:
         runs = runs_until(self.runs, budget)
-        told, fig = outcomes(runs).load(), zone_map(runs, self.random)
+        outcome, fig = outcomes(runs).load(), zone_map(runs, self.random)
         (cells,) = find(fig, role="cells")
-        stats = {metric: interval(told[metric], within=(0, 1)).transpose("D_train", "d_h") for metric in ACCURACIES}
+        stats = {metric: interval(outcome[metric], within=(0, 1)).transpose("D_train", "d_h") for metric in ACCURACIES}
         descents = {row["D_train"]: row for row in double_descent(runs).to_dict("records")}
         return {"shown": {"zone": _plain(cells.z)} | {metric: _plain(stats[metric]["mean"]) for metric in ACCURACIES},
                 "text": cells.text.tolist(), "hover": cells.customdata.tolist(),
@@ -112,8 +112,8 @@ class ExplorerData:
                 "star": [_plain([*star.x, *star.y]) for star in find(fig, role="star")],
                 "row": {metric: {part: _plain(stats[metric][part]) for part in ("mean", "lo", "hi")}
                         for metric in ACCURACIES},
-                "runs": _by_run(told, *MARKED, *ACCURACIES), "told": _stories(told),
-                "valleys": [describe_valley(descents[D]) for D in told["D_train"].values],
+                "runs": _by_run(outcome, *MARKED, *ACCURACIES), "told": _stories(outcome),
+                "valleys": [describe_valley(descents[D]) for D in outcome["D_train"].values],
                 "caption": fig.to_dict()["layout"]["meta"]["caption"]}
 
 
@@ -134,10 +134,10 @@ def _by_run(data: xr.Dataset, *names: str) -> dict[str, dict[int, list]]:
     return by_cell
 
 
-def _stories(told: xr.Dataset) -> dict[str, dict[int, str]]:
+def _stories(outcome: xr.Dataset) -> dict[str, dict[int, str]]:
     """What is said of each cell and seed, by "d_h,D_train" and by seed."""
-    cells = [told.isel(d_h=i, D_train=j) for i, j in np.ndindex(told.sizes["d_h"], told.sizes["D_train"])]
-    seeds = told["seed"].values.tolist()
+    cells = [outcome.isel(d_h=i, D_train=j) for i, j in np.ndindex(outcome.sizes["d_h"], outcome.sizes["D_train"])]
+    seeds = outcome["seed"].values.tolist()
     return {f"{int(cell['d_h'])},{int(cell['D_train'])}": {seed: describe(cell, seed) for seed in seeds}
             for cell in cells}
 

@@ -1,13 +1,13 @@
 // The three figures of the explorer, each of what `state` (explorer.js) says is chosen.
 
-const CRIT = "#000000", MEM = "#7A3E9D", HALO = 0.35;
+const CRIT = "#000000", MEM = "#7A3E9D", HALO = 0.35, FOR_A_BAND = 5;
 const SHARES = [0, 0.5, 1];
 
-function map_of(place, {sizes, rows, edges, zones, shades, colors, get, at, view, choose}) {
+function map_of(place, {sizes, rows, edges, zones, shades, colors, get, at, view, choose, intervals}) {
   const inside = `gb-${Math.random().toString(36).slice(2)}`;  // a page may hold several explorers
   let drawn = "";
   const map = figure(place, "map", (here) => {
-    const now = [get("budget"), get("color"), here.width, Boolean(view())].join();
+    const now = [get("budget"), get("color"), here.width, Boolean(view()), intervals()].join();
     if (now !== drawn) all(here);
     drawn = now;
     frame(here);
@@ -19,18 +19,20 @@ function map_of(place, {sizes, rows, edges, zones, shades, colors, get, at, view
   function all(here) {
     const shown = view(), box = here.box = {left: 60, right: here.width - 8, top: 6, bottom: HEIGHT.map - 38};
     const x = here.x = scale([-0.5, sizes.length - 0.5], [box.left, box.right]);
-    const y = here.y = scale([edges[0], edges.at(-1)], [box.bottom, box.top]);
+    const rank = ranking([edges[0], ...rows, edges.at(-1)]), up = scale([0, rows.length], [box.bottom, box.top]);
+    const y = here.y = (pairs) => up(rank(pairs));
     const budget = number(get("budget")), zone = get("color") === "zone";
     here.heading.textContent = shown ? `${colors[get("color")]} after ${budget} steps`
       : `judging all runs after ${budget} steps …`;
     const named = zone ? zones.map(({name, color}) => [color, name])
-      : [0, 16, 32, 48, 63].map((i) => [shades[i], short(i / 63)]);
+      : [0, 0.25, 0.5, 0.75, 1].map((share) => [shades[Math.round(share * (shades.length - 1))], share]);
     const lines = [["D_crit", CRIT], ["D_mem", MEM]].filter(([name]) => shown?.lines[name]);
-    here.legend.innerHTML = swatches(named) + swatches(lines.map(([name, color]) => [color, name, "gb-explorer-line"]));
+    const unknown = shown?.shown.zone.flat().includes(null) ? [[FAINT, "not trained"]] : [];
+    here.legend.innerHTML = swatches([...named, ...unknown]) + swatches(lines.map(([name, color]) => [color, name, "gb-explorer-line"]));
     const clip = {x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top};
-    const parts = shown ? [cells(shown, x, y), ...lines.map(([name, stroke]) => bars(shown.lines[name], x, y, stroke)),
+    const parts = shown ? [cells(shown, x, y), ...lines.map(([name, stroke]) => lined(shown.lines[name], x, y, stroke, intervals())),
                            ...shown.star.map(([column, pairs]) => star(x(column), y(pairs)))] : [];
-    here.root.innerHTML = axes(box, {x: sizes.map((size, j) => [x(j), size]), across: "d_h", title: "D_train",
+    here.root.innerHTML = axes(box, {x: sizes.map((size, j) => [x(j), size]), across: "d_h", title: "D_train, rows of equal height",
                                      y: apart(rows, y, 16).map((pairs) => [y(pairs), number(pairs)])})
       + svg("clipPath", {id: inside}, svg("rect", clip)) + svg("g", {"clip-path": `url(#${inside})`}, parts.join(""))
       + svg("g", {class: "gb-explorer-frame"});
@@ -39,12 +41,12 @@ function map_of(place, {sizes, rows, edges, zones, shades, colors, get, at, view
   function cells({shown, text}, x, y) {
     const zone = get("color") === "zone", parts = [];
     shown[get("color")].forEach((row, i) => row.forEach((value, j) => {
-      if (value === null) return;
-      const fill = zone ? zones[value].color : shades[Math.round(value * (shades.length - 1))];
       const left = x(j - 0.5), top = y(edges[i + 1]), width = x(j + 0.5) - left, height = y(edges[i]) - top;
+      if (value === null) return parts.push(untrained(left + 0.5, top + 0.5, width - 1, height - 1));
+      const fill = zone ? zones[value].color : shades[Math.round(value * (shades.length - 1))];
       parts.push(svg("rect", {x: left + 0.5, y: top + 0.5, width: width - 1, height: height - 1, fill}));
-      const looks = {x: left + 4, y: top + height / 2 + 4, style: `font-size: 10px; fill: ${on(fill)}`};
-      if (zone && text[i][j] && width > 26) parts.push(svg("text", looks, text[i][j]));
+      const looks = {x: left + 4, y: top + height - 5, style: `font-size: 11px; fill: ${on(fill)}`};
+      if (zone && text[i][j] && width > 22 && height > 16) parts.push(svg("text", looks, text[i][j]));
     }));
     return parts.join("");
   }
@@ -54,7 +56,7 @@ function map_of(place, {sizes, rows, edges, zones, shades, colors, get, at, view
     const i = at("D_train"), j = at("d_h"), top = y(edges[i + 1]), height = y(edges[i]) - top;
     const cell = {x: x(j - 0.5), y: top, width: x(1) - x(0), height, fill: "none"};
     root.querySelector(".gb-explorer-frame").innerHTML =
-      svg("path", {d: `M${left},${top}H${right}M${left},${top + height}H${right}`, stroke: INK, "stroke-dasharray": "3 3"})
+      svg("path", {d: `M${left},${top}H${right}M${left},${top + height}H${right}`, stroke: "currentColor", "stroke-dasharray": "3 3"})
       + svg("rect", {...cell, stroke: "white", "stroke-width": 6})
       + svg("rect", {...cell, stroke: "black", "stroke-width": 3});
     const words = view()?.hover[i][j].replaceAll("<br>", ", ") ?? "";
@@ -90,13 +92,28 @@ function map_of(place, {sizes, rows, edges, zones, shades, colors, get, at, view
 }
 
 const star = (x, y) => svg("text", {x, y: y + 7, "text-anchor": "middle",
-                                    style: "font-size: 22px; stroke: white; stroke-width: 3px; paint-order: stroke"}, "★");
+                                    style: "font-size: 22px; fill: black; stroke: white; stroke-width: 3px; paint-order: stroke"}, "★");
 
-function bars(points, x, y, stroke) {
-  const known = points.filter(([, , low]) => low !== null);
-  return known.map(([column, , low, high]) =>
-    svg("path", {d: `M${x(column)},${y(low)}V${y(high)}`, stroke, "stroke-width": 1.3})).join("")
-    + line(points.map(([column, value]) => [x(column), y(value)]), {stroke, "stroke-width": 2.5})
+// Nothing was trained here: no colour, and a stroke through it.
+const untrained = (x, y, width, height) => svg("rect", {x, y, width, height, fill: FAINT, "data-untrained": ""})
+  + svg("path", {d: `M${x},${y + height}L${x + width},${y}`, stroke: "#B8B8B8"});
+
+// Values of a map's rows to their rank: halves of rows in their middles, whole numbers between them.
+function ranking(knots) {
+  const ranks = knots.map((_, i) => i === 0 ? 0 : Math.min(i - 0.5, knots.length - 2));
+  return (value) => {
+    const i = Math.max(0, Math.min(knots.length - 2, knots.findLastIndex((knot) => knot <= value)));
+    return ranks[i] + (value - knots[i]) / (knots[i + 1] - knots[i]) * (ranks[i + 1] - ranks[i]);
+  };
+}
+
+// A line over a map, cased in white so that it is seen on every colour; its intervals only when asked for.
+function lined(points, x, y, stroke, intervals) {
+  const known = intervals ? points.filter(([, , low]) => low !== null) : [];
+  const places = points.map(([column, value]) => [x(column), y(value)]);
+  return known.map(([column, , low, high]) => [["white", 3.5], [stroke, 1.5]].map(([stroke, width]) =>
+    svg("path", {d: `M${x(column)},${y(low)}V${y(high)}`, stroke, "stroke-width": width, "data-interval": ""})).join("")).join("")
+    + line(places, {stroke: "white", "stroke-width": 5}) + line(places, {stroke, "stroke-width": 2.5})
     + points.map(([column, value]) =>
       svg("circle", {cx: x(column), cy: y(value), r: 3.2, fill: stroke, stroke: "white"})).join("");
 }
@@ -173,11 +190,11 @@ function row_of(place, {sizes, rows, metrics, get, at, view}) {
     const x = here.x = scale([sizes[0] * 0.9, sizes.at(-1) * 1.1], [box.left, box.right], Math.log);
     const y = scale([-0.04, 1.06], [box.bottom, box.top]);
     here.heading.textContent = `final accuracy, ${number(pairs)} pairs, after ${number(get("budget"))} steps`;
-    here.legend.textContent = "line: mean over seeds; band: its 95 % interval; dots: every run";
+    here.legend.textContent = `dots: every run; line: their mean; band: its 95 % interval, of ${FOR_A_BAND} runs or more`;
     here.root.innerHTML = axes(box, {x: apart(sizes, x, 22).map((size) => [x(size), size]), across: "d_h",
                                      title: "accuracy", y: SHARES.map((share) => [y(share), share])})
       + level(box, y(0.5)) + level(box, y(1))
-      + svg("path", {d: `M${x(get("d_h"))},${box.top}V${box.bottom}`, stroke: INK, "stroke-dasharray": "3 3"})
+      + svg("path", {d: `M${x(get("d_h"))},${box.top}V${box.bottom}`, stroke: "currentColor", "stroke-dasharray": "3 3"})
       + (shown ? accuracies.map((metric, k) => accuracy(metric, k, x, y)).join("") : "");
     valley.textContent = shown?.valleys[at("D_train")] ?? "";
     here.root.setAttribute("aria-label", `Final accuracy against d_h. ${valley.textContent}`);
@@ -185,10 +202,12 @@ function row_of(place, {sizes, rows, metrics, get, at, view}) {
 
   function accuracy({key: metric, color: stroke}, k, x, y) {
     const means = part(metric, "mean").map((mean, j) => [x(sizes[j]), mean === null ? null : y(mean)]);
-    const dots = sizes.flatMap((size) => Object.values(view().runs[`${size},${get("D_train")}`] ?? {}).map((numbers) =>
-      svg("circle", {cx: x(size), cy: y(numbers[2 + k]), r: 2, fill: stroke, "fill-opacity": 0.5})));
-    return band(sizes.map(x), part(metric, "lo"), part(metric, "hi"), y, stroke)
-      + line(means, {stroke, "stroke-width": 2.5, "data-metric": metric}) + dots.join("");
+    const runs = sizes.map((size) => Object.values(view().runs[`${size},${get("D_train")}`] ?? {}));
+    const dots = runs.flatMap((own, j) => own.map((numbers) =>
+      svg("circle", {cx: x(sizes[j]) + 5 * (k - 1), cy: y(numbers[2 + k]), r: 3, fill: stroke, "fill-opacity": 0.7})));
+    const ends = part(metric, "lo").map((low, j) => runs[j].length < FOR_A_BAND ? null : low);
+    return band(sizes.map(x), ends, part(metric, "hi"), y, stroke)
+      + line(means, {stroke, "stroke-width": 1.5, "data-metric": metric}) + dots.join("");
   }
 
   const row = figure(place, "row", draw, ({x}, px) => {

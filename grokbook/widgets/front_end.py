@@ -1,6 +1,7 @@
 """What widgets need of the page they stand in: a script, whether somebody is there, a picture if not, and an end."""
 
 import html
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,20 @@ import anywidget
 import ipywidgets as W
 import plotly.graph_objects as go
 from IPython.core.getipython import get_ipython
+from IPython.display import DisplayHandle, display
 from traitlets import Instance
 
-import grokbook.plots.picture  # noqa: F401  which makes plotly know the book's way to show a figure
+from grokbook.plots.picture import mime_bundle
 
 NEEDS_KERNEL = "This is a picture. Run the cell where a kernel is, in JupyterLab, and it becomes {what}."
+
+HIDDEN = """<style>
+.jp-OutputArea:has(.widget-container) > .jp-OutputArea-child:has(.gb-kept),
+.jp-OutputArea:has(.widget-container) > .jp-OutputArea-child:has(.gb-kept) + .jp-OutputArea-child,
+.jp-OutputArea:has(.gb-kept) .jp-OutputArea-output.jupyter-widgets:not(:has(*)) { display: none; }
+</style>"""
+"""JupyterLab shows the kept picture where the widget is not: in a notebook that was saved and opened again, where it
+would say of the widget, which went with its kernel, that it was not found."""
 
 
 def watched() -> bool:
@@ -25,21 +35,39 @@ def watched() -> bool:
 class Picture:
     """Comes before the widget class among the bases: shown where nobody watches, the widget leaves its `pictures`.
 
-    GitHub, a page of the book and paper have no kernel, and show these.
+    GitHub, a page of the book and paper have no kernel, and show these. Where somebody watches, the cell keeps one
+    picture, `kept`, behind the widget, for when the notebook is saved and opened without this kernel.
     """
 
     what = "a widget"
     sentence: Any = ""
+    _place: DisplayHandle | None = None
 
     def pictures(self) -> list[go.Figure]:
         """What stands for the widget on a page without a kernel, the most important first."""
         raise NotImplementedError
+
+    def kept(self) -> go.Figure:
+        """The picture that a watched cell keeps."""
+        return self.pictures()[0]
+
+    def keep_picture(self) -> None:
+        """Make the picture that the cell keeps anew, in a thread: a browser that paints takes seconds to start."""
+        if self._place:
+            threading.Thread(target=self._paint, args=(self._place,), name="keeping", daemon=True).start()
+
+    def _paint(self, place: DisplayHandle) -> None:
+        place.update(mime_bundle(self.kept()), raw=True)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.what}"  # ipywidgets would write out all that it holds, a megabyte
 
     def _ipython_display_(self) -> None:
         if watched():
+            words = NEEDS_KERNEL.format(what=self.what)
+            display({"text/html": f'{HIDDEN}<p class="gb-kept">{words}</p>', "text/plain": words}, raw=True)
+            self._place = display({"text/plain": repr(self)}, raw=True, display_id=True)
+            self.keep_picture()
             raise NotImplementedError  # so IPython asks the widget itself, and notebooks add what their page needs
         figures = self.pictures()
         if figures:

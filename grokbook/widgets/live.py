@@ -15,6 +15,7 @@ from grokbook.store import Store
 from grokbook.widgets.front_end import Picture, close_with_parts, paragraph
 from grokbook.widgets.plot import Plot
 from grokbook.widgets.steered import UNDER_WAY, Steered, progress
+from grokbook.widgets.stored import Stored
 from grokbook.widgets.trainer import Trainer
 
 HEIGHT = 470
@@ -54,10 +55,11 @@ class LiveRun(Steered, Picture, W.VBox):
         self._drawn: list[Run] = []
         super().__init__(store=store)
         self.panel = Panel(self.config, n_seeds, str(self.store.path))
-        self.plot = Plot(_growing([_at_start(c) for c in self.panel.configs(self.config)]))
+        self.plot = Plot(go.Figure())
         self._note, self._caption = W.HTML(), W.HTML()
         self.children = [self.panel, self._note, self.plot, self._caption]
         self.panel.follow(None, self.phase, False)
+        self._show_stored(self.panel.configs(self.config))
         self.add_class("gb-live")
         self._note.add_class("gb-note")
         for button, act in ((self.panel.start, self.start), (self.panel.pause, self.pause_or_resume),
@@ -68,7 +70,10 @@ class LiveRun(Steered, Picture, W.VBox):
 
     def start(self) -> None:
         """Train with the values of the sliders, in the background. Raises ValueError where they cannot be trained."""
-        self._begin(self.panel.configs(self.config))
+        configs = self.panel.configs(self.config)
+        with self._lock:
+            self._stored = Stored.of(configs[0])
+            self._begin(configs)
 
     def close(self) -> None:
         """End the training, wait for it, and take the widget from the page."""
@@ -97,18 +102,32 @@ class LiveRun(Steered, Picture, W.VBox):
         with self._lock:
             if self.beginning:
                 self.start()
+            elif self.phase == "idle":
+                self._show_stored(self.panel.configs(self.config))
+
+    def _show_stored(self, configs: list[RunConfig]) -> None:
+        """Draw what is stored of the cell that the sliders show, for a training to paint over."""
+        self._stored = Stored.of(configs[0])
+        self.plot.figure = _growing([_at_start(config) for config in configs], self._stored)
+        self.panel.status.value = f"Start trains this network. {self._stored.told if self._stored else ''}"
+
+    def kept(self) -> go.Figure:
+        """What the page shows."""
+        return self.plot.figure
 
     def _draw(self, trainer: Trainer, runs: list[Run]) -> None:
         if runs is self._drawn:
             return
-        fig = _growing(runs or [_at_start(c) for c in trainer.configs])
+        fig = _growing(runs or [_at_start(config) for config in trainer.configs], self._stored)
         self.plot.subject = str(fig.to_dict()["layout"]["title"]["text"])
         self.plot.figure = fig
         self._caption.value = paragraph(caption_of(fig)) if runs else ""
         self._drawn = runs
 
     def _show_phase(self, trainer: Trainer, phase: str, keepable: bool) -> None:
-        self.panel.follow(trainer, phase, keepable)
+        self.panel.follow(trainer, phase, keepable, self._stored.usual if self._stored else None)
+        if phase not in UNDER_WAY:
+            self.keep_picture()
 
     def _say(self, words: str, wrong: bool = False) -> None:
         super()._say(words, wrong)
@@ -128,15 +147,19 @@ def _panels(runs: Sequence[Run]) -> go.Figure:
     return fig.update_layout(title_text=f"d_h {config.d_h}, D_train {config.D_train}")
 
 
-def _growing(runs: Sequence[Run]) -> go.Figure:
-    """The same for the page: up to the last step that is allowed, lower, and without the caption, which HTML wraps."""
+def _growing(runs: Sequence[Run], stored: Stored | None) -> go.Figure:
+    """The same for the page: up to the last step that is allowed, lower, without the caption, which HTML wraps, over
+    what is stored."""
     fig = _panels(runs)
     fig.update_xaxes(step_axis(max(run.config.n_steps for run in runs)))
     if not max(run.last_step for run in runs):  # one point or none, and no scale yet
         fig.update_yaxes(range=[-4, 1], row=2).update_yaxes(range=[0, 80], row=3)
+    if stored:
+        fig = stored.under(fig)
     low, high = fig.to_dict()["layout"]["yaxis2"]["range"]
-    fig.update_yaxes({"tickvals": FEW} if high - low < 2 else {"dtick": 1 if high - low < 6 else 2}, row=2)
-    return fig.update_layout(annotations=(), height=HEIGHT, margin={"t": 84, "b": 48}, legend_y=1 - 40 / HEIGHT)
+    ticks = {"tickvals": FEW} if high - low < 2 else {"dtick": 1 if high - low < 6 else 2}
+    return fig.update_layout(yaxis2=ticks, annotations=(), height=HEIGHT, margin={"t": 84, "b": 48},
+                             legend_y=1 - 40 / HEIGHT)
 
 
 D_H = (4, 8, 16, 24, 32, 48, 64, 96, 128)
@@ -173,7 +196,7 @@ class Panel(W.VBox):
         chosen = config.replace(d_h=self.d_h.value, D_train=self.D_train.value, n_steps=self.n_steps.value)
         return [chosen.replace(seed=config.seed + k) for k in range(self.n_seeds.value)]
 
-    def follow(self, trainer: Trainer | None, phase: str, keepable: bool) -> None:
+    def follow(self, trainer: Trainer | None, phase: str, keepable: bool, usual: int | None = None) -> None:
         """Say how far the training in that phase is, and enable what can be done with it."""
         under_way = phase in UNDER_WAY
         self.start.description = "Start" if phase == "idle" else "Start anew"
@@ -182,7 +205,7 @@ class Panel(W.VBox):
         self.keep.disabled = not keepable
         if trainer:
             self.bar.max, self.bar.value = trainer.configs[0].n_steps, trainer.step
-            self.status.value = progress(trainer, phase)
+            self.status.value = progress(trainer, phase, usual)
 
 
 def _slider(label: str, values: Iterable[int], value: int) -> W.SelectionSlider:

@@ -7,6 +7,7 @@ JupyterLab may run callbacks on several threads, so one lock guards all of them.
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import ipywidgets as W
@@ -24,11 +25,12 @@ from grokbook.plots.patterns import (
     pattern_curves,
     pattern_traces,
 )
-from grokbook.widgets.front_end import Picture, close_with_parts, paragraph
+from grokbook.plots.template import METRIC_COLORS
+from grokbook.widgets.front_end import Picture, close_with_parts, paragraph, script
 from grokbook.widgets.plot import Plot
 
-RANGES = {"gamma": ("γ", 0, 1, 0.01, ".2f"), "alpha": ("α", 0, 0.5, 0.005, ".3f"), "b": ("b", 0, 300, 1, ".0f"),
-          "g": ("g", 0, 1, 0.01, ".2f")}
+RANGES = {"gamma": ("covers γ", 0, 1, 0.01, ".2f"), "alpha": ("speed α", 0, 0.5, 0.005, ".3f"),
+          "b": ("time b", 0, 300, 1, ".0f"), "g": ("worth g", 0, 1, 0.01, ".2f")}
 """Of every slider: its label, both ends, its step, and how its value is written."""
 
 MAP_SIZE = 31
@@ -51,9 +53,9 @@ class PatternRow(W.Box):
 
     def __init__(self, number: int, pattern: Pattern, changed: Callable[[Any], None], removed: Callable[[int], None]):
         self.sliders = {name: W.FloatSlider(value=getattr(pattern, name), description=label, min=low, max=high,
-                                            step=step, continuous_update=False, readout_format=form,
-                                            layout=W.Layout(flex="1 1 150px", min_width="0"),
-                                            style={"description_width": "14px"})
+                                            step=step, readout_format=form,
+                                            layout=W.Layout(flex="1 1 190px", min_width="0"),
+                                            style={"description_width": "58px"})
                         for name, (label, low, high, step, form) in RANGES.items()}
         self.preferred = W.Checkbox(value=pattern.preferred, description="preferred", indent=False,
                                     layout=W.Layout(width="90px"))
@@ -97,8 +99,8 @@ class PatternExplorer(Picture, W.VBox):
         self._lock, self._setting = threading.RLock(), False
         self.preset = W.Dropdown(options=[*PRESETS, HAND_MADE], value=preset, description="preset",
                                  layout=W.Layout(width="290px"), style={"description_width": "54px"})
-        self.morph = W.FloatSlider(min=0, max=1, step=0.01, description="morph into grokking", continuous_update=False,
-                                   readout_format=".0%", layout=W.Layout(flex="1 1 330px", max_width="400px"),
+        self.morph = W.FloatSlider(min=0, max=1, step=0.01, description="morph into grokking", readout_format=".0%",
+                                   layout=W.Layout(flex="1 1 330px", max_width="400px"),
                                    style={"description_width": "142px"})
         self.add = W.Button(description="Add a pattern", icon="plus", layout=W.Layout(width="130px"))
         self.rows, self.message = W.VBox(), W.HTML()
@@ -206,6 +208,23 @@ class PatternExplorer(Picture, W.VBox):
     def _say(self, text: str, color: str | None = None) -> None:
         self.message.value = paragraph(text, size=15)
         self.message.style.text_color = color
+
+
+SCRIPT = script("svg.js", "patterns.js")
+"""What draws the model in a page without a kernel."""
+
+
+def without_kernel() -> dict[str, Any]:
+    """What that script needs: patterns, names, sliders, the morph's ends, colours, and the levels of `kinds`."""
+    ends = patterns.PATHS["γ₁ and γ₃ together"].tolist()
+    return {"patterns": [asdict(pattern) for pattern in DOUBLE_DESCENT], "names": patterns.TYPES,
+            "sliders": {name: {"label": label, "range": [low, high, step]}
+                        for name, (label, low, high, step, _) in RANGES.items()},
+            "morph": {"label": "morph into grokking",
+                      "gammas": [[i, start, end] for i, start, end in zip((0, 2), *ends, strict=True)]},
+            "colors": PATTERN_COLORS, "test": METRIC_COLORS["val_acc"],
+            "levels": {"dip": kinds.DIP, "low": kinds.LOW, "high": kinds.HIGH, "memorised": kinds.MEMORISED,
+                       "long_before": kinds.LONG_BEFORE}}
 
 
 def _preset_of(wanted: tuple[Pattern, ...]) -> str:

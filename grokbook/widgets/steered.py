@@ -130,13 +130,18 @@ class Steered(HasTraits):
         return acted
 
 
-def progress(trainer: Trainer, phase: str) -> str:
-    """How far a training in that phase is, in a line."""
+def progress(trainer: Trainer, phase: str, usual: int | None = None) -> str:
+    """How far a training in that phase is, in a line; until the `usual` step at which such networks understand, how
+    long that will take."""
     step, rate, n_steps = trainer.step, trainer.steps_per_second, trainer.configs[0].n_steps
     if phase in ("preparing", "training"):
         if not rate:
             return "Preparing: the first training on a machine compiles for half a minute"
-        return f"Step {step:,} of {n_steps:,}, {rate:,.0f} a second, at most {_duration((n_steps - step) / rate)} left"
+        if usual is not None and step < usual <= n_steps:
+            left = f"usually understands near step {usual:,}, in {_duration((usual - step) / rate)}"
+        else:
+            left = f"at most {_duration((n_steps - step) / rate)} left"
+        return f"Step {step:,} of {n_steps:,}, {rate:,.0f} a second, {left}"
     settled = phase == "finished" and step < n_steps
     return f"{ENDED[phase]} at step {step:,}{': every accuracy has settled at 1' if settled else ''}"
 

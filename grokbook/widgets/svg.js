@@ -2,7 +2,7 @@
 // few thousand points, and so it answers within a frame.
 
 const HEIGHT = {map: 500, cell: 300, row: 190};
-const INK = "#262626", FAINT = "#E6E6E6";
+const INK = "#262626", FAINT = "var(--gb-faint)";
 
 const number = (value) => value.toLocaleString("en");
 const short = (value) => Number(value.toPrecision(3)).toString();

@@ -45,13 +45,11 @@ def middle_of(notebook: Notebook, d_h: int, D_train: int) -> tuple[float, float]
     """Where a cell of the map lies on the page."""
     values = kernel(notebook, "explorer.data.values()")
     column, row, n = values["d_h"].index(d_h), values["D_train"].index(D_train), len(values["d_h"])
-    low, high = kernel(notebook, "explorer.fixed['edges']")[row:row + 2]
-    ends = kernel(notebook, "explorer.fixed['edges']")
     left, top, width, height = notebook.page.evaluate("""where => { const map = document.querySelector(where);
         map.scrollIntoView({block: "center"});
         const {x, y, width, height} = map.getBoundingClientRect();
         return [x, y, width, height]; }""", f"{EXPLORER}-map svg")
-    up = ((low + high) / 2 - ends[0]) / (ends[-1] - ends[0])
+    up = (row + 0.5) / len(values["D_train"])
     return left + 60 + (width - 68) * (column + 0.5) / n, top + 6 + (height - 44) * (1 - up)
 
 

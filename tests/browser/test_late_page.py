@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from conftest import lab_in
-from labpage import Lab, Notebook
-from playwright.sync_api import Browser, CDPSession
+from labpage import PATIENCE, SHOTS, Lab, Notebook
+from playwright.sync_api import Browser, CDPSession, expect
 
 CHAPTER = "00_explore.ipynb"
 TIMES_SLOWER = 6
@@ -51,3 +51,29 @@ def test_a_page_that_is_loaded_anew_shows_how_things_stand(open_notebook, notebo
     assert_shows_the_last(chapter)
     chapter.reopen()
     assert_shows_the_last(chapter)
+
+
+def test_a_notebook_that_is_opened_without_its_kernel_keeps_pictures(lab: Lab, notebooks: Path):
+    shutil.copy(notebooks / CHAPTER, notebooks / "kept.ipynb")
+    chapter = lab.open("kept.ipynb")
+    chapter.run(ALL_WIDGETS)
+    pictures, area = chapter.page.locator(".jp-OutputArea img:visible"), ".jp-OutputArea"
+    for widget in (".gb-explorer", ".gb-live", ".gb-patterns"):
+        chapter.page.wait_for_selector(f"{area} {widget} svg", state="attached")
+    chapter.page.wait_for_function("where => document.querySelectorAll(where).length === 3", arg=f"{area} img")
+    expect(pictures).to_have_count(0)  # behind the widgets
+    chapter.page.evaluate("() => book.panel().context.save().then(() => true)")
+    lab.close_notebooks()
+
+    chapter = lab.open("kept.ipynb")  # and a kernel that knows of no widget
+    expect(pictures).to_have_count(3, timeout=PATIENCE)
+    expect(chapter.page.locator(".gb-kept:visible")).to_have_count(3)
+    assert chapter.page.get_by_text("model not found").locator("visible=true").count() == 0
+    lab.screenshot(SHOTS / "kept.png")
+    lab.close_notebooks()
+
+
+ALL_WIDGETS = """import grokbook as gb
+from IPython.display import display
+display(gb.widgets.Explorer(), gb.widgets.LiveRun(gb.RunConfig(d_h=64, D_train=5000)), gb.widgets.PatternExplorer())
+"""

@@ -1,0 +1,121 @@
+"""What engines in PyTorch share: the state of a cohort, threads that flush subnormals, free memory, recorded steps."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from grokbook import models
+from grokbook.config import RunConfig
+from grokbook.training.adamw import AdamW
+from grokbook.training.cohort import Batches, Cohort
+
+UNKNOWN = 2 * 1024**3
+"""Bytes taken to be free on a CPU whose system does not say how much memory it has."""
+
+CAPTURING = threading.Lock()
+"""CUDA allows one recording at a time in a process."""
+
+
+class State:
+    """Weights and optimiser of a cohort of any architecture and option, and what its members' examples are.
+
+    `theta` and `_gradients` are (member, n_params), `_tokens` (row, n_ctx) and `_labels` (member, row) of the table.
+    """
+
+    def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: torch.device | str, dtype: str):
+        self._cohort, self.config, self.device = Cohort(configs), configs[0], torch.device(device)
+        self.theta = torch.as_tensor(np.asarray(weights), device=self.device).to(getattr(torch, dtype)).clone()
+        self._gradients = torch.zeros_like(self.theta)
+        self._optimiser = AdamW(self._cohort, self.theta)
+        self._network = models.build(self.config, dtype=self.theta.dtype).to(self.device)
+        self._tokens, self._labels, self._seeds = (
+            torch.as_tensor(values, device=self.device)
+            for values in (self._cohort.tokens, self._cohort.labels, [c.seed for c in configs]))
+        self._batches = [Batches(c) for c in configs] if self.config.batch_size else []
+
+    @classmethod
+    def cannot(cls, config: RunConfig, device: torch.device, dtype: str) -> str:
+        """It can train every config."""
+        return ""
+
+    def weights(self, member: int) -> np.ndarray:
+        """The flat weights of one member, (n_params,)."""
+        return self.theta[member].cpu().numpy().copy()
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Go on with these members only, in this order."""
+        rows = torch.as_tensor(members, device=self.device)
+        for name in ("theta", "_gradients", "_seeds", "_labels"):
+            setattr(self, name, getattr(self, name)[rows])
+        self._optimiser.keep(rows)
+        self._cohort.keep(members)
+        self._batches = [self._batches[member] for member in members] if self._batches else []
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What follows from the members that are left."""
+        raise NotImplementedError
+
+    def _metrics(self, loss: Tensor, right: Tensor) -> dict[str, np.ndarray]:
+        """The six metrics from each row's loss and rightness, (member, row)."""
+        norm = self.theta.double().norm(dim=1)
+        return self._cohort.metrics(loss.cpu().numpy(), right.cpu().numpy(), norm.cpu().numpy())
+
+
+def flushed_threads(n: int, each: int = 1) -> ThreadPoolExecutor:
+    """n threads that flush subnormal numbers, each of which lets PyTorch compute with `each` threads in all.
+
+    `torch.set_flush_denormal` acts on the calling thread, on x86 and on 64-bit Arm, and a thread inherits it from the
+    one that starts it. Threads flushed from their start cover all that is computed for them: autograd walks backward
+    over CPU tensors on the thread that asks for it, and the threads of OpenMP with which PyTorch splits a large
+    operation belong to the thread that does. The caller's subnormal numbers and number of threads stay as they are.
+    """
+    # Once a block of nearly 32 MiB was freed, glibc keeps freed blocks up to that size for the next tensor. Before, it
+    # gives them back to the system, which clears every page anew: a tenth of a step of the feed-forward network.
+    torch.empty(31 * 2**20, dtype=torch.uint8)
+    before, ready = torch.get_num_threads(), threading.Barrier(n + 1)
+
+    def begin() -> None:
+        torch.set_flush_denormal(True)
+        torch.get_num_threads()  # only once it has asked does a thread keep the number that it sets
+        torch.set_num_threads(each)
+        ready.wait()
+
+    pool = ThreadPoolExecutor(n, thread_name_prefix="grokbook", initializer=begin)
+    for _ in range(n):
+        pool.submit(int)
+    ready.wait()
+    torch.set_num_threads(before)  # which threads to come begin with: a thread that sets its number sets that too
+    return pool
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes that tensors on this device may still take: on CUDA what is free, PyTorch's own reserve counted.
+
+    On a CPU half of the machine's memory, whatever else runs there: a cohort of the book takes a thousandth.
+    """
+    if device.type == "cuda":
+        reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reserve
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):  # on Windows
+        return UNKNOWN
+
+
+def captured(step: Callable[[], None], device: torch.device) -> torch.cuda.CUDAGraph:
+    """What `step` does on the device, without doing it. All of it must have run there before, so that it is compiled.
+
+    The stream must be the device's own: recorded on another's, the graph would be empty and replaying it do nothing.
+    Another thread may use CUDA meanwhile, a widget's for instance; only this one's calls are recorded.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with CAPTURING, torch.cuda.device(device), torch.cuda.graph(graph, stream=torch.cuda.Stream(device),
+                                                                capture_error_mode="thread_local"):
+        step()
+    return graph
