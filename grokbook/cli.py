@@ -104,7 +104,7 @@ def html(execute: bool, out: Path) -> None:
         notebooks, failures = _run_all(wanted, out)
     else:
         notebooks = [book.stored(source) for source in book.chapters()]
-    click.echo(f"wrote {pages.write(notebooks, out, 'grokbook', _stored_map(), ABOUT)}")
+    click.echo(f"wrote {pages.write([*notebooks, *book.texts()], out, 'grokbook', _stored_map(), ABOUT)}")
     _report(failures)
 
 

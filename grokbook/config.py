@@ -50,7 +50,8 @@ def _option(default: Any, help: str, *, least: float | None = None, choices: tup
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One training run; the defaults are the book's recipe (P = 113 addition, one layer, AdamW with weight decay 1).
+    """One training run; the defaults are the field's usual recipe (P = 113 addition, one layer, AdamW with
+    weight decay 1); `studies.BOOK` is the book's, in which networks grok sooner.
 
     Raises:
         ValueError: a value out of range; the message names the field, the value and what is valid.

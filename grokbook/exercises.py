@@ -13,7 +13,9 @@ import xarray as xr
 
 from grokbook import analysis, studies, tasks
 from grokbook.analysis.descent import depth
+from grokbook.analysis.efficiency import frozen
 from grokbook.analysis.patterns import DOUBLE_DESCENT, GROKKING, TIMES, test_accuracy
+from grokbook.claims import CLAIMS
 from grokbook.config import RunConfig
 
 
@@ -29,6 +31,16 @@ class Exercise:
 def _mirrors() -> float:
     split = tasks.split(RunConfig(D_train=3000))
     return float(1 - split.twin_free_val.sum() / split.val.sum())
+
+
+def _mirrored() -> float:
+    split = tasks.split(RunConfig(D_train=studies.SHARES[0.5]))
+    return float(1 - split.twin_free_val.sum() / split.val.sum())
+
+
+def _between() -> float:
+    config = RunConfig(n_layers=2, d_h=128)
+    return config.n_params - config.d_h * (2 * config.d_vocab + config.n_ctx)
 
 
 def _least_heuristic() -> float:
@@ -73,8 +85,14 @@ EXERCISES = {
     "least-heuristic": Exercise(_least_heuristic, 0.06, "Move γ of pattern 1 down, a hundredth at a time."),
     "shortcut": Exercise(_shortcut, 0.01, "How many test pairs have a = 0? One in 97 of the others is guessed."),
     "twice-as-wide": Exercise(lambda: 2**1.5, 0.01, "u stays the same: what falls by 1.5 log 2?"),
+    "mirrored": Exercise(_mirrored, 0.03, "What share of the other pairs has its mirror in train?"),
+    "between": Exercise(_between, 0.001, "RunConfig(n_layers=2, d_h=128) counts all weights, W_E, W_pos and W_U too."),
+    "quicker": Exercise(lambda: 7.0**2, 0.001, "The gradient of w_m1 has a factor w_m2; and what of w_m1 w_m2?"),
+    "cheaper": Exercise(lambda: -float(frozen().train.general.mean()), 0.03,
+                        "analysis.efficiency.frozen() gives logits in units of the memory's."),
     "frequencies": Exercise(lambda: 113 // 2, 0.001, "Half of the numbers from 1 to 112."),
     "margin": Exercise(lambda: 1 - np.cos(2 * np.pi / 113), 0.01, "What is cos w(a + b − c) for c = a + b + 1?"),
+    "by chance": Exercise(lambda: 0.05 * len(CLAIMS), 0.01, "One interval in twenty misses what is true."),
 }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import nbformat
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
+from nbformat.v4 import new_markdown_cell, new_notebook, new_output
 from traitlets.config import Config
 
 from grokbook.widgets.explorer import SCRIPT, STYLE
@@ -30,16 +30,20 @@ SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
            "django-static-mathjax": "mathjax/static/mathjax/es5/tex-svg-full.js"}
 """The two scripts that pages use, each by the installed distribution that ships it."""
 
+GLOSSARY = "glossary"
+"""The Markdown file whose headings are words that other pages link."""
+
 PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN_FIRST = ["text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain"]
 
 
 def write(notebooks: Sequence[Path], folder: Path, title: str, explored: ExplorerData | None = None,
           about: str = "") -> Path:
-    """Write a page for each executed notebook, and `index.html` that links them; returns the latter.
+    """Write a page for each executed notebook or Markdown file, and `index.html` that links them; returns the latter.
 
-    `folder` is made where it is missing and gets the scripts as well. Pages are named after their notebooks. With a
-    map `explored` there is also `explorer.html`, to move through it. `about` is a sentence under the title.
+    `folder` is made where it is missing and gets the scripts as well. Pages are named after their files. With a map
+    `explored` there is also `explorer.html`, to move through it, and a picture of it in the index. `about` is a
+    sentence under the title. Of a file called glossary each word is linked where another page first uses it.
 
     Raises ValueError for a notebook that is damaged or no notebook, before anything is written; OSError as the system.
     """
@@ -49,17 +53,54 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Explore
         shutil.copy(str(distribution(owner).locate_file(path)), folder)
     exporter = _exporter()
     chapters = [_entry(path, notebook, folder) for path, notebook in opened.items()]
+    words = next((_words(path) for path in notebooks if path.stem == GLOSSARY), [])
     for chapter, before, after, notebook in zip(chapters, [None, *chapters], [*chapters[1:], None], opened.values(),
                                                 strict=False):
         shown, around = _drawn(notebook, {path.stem for path in notebooks}), {"before": before, "after": after}
+        if chapter["page"] != f"{GLOSSARY}.html":
+            _link_words(shown, words)
         told = {"metadata": {"name": chapter["title"]}, "book": chapter | around}
         (folder / chapter["page"]).write_text(exporter.from_notebook_node(shown, told)[0], "utf-8")
     index = folder / "index.html"
     contents = exporter.environment.get_template("contents.html.j2")
     entries = [*([] if explored is None else [_explorer(explored, folder, exporter)]), *chapters]
     pictured = next((chapter for chapter in chapters if chapter["picture"]), None)
-    index.write_text(contents.render(title=title, about=about, entries=entries, pictured=pictured), "utf-8")
+    index.write_text(contents.render(title=title, about=about, entries=entries, pictured=pictured,
+                                     map=None if explored is None else _map(explored)), "utf-8")
     return index
+
+
+def _words(glossary: Path) -> list[str]:
+    """The words that a glossary explains, the longest first: `model-wise grokking` before `grokking`."""
+    return sorted(re.findall("^### (.+)$", glossary.read_text("utf-8"), re.MULTILINE), key=len, reverse=True)
+
+
+def _link_words(notebook: NotebookNode, words: Collection[str]) -> None:
+    """Lead the first use of each word, in any text but headings, code, formulas and links, to the glossary."""
+    left = set(words)
+    by_form = {form: word for word in words for form in (word, word[0].upper() + word[1:])}
+    forms = "|".join(map(re.escape, by_form))
+    kept = r"```.*?```|`[^`]*`|\$[^$]+\$|!?\[[^]]*\]\([^)]*\)|<[^>]*>|^#[^\n]*$"
+
+    def link(match: re.Match[str]) -> str:
+        word = by_form.get(match["word"] or "")
+        if word not in left:
+            return match[0]
+        left.remove(word)
+        return f"[{match['word']}]({GLOSSARY}.html#{word.replace(' ', '-')})"
+    for cell in notebook.cells:
+        if words and cell.cell_type == "markdown":
+            cell.source = re.sub(rf"(?ms){kept}|(?<![\w-])(?P<word>{forms})(?![\w-])", link, cell.source)
+
+
+def _map(explored: ExplorerData) -> dict[str, Any]:
+    """The map for the index: rows of coloured cells, the most pairs first; sizes, colours by name, steps."""
+    budget = explored.budgets[-1]
+    fixed, shown = explored.fixed(), explored.view(budget)["shown"]["zone"]
+    rows = [(D_train, [None if zone is None else fixed["zones"][int(zone)] for zone in row])
+            for D_train, row in zip(fixed["values"]["D_train"], shown, strict=True)]
+    zones = [zone for zone in fixed["zones"] if any(zone in row for _, row in rows)]
+    return {"rows": rows[::-1], "sizes": fixed["values"]["d_h"], "zones": zones, "budget": budget}
 
 
 def _explorer(explored: ExplorerData, folder: Path, exporter: HTMLExporter) -> dict[str, Any]:
@@ -75,6 +116,9 @@ def _explorer(explored: ExplorerData, folder: Path, exporter: HTMLExporter) -> d
 
 
 def _opened(path: Path) -> NotebookNode:
+    """A notebook, or a Markdown file as one."""
+    if path.suffix == ".md":
+        return new_notebook(cells=[new_markdown_cell(path.read_text("utf-8"))])
     try:
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
@@ -98,7 +142,7 @@ def _drawn(notebook: NotebookNode, pages: Collection[str]) -> NotebookNode:
         return f"[{text}]({name}.html{anchor})" if name in pages else text
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\[([^]]*)\]\(([\w.=+-]+)\.(?:ipynb|py)(#[^)]*)?\)", link, cell.source)
+            cell.source = re.sub(r"\[([^]]*)\]\(([\w.=+-]+)\.(?:ipynb|py|md)(#[^)]*)?\)", link, cell.source)
         if cell.cell_type == "code" and "gb.widgets.PatternExplorer(" in cell.source:
             cell.outputs = [new_output("display_data", {"text/html": _pattern_model(f"model-{cell.id}")})]
         for position, output in enumerate(cell.get("outputs", [])):

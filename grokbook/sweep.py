@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from grokbook import interrupts
@@ -97,7 +98,8 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
 
     Raises:
         ValueError: a cohort of less than one, or no such size.
-        OSError: the store cannot be written, which is tried first; what was trained before is in it.
+        OSError: the store cannot be written, which is tried first, or lacks weights that a run starts from; what was
+            trained before is in it.
     """
     if cohort is not None and cohort < 1:
         raise ValueError(f"cohort={cohort} is too small; valid: 1 or more")
@@ -105,6 +107,7 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
     wanted, total = study.missing(size, store), len(study.runs(size))
     if wanted:
         store.try_writing()
+    options = {"device": device, "engine": engine, "parents": _parents(wanted, store)}
     most = cohort or (len(wanted) if _on_cuda(device) else COHORT)
     groups = [group[i : i + most] for group in cohorts(wanted) for i in range(0, len(group), most)]
     say = say or _say
@@ -112,12 +115,18 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
     deadline = None if budget is None else time.time() + budget
     with interrupts.heeded():
         if executor is None:
-            _train_here(groups, {"device": device, "engine": engine}, progress, deadline)
+            _train_here(groups, options, progress, deadline)
         else:
-            _train_there(groups, executor, {"device": device, "engine": engine}, progress, deadline)
+            _train_there(groups, executor, options, progress, deadline)
     progress.report.seconds = time.monotonic() - start
     progress.report.left = len(study.missing(size, store))
     return progress.report
+
+
+def _parents(configs: Sequence[RunConfig], store: Store) -> dict[str, dict[str, np.ndarray]]:
+    """The stored weights that some of the configs start from, by the name of the parent."""
+    named = {config.parent: config.parent.split("@") for config in configs if config.parent}
+    return {parent: store.weights(run_id, int(step)) for parent, (run_id, step) in named.items()}
 
 
 def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",

@@ -15,7 +15,9 @@
 # do. So a network of this kind should have a few *key frequencies*, in its embedding, its neurons and its logits.
 
 # %% tags=["parameters"]
-name: str = "grokked"  # the network to look at: grokked, semi-grokked, ungrokked or progression
+name: str = "grokked"  # the network to look at: grokked, mid-leap, ungrokked or progression
+a: int = 37  # first number of a sum to follow, from 0 to 112
+b: int = 95  # second number
 
 # %% tags=["nbval-check-output"]
 import grokbook as gb
@@ -40,13 +42,23 @@ circuit.compare().astype(float).round(3)
 # `embedding`, `unembedding` and `logits` are the shares of each network's own key frequencies, `neurons` the share of
 # neurons that one of them explains nearly alone. Two losses ask what the circuit is good for. *Restricted* loss keeps
 # the key frequencies of $a + b$ in the logits and nothing else; *excluded* loss takes them away. Guessing costs $\ln
-# 113 = 4.73$ nats. The three networks that grokked, seeds of one cell, agree: four key frequencies, not the same
+# 113 = 4.73$ nats. The five networks that grokked, seeds of one cell, agree: four key frequencies, not the same
 # ones, solve the task alone and cannot be missed. The ungrokked network has none, so for it both losses say nothing
 # new.
 #
-# Partial understanding is a partial circuit, and not of one kind. The semi-grokked network holds two frequencies that
+# Partial understanding is a partial circuit, and not of one kind. The network in mid-leap holds two frequencies that
 # *would* answer nearly every pair (restricted loss next to 0); what spoils its validation answers lies beside them.
 # The progression network, too small to memorise, put most of its embedding into two, which do not suffice.
+
+# %% [markdown]
+# ## A sum on the clocks
+#
+# Follow one pair through the network. On the clock of each key frequency $a$ and $b$ are hands, and their angles add up
+# to that of $a + b$. Each clock votes for every answer by how near it lies to that hand. One clock has many answers
+# near it; only the right one is near on all clocks, and there the votes agree.
+
+# %%
+gb.plots.circuit_clock(a, b, name=name)
 
 # %% [markdown]
 # ## When it comes about
@@ -63,6 +75,11 @@ gb.plots.circuit_growth(along, name=name)
 # loss falls and excluded loss rises: the *circuit forms* while, seen from outside, nothing happens. Then validation
 # loss drops too, and at last excluded loss falls again, as the shares go on growing: the *clean-up*, in which weight
 # decay removes what the circuit does not need.
+#
+# Move *step* and see the parts of it grow together; `a`, `b` and `k` choose a sum and the clock to look at.
+
+# %%
+gb.widgets.CircuitExplorer(name, a=a, b=b)
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("general-circuit")
@@ -70,6 +87,19 @@ gb.claims.judge("general-circuit")
 # %% [markdown]
 # What keeps the verdict from *reproduced* is the neurons: in one of the three networks fewer than half are tiled by
 # one frequency. These runs stop once every accuracy is settled, and above the share of such neurons still grows then.
+#
+# ## Before anyone can see it?
+#
+# If the circuit forms while accuracy is still at chance, its frequencies should be there before. Five seeds have
+# weights from their early steps; the rule below was written before any but the first had been looked at.
+
+# %% tags=["nbval-check-output"]
+gb.claims.judge("frequencies-first")
+
+# %% [markdown]
+# Four of five seeds have half of their later frequencies or more before they answer, so it looks as Nanda et al. say.
+# But four of five could be luck, and none has all of them by then: networks still choose while accuracy rises. The
+# seed with only one in four is the slowest: it leaves chance long after the last of these steps.
 #
 # ## Try it yourself
 #
@@ -101,7 +131,7 @@ gb.exercises.check("margin", answer)
 # %% [markdown]
 # ## What is still open here
 #
-# - Curves along training are of one network; the claim rests on three seeds that grokked and one that did not.
+# - Losses along training are of one network; the first claim rests on three seeds that grokked and one that did not.
 # - Restricted loss is not blind to memory: pairs known by heart are right about $a + b$ too, on an average over pairs.
-# - Does a network show its frequencies before its accuracy, and could one tell from that whether it will grok? That
-#   takes weights along the training of many networks.
+# - All five seeds grok, so they cannot tell whether early frequencies foretell grokking. That takes early weights of
+#   networks that never do.

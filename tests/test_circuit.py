@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from grokbook import models, tasks
 from grokbook.analysis import circuit
 from grokbook.claims import circuit as claim
+from grokbook.claims.card import TooLittle
 from grokbook.config import RunConfig
 from grokbook.store import Store
 
@@ -72,6 +73,8 @@ def test_logits_of_three_frequencies_are_explained_by_these_alone():
     share = circuit.logit_share(voted() + 3 * A + 7 * B)  # what is the same for every answer does not count
     np.testing.assert_allclose(share[np.array(KEYS) - 1], 1 / 3)
     assert share.sum() == pytest.approx(1)
+    np.testing.assert_allclose(circuit.votes(voted() + 7)[np.array(KEYS) - 1], 20)
+    assert np.abs(np.delete(circuit.votes(voted()), np.array(KEYS) - 1)).max() < 1e-9
     assert circuit.logit_share(noise(P, P, P)).sum() < 0.01
     assert circuit.logit_share(np.sin(angle(3, A + B - C))).sum() == pytest.approx(0)  # turned by a quarter
     mixed = voted([2], 1.0) + np.cos(angle(5, A - B - C))
@@ -131,3 +134,40 @@ def test_the_claim_can_pass_and_fail():
     assert says(good, good, good, bad) == "reproduced"
     assert says(good, good, good, good) == says(good, good, good | {"neurons": 0.4}, bad) == "partly"
     assert says(good, good, bad, bad) == says(good, good, good | {"excluded_loss": 1.0}, bad) == "not reproduced"
+
+
+def test_the_first_signs_are_the_circles_that_stay():
+    """One of three circles early, all later: a third is found, and nothing in the weights that it starts from."""
+    config = RunConfig(d_h=32, D_train=3000)
+    by_step = {step: models.initial_weights(config) for step in (0, 5, 10, 20)}
+    by_step[5]["W_E"][:113] = embedded(113, [KEYS[0], 30], d=32)
+    for step in (10, 20):
+        by_step[step]["W_E"][:113] = embedded(113, d=32)
+    signs = circuit.first_signs(by_step, config, (0, 5, 10, 15))
+    assert signs.index.tolist() == [0, 5, 10, 20]
+    np.testing.assert_allclose(signs["found"], [0, 1 / 3, 1, 1])
+    assert np.max(signs["twin_free_val_acc"]) < 0.05
+
+
+def test_accuracies_are_those_of_each_part_of_the_table():
+    config = RunConfig(p=P, D_train=200)
+    right = np.eye(P)[(A + B)[..., 0] % P]
+    assert circuit.accuracies(right, config) == dict.fromkeys(("train_acc", "val_acc", "twin_free_val_acc"), 1.0)
+    known = tasks.split(config).train.reshape(P, P)
+    memory = np.where(known[..., None], right, np.eye(P)[(A + B + 1)[..., 0] % P])
+    assert circuit.accuracies(memory, config) == {"train_acc": 1, "val_acc": 0, "twin_free_val_acc": 0}
+
+
+def test_frequencies_come_first_or_not_or_too_few_tell():
+    def network(found: float, end=1.0) -> pd.DataFrame:
+        return pd.DataFrame({"found": [0, found, 1, 1], "twin_free_val_acc": [0, 0.1, 0.11, end]}, index=[1, 2, 3, 4])
+
+    def says(*founds: float) -> str:
+        tables = [network(found).rename_axis("step") for found in founds]
+        return claim.judged_first(tables).verdict
+    assert says(0.5, 1, 1, 1, 1) == "reproduced"
+    assert says(0.4, 0, 0, 0, 0) == "not reproduced"
+    assert says(1, 1, 1, 0, 0) == "not yet measured"
+    for few in ([network(1)] * 4, [*[network(1)] * 4, network(1, end=0.9)]):
+        with pytest.raises(TooLittle, match="4 networks that grokked have weights from before they did; it takes 5"):
+            claim.judged_first([table.rename_axis("step") for table in few])

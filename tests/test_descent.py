@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from maps import cube
 
 from grokbook import analysis
-from grokbook.analysis.descent import depth, held_out_fall
+from grokbook.analysis.descent import depth, held_out_depth, held_out_fall
 
 SIZES = [4, 8, 12, 16, 24, 32, 48, 64]
 VALLEY = [0.2, 0.5, 0.4, 0.1, 0.02, 0.1, 0.6, 0.9]
@@ -71,6 +71,17 @@ def test_the_peak_is_that_of_the_other_seeds():
     assert held_out_fall(values).values == pytest.approx([0.0 - 0.1, 0.0 - 0.2, 0.0 - 0.3])
     with pytest.raises(ValueError, match="1 seeds have every d_h; valid: two or more"):
         held_out_fall(values.isel(seed=[1]))
+
+
+def held_out_depths(means, n_seeds: int = 5) -> xr.DataArray:
+    noise = 0.15 * np.random.default_rng(4).normal(size=(200, len(means), n_seeds))
+    runs = xr.DataArray(np.array(means)[:, None] + noise, dims=("draw", "d_h", "seed"))
+    return xr.concat([held_out_depth(one) for one in runs], "draw")
+
+
+def test_noise_deepens_no_valley_of_a_seed_that_did_not_choose_it():
+    assert abs(held_out_depths([0.5] * 8).mean()) < 0.02
+    assert held_out_depths(VALLEY).mean() == pytest.approx(0.48, abs=0.06)
 
 
 def test_cells_without_runs_are_left_out_and_one_seed_is_not_tested():

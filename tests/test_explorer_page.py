@@ -62,6 +62,15 @@ def page(chromium: Browser, address: str, request):
     context.close()
 
 
+def test_the_index_shows_the_map_in_one_picture(address: str, runs):
+    text = (Path(address.removeprefix("file://")).parent / "index.html").read_text()
+    data = ExplorerData(runs)
+    zones = [zone for row in data.view(data.budgets[-1])["shown"]["zone"][::-1] for zone in row if zone is not None]
+    fills = re.findall(r'<rect [^>]*fill="([^"]*)"', text)
+    assert fills == [data.fixed()["zones"][int(zone)]["color"] for zone in zones] and len(fills) == 8
+    assert all(f">{size}<" in text for size in SIZES) and f"after {data.budgets[-1]:,} steps" in text
+
+
 def slider(page: Page, name: str):
     return page.get_by_role("slider", name=name, exact=True)
 

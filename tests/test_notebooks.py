@@ -28,7 +28,10 @@ OTHER_VALUES = {
     "05_emergence": {"d_h": 16, "D_train": 2000, "D_random": 500, "n_steps": 20},
     "06_pattern_model": {"d_h": 32, "n_patterns": 2, "clock": "log"},
     "07_model_wise_grokking": {"d_h": 8, "D_train": 300, "weight_decay": 1e-5, "n_steps": 20},
-    "10_general_circuit": {"name": "progression"},
+    "08_other_networks": {"architecture": "lstm", "n_steps": 20},
+    "09_efficiency": {"w_m2": 1, "budget": 20_000},
+    "10_general_circuit": {"name": "progression", "a": 100},
+    "11_scorecard": {"paper": "Davies et al. 2022"},
 }
 """Parameters for a second, short run of each chapter, by its name."""
 

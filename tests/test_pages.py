@@ -5,9 +5,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+import grokbook
 from grokbook import book, pages
 
 FIGURE = {"data": [{"type": "scatter", "y": [1, 4, 9], "name": "</script><!--<script>"}],
@@ -133,6 +135,39 @@ def test_a_browser_without_network_draws_figures_and_formulas(folder: Path, chro
     assert page.evaluate("document.querySelector('.js-plotly-plot').data[0]") == FIGURE["data"][0]
     assert page.evaluate("document.querySelector('.js-plotly-plot').clientHeight") == 321
     assert complaints == []
+
+
+def test_words_lead_to_the_glossary_where_they_are_first_used(tmp_path: Path):
+    glossary = tmp_path / "glossary.md"
+    glossary.write_text("# Words\n\n### model-wise grokking\n\nA sort of grokking.\n\n### grokking\n\n### seed\n")
+    texts = ["# A seed\n\nModel-wise grokking, *grokking*, grokking, `seed`, $seed$, seeded.", "[seed](a.html), seed."]
+    nbformat.write(new_notebook(cells=[new_markdown_cell(text) for text in texts]), tmp_path / "01_a.ipynb")
+    pages.write([tmp_path / "01_a.ipynb", glossary], tmp_path / "html", "A book")
+    page = BeautifulSoup((tmp_path / "html" / "01_a.html").read_text(), "html.parser")
+    links = [(link.text, str(link["href"])) for link in page.find_all("a", href=re.compile("glossary.html#"))]
+    assert links == [("Model-wise grokking", "glossary.html#model-wise-grokking"),
+                     ("grokking", "glossary.html#grokking"), ("seed", "glossary.html#seed")]
+    words = BeautifulSoup((tmp_path / "html" / "glossary.html").read_text(), "html.parser")
+    assert all(words.find(id=address.partition("#")[2]) for _, address in links)
+    assert not words.find_all("a", href=re.compile("glossary.html#"))
+
+
+def test_the_glossary_is_in_order_and_every_word_of_it_is_explained():
+    parts = re.split("^### ", (book.NOTEBOOKS / "glossary.md").read_text(), flags=re.MULTILINE)[1:]
+    words = [part.partition("\n")[0] for part in parts]
+    assert words == sorted(words, key=str.lower) and len(set(words)) == len(words)
+    assert all(part.partition("\n")[2].strip() for part in parts)
+
+
+def test_what_chapters_cite_is_in_the_bibliography():
+    works = (book.NOTEBOOKS / "bibliography.md").read_text()
+    text = " ".join(re.sub("\n# ?", " ", source.read_text()) for source in book.chapters())
+    cited = set(re.findall(r"([A-Z][\w-]+)(?: et al\.| and [A-Z][\w-]+),? \(?(20\d\d)", text))
+    assert cited and [work for work in cited if not re.search(rf"\b{work[0]}\b[^*]*\({work[1]}\)", works)] == []
+
+
+def test_the_citation_names_this_version():
+    assert yaml.safe_load((book.ROOT / "CITATION.cff").read_text())["version"] == grokbook.__version__
 
 
 def test_the_first_notebook_links_every_chapter_by_its_title():

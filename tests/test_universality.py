@@ -9,6 +9,7 @@ from grokbook import RunConfig, studies, tasks
 from grokbook.analysis.universality import delays, grokked, widest
 from grokbook.claims import universality as claims
 from grokbook.claims.card import TooLittle
+from grokbook.plots import delay_by_share, find, network_panels
 from grokbook.studies import SHARES
 
 SIZES = list(SHARES.values())
@@ -62,9 +63,10 @@ def test_a_run_is_told_by_when_it_knew_and_by_its_mirrors():
         return {"train_acc": rise(100), "val_acc": np.maximum(rise(100, twins), rise(5_000)),
                 "twin_free_val_acc": rise(5_000)}
     table = grokked(cube([32], [6384], 2, symmetric).isel(d_h=0))
-    assert table["groks"].all() and (table["ratio"] > 40).all() and (table["twin_free"] == 0).all()
+    ends = table[["groks", "ratio", "twin_free"]].to_numpy(float)
+    assert np.all(ends[:, 0] == 1) and np.all(ends[:, 1] > 40) and np.all(ends[:, 2] == 0)
     np.testing.assert_allclose(table["plateau"], table["twins"], rtol=1e-5)
-    assert table["share"].tolist() == [6384 / 113**2] * 2 and 0.4 < table["twins"].min() < 0.6
+    assert table["share"].tolist() == [6384 / 113**2] * 2 and 0.4 < float(table["twins"].min()) < 0.6
 
 
 def test_a_delay_is_infinite_without_an_end_and_unknown_without_a_beginning():
@@ -73,8 +75,8 @@ def test_a_delay_is_infinite_without_an_end_and_unknown_without_a_beginning():
             return None
         return {"train_acc": rise(np.inf if seed == 2 else 100), "val_acc": rise(np.inf if seed else 2_000)}
     table = delays(cube([32], [6384], 4, curves).isel(d_h=0))[6384]
-    assert STEPS[STEPS >= 2_000][0] - STEPS[STEPS >= 100][0] == table[0]
-    assert np.isinf(table[1]) and table[2:].isna().all()
+    expected = STEPS[STEPS >= 2_000][0] - STEPS[STEPS >= 100][0]
+    np.testing.assert_array_equal(table, [expected, np.inf, np.nan, np.nan])
 
 
 @pytest.mark.parametrize("at, verdict", [
@@ -105,7 +107,8 @@ def settings(gains: dict[str, float], n_seeds=3) -> xr.Dataset:
             "val_acc": 0.3 + gains.get(name, 0.0) * (1 + 0.1 * seed) + 0.05 * seed}, p=47, n_layers=2, **base | change)
         rows.append(made.expand_dims([field for field in fields if len({
             (base | other)[field] for other in studies.SETTINGS.values()}) > 1]))
-    return xr.combine_by_coords(rows, combine_attrs="drop_conflicts", fill_value={"trained": False, "last_step": -1})  # pyright: ignore
+    return xr.combine_by_coords(rows, combine_attrs="drop_conflicts", join="outer",  # pyright: ignore
+                                fill_value={"trained": False, "settled": False, "last_step": -1})
 
 
 def test_settings_that_need_less_data():
@@ -137,3 +140,16 @@ def test_middling_accuracy_takes_both_ends_of_the_rise():
         claims.semi_grokking_fraction(cube([64], [2000, 3000, 4000], 3, lambda *_: {"val_acc": 0.0}))
     with pytest.raises(TooLittle, match="three sizes of the training set"):
         claims.semi_grokking_fraction(cube([64], [2000, 4000], 3, lambda *_: {"val_acc": 0.0}))
+
+
+def test_networks_stand_side_by_side_and_runs_that_did_not_get_there_are_marked():
+    late = networks(lambda kind, D, seed: np.inf if (kind, seed) == ("lstm", 0) else 10_000_000 // D)
+    fig = network_panels(late, 6384)
+    titles = {str(annotation.text) for annotation in fig.select_annotations()}
+    assert {"transformer, d_h 32", "LSTM, d_h 32", "feed-forward, d_h 32"} <= titles
+    fig = delay_by_share(widest(late, 1, 6384))
+    (runs,) = find(fig, kind="lstm", role="runs")
+    assert runs.marker.symbol.count("triangle-up-open") == 3 and min(runs.y) >= 1
+    assert "n = 3 runs a cell" in fig.to_dict()["layout"]["meta"]["caption"]
+    with pytest.raises(ValueError, match="D_train=7 is of no run; valid: 3831, 6384, 8938"):
+        network_panels(late, 7)

@@ -5,7 +5,7 @@ sin w(a + b), and the answer c gets the vote cos w(a + b − c), which is larges
 of a network is that, for each frequency k from 1 to p // 2. Logits are arrays (a, b, c), each of the p numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 
 from grokbook import studies, tasks
 from grokbook.config import RunConfig
+from grokbook.run import ACCURACIES
 from grokbook.store import Store
 
 Weights = Mapping[str, np.ndarray]
@@ -119,17 +120,22 @@ def neuron_frequencies(neurons: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"frequency": np.where(changes, k[explained.argmax(0)], 0), "share": share})
 
 
+def votes(logits: np.ndarray) -> np.ndarray:
+    """Size in nats of cos w(a + b − c) in the logits, for each frequency k = 1 … p // 2: how loud its vote is."""
+    p = len(logits)
+    a, b, s = np.ogrid[:p, :p, :p]
+    by_offset = logits[a, b, (a + b - s) % p].mean((0, 1))  # over s = a + b − c
+    return _folded(np.fft.rfft(by_offset).real[1:], p) / p
+
+
 def logit_share(logits: np.ndarray) -> np.ndarray:
     """Share of the logits' variance that cos w(a + b − c) explains, for each frequency k = 1 … p // 2.
 
     A mean over c is no part of it, since the softmax does not see it.
     """
-    p = len(logits)
-    centred = logits - logits.mean(2, keepdims=True)
-    a, b, s = np.ogrid[:p, :p, :p]
-    by_offset = centred[a, b, (a + b - s) % p].mean((0, 1))  # over s = a + b − c
-    cosines = np.fft.rfft(by_offset).real[1:] ** 2 / p
-    return _folded(cosines, p) * p**2 / max((centred**2).sum(), np.finfo(float).tiny)
+    p, centred = len(logits), logits - logits.mean(2, keepdims=True)
+    of_a_cosine = p**3 / _folded(np.ones(p // 2), p)
+    return votes(logits) ** 2 * of_a_cosine / max((centred**2).sum(), np.finfo(float).tiny)
 
 
 def by_sum(logits: np.ndarray, frequencies: list[int]) -> np.ndarray:
@@ -163,6 +169,14 @@ def loss(logits: np.ndarray, pairs: np.ndarray | None = None) -> float:
     return float(lost[pairs].mean() if pairs is not None else lost.mean())
 
 
+def accuracies(logits: np.ndarray, config: RunConfig) -> dict[str, float]:
+    """Shares of right answers by the names of `run.ACCURACIES`; NaN without pairs. Addition's answers (see `loss`)."""
+    p, split = config.p, tasks.split(config)
+    right = (logits.argmax(2) == np.add.outer(range(p), range(p)) % p).ravel()
+    masks = zip(ACCURACIES, (split.train, split.val, split.twin_free_val), strict=True)
+    return {name: float(right[mask].mean()) if mask.any() else np.nan for name, mask in masks}
+
+
 def measure(weights: Weights, config: RunConfig, frequencies: list[int] | None = None) -> dict[str, float]:
     """What the circuit of these frequencies, by default the network's own key frequencies, is in a network.
 
@@ -183,6 +197,21 @@ def measure(weights: Weights, config: RunConfig, frequencies: list[int] | None =
             "restricted_loss": loss(restricted(logits, keys)), "excluded_loss": loss(excluded(logits, keys), train)}
 
 
+def first_signs(by_step: Mapping[int, Weights], config: RunConfig, steps: Sequence[int]) -> pd.DataFrame:
+    """How much of the circuit of a network's last stored step is there at others, beside what it answers.
+
+    A row a step of `steps` that is stored, and the last. Columns: `found`, the share of the last step's key frequencies
+    that are key frequencies already, and `twin_free_val_acc`. NaN for `found` of a network without key frequencies.
+    """
+    keys = {step: set(key_frequencies(embedding_power(by_step[step], config.p)))
+            for step in sorted({max(by_step), *by_step.keys() & set(steps)})}
+    circuit = keys[max(by_step)]
+    rows = {step: {"found": len(found & circuit) / len(circuit) if circuit else np.nan,
+                   "twin_free_val_acc": accuracies(forward(by_step[step], config).logits, config)["twin_free_val_acc"]}
+            for step, found in keys.items()}
+    return pd.DataFrame(rows).T.rename_axis("step")
+
+
 def along_training(name: str, store: Store | None = None) -> pd.DataFrame:
     """`measure` at every stored step of a network, a row a step, for the key frequencies of its last step."""
     network, by_step = studies.NETWORKS[name].config, stored(name, store)
@@ -190,7 +219,7 @@ def along_training(name: str, store: Store | None = None) -> pd.DataFrame:
     return pd.DataFrame({step: measure(w, network, keys) for step, w in by_step.items()}).T.rename_axis("step")
 
 
-def compare(names: tuple[str, ...] = tuple(studies.NETWORKS), store: Store | None = None) -> pd.DataFrame:
+def compare(names: tuple[str, ...] = tuple(studies.NETWORKS)[:6], store: Store | None = None) -> pd.DataFrame:
     """`measure` of the last stored weights of each network, a row a network."""
     def last(name: str) -> Weights:
         by_step = stored(name, store)

@@ -1,5 +1,7 @@
 """Critical training size: how many pairs a network of a given size needs to generalise (Huang et al. 2024, Fig 3)."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -61,6 +63,32 @@ def critical_difference(runs: xr.Dataset, small: int, large: int) -> dict[str, f
             ends[1] - ends[0][::-1], (-np.inf, estimate, np.inf), strict=True))
     lo, hi = _ends(estimate, least, middle, largest, min(row["n"] for row in rows))
     return {"mean": estimate, "lo": lo, "hi": hi}
+
+
+def critical_over_budget(runs: xr.Dataset, budgets: Sequence[int]) -> pd.DataFrame:
+    """The table of `critical_size` of the same runs cut at each of these steps, which are its column `n_steps`."""
+    return pd.concat([critical_size(runs.sel(step=slice(0, n_steps))).assign(n_steps=n_steps) for n_steps in budgets],
+                     ignore_index=True)
+
+
+def nearest_budget(runs: xr.Dataset, budgets: Sequence[int], wanted: Mapping[int, float]) -> dict[str, float]:
+    """Of these steps the ones after which D_crit comes nearest to what is wanted, by d_h, in the sum of distances:
+    `n_steps` and `off`, that sum. NaN where not all were measured at any of them."""
+    table = critical_over_budget(runs, budgets).pivot(index="n_steps", columns="d_h", values="D_crit")[list(wanted)]
+    off = (table - pd.Series(wanted)).abs().sum(axis=1, skipna=False).dropna()
+    return {"n_steps": float(off.idxmin()), "off": float(off.min())} if len(off) else dict.fromkeys(("n_steps", "off"),
+                                                                                                   np.nan)
+
+
+def border_shift(runs: xr.Dataset, n_steps: int) -> xr.DataArray:
+    """By how many pairs each seed's border has moved since the step `n_steps`, negative where it fell; over d_h, seed.
+
+    The area between a seed's curves of validation accuracy over D_train then and at the end: the shift of a step from 0
+    to 1. NaN for a seed that was not trained at every D_train of its d_h.
+    """
+    rise = final(runs, "val_acc") - final(runs.sel(step=slice(0, n_steps)), "val_acc")
+    return xr.concat([-rise.sel(d_h=[d_h]).dropna("D_train", how="all").astype(float).integrate("D_train")
+                      for d_h in runs["d_h"].values], "d_h")
 
 
 def partial_range(runs: xr.Dataset) -> pd.DataFrame:

@@ -15,9 +15,8 @@ import xarray as xr
 from scipy.optimize import isotonic_regression
 
 from grokbook.analysis.events import final
-from grokbook.analysis.statistics import resampled_interval
 
-N_DRAWS = 2000  # resamples behind an interval and behind a p-value
+N_DRAWS = 2000  # resamples behind a p-value
 
 
 def depth(means: np.ndarray) -> np.ndarray:
@@ -64,25 +63,36 @@ def held_out_fall(accuracy: xr.DataArray) -> xr.DataArray:
     rises. Over flat curves the 95 % interval of the mean lies above zero in up to 6 of 100, not 2.5: choices of the
     peak share seeds. Raises ValueError: fewer than two such seeds.
     """
-    values = accuracy.transpose("seed", "d_h").dropna("seed")
+    values = _complete(accuracy)
     n, seeds = len(values), np.arange(len(values))
-    if n < 2:
-        raise ValueError(f"{n} seeds have every d_h; valid: two or more")
     others = (values.values.sum(axis=0) - values.values) / (n - 1)
     return values.isel(d_h=-1).copy(data=values.values[seeds, others.argmax(axis=1)] - values.values[:, -1])
 
 
-def depth_difference(first: xr.DataArray, second: xr.DataArray) -> tuple[float, float]:
-    """95 % interval, over resampled seeds, of the depth of an accuracy (d_h, seed) less that of another.
+def held_out_depth(accuracy: xr.DataArray) -> xr.DataArray:
+    """How deep a valley each seed has where the others have theirs, which noise does not deepen.
 
-    Two seeds or more of every size. The n-th seeds of a size are drawn together, since runs of a seed share their
-    split. The same numbers at every call.
+    `accuracy` has the dimensions d_h, ascending, and seed; seeds that were not trained at every size are left out. The
+    mean of the other seeds says where the deepest valley and the lower of its two shores are; measured is the seed's
+    fall from that shore, 0 where the others have no valley. Raises ValueError: fewer than two such seeds.
     """
-    seeds = [list(_cells(accuracy).values()) for accuracy in (first, second)]
-    measured, drawn = zip(*((depth(_means(cells)), depth(_resampled(cells, np.random.default_rng(0))))
-                            for cells in seeds), strict=True)
-    lo, hi = resampled_interval(float(measured[0] - measured[1]), drawn[0] - drawn[1], min(map(len, sum(seeds, []))))
-    return max(lo, -1.0), min(hi, 1.0)  # both depths lie between 0 and 1
+    values = _complete(accuracy)
+    curves, depths = values.values, []
+    for k, curve in enumerate(curves):
+        others = np.delete(curves, k, axis=0).mean(axis=0)
+        valley = below_rim(others)
+        bottom = int(valley.argmax())
+        shores = int(others[:bottom + 1].argmax()), bottom + int(others[bottom:].argmax())
+        depths.append(curve[min(shores, key=lambda size, others=others: others[size])] - curve[bottom])
+    return values.isel(d_h=-1, drop=True).copy(data=depths)
+
+
+def _complete(accuracy: xr.DataArray) -> xr.DataArray:
+    """The accuracies (seed, d_h) of seeds that have every size. Raises ValueError for fewer than two."""
+    values = accuracy.transpose("seed", "d_h").dropna("seed")
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} seeds have every d_h; valid: two or more")
+    return values
 
 
 def _cells(accuracy: xr.DataArray) -> dict[int, np.ndarray]:

@@ -7,7 +7,8 @@ it ends, to the step at which it has made nine tenths.
 import numpy as np
 import xarray as xr
 
-from grokbook.analysis.events import crossing, final
+from grokbook.analysis.events import GENERALISED, MEMORISED, crossing, final
+from grokbook.analysis.zones import NEGLIGIBLE
 
 WAY = (0.1, 0.9)
 """Parts of the way between which a run counts as generalising; the field's usual rise time."""
@@ -30,3 +31,44 @@ def norm_change(runs: xr.Dataset) -> xr.Dataset:
                      for at in (begin, end))
     ratio = (after / before).where(happened, np.nan)
     return xr.Dataset({"ratio": ratio, "begin": begin.where(happened), "end": end.where(happened)})
+
+
+def costs(runs: xr.Dataset) -> xr.Dataset:
+    """The weight norm that networks end with: `memorising` of those that know their pairs and no others, `generalising`
+    of those that know all, NaN elsewhere; over all dimensions of `runs` but `step`.
+
+    What weight decay makes of a network that answers its pairs by one of the two is what that costs (Varma et al.
+    2023); a norm at a budget, not the least there is.
+    """
+    norm, knows = final(runs, "param_norm"), final(runs, "train_acc") >= MEMORISED
+    none, all_ = final(runs, "twin_free_val_acc") <= NEGLIGIBLE, final(runs, "val_acc") >= GENERALISED
+    return xr.Dataset({"memorising": norm.where(knows & none), "generalising": norm.where(knows & all_)})
+
+
+def growth(norm: xr.DataArray) -> xr.Dataset:
+    """A power law, norm = exp(`level`) · D_train ** `exponent`, by least squares on logarithms, for each seed.
+
+    `norm` has the dimensions D_train and seed; NaN for a seed with fewer than three sizes.
+    """
+    y = np.log(norm.transpose("D_train", "seed").astype(float))
+    x = np.log(norm["D_train"]).where(y.notnull())
+    n, slope = y.notnull().sum("D_train"), xr.cov(x, y, "D_train") / x.var("D_train", ddof=1)
+    law = xr.Dataset({"exponent": slope, "level": y.mean("D_train") - slope * x.mean("D_train")})
+    return law.where(n >= 3)
+
+
+def norm_crossing(memorising: xr.DataArray, generalising: xr.DataArray) -> xr.DataArray:
+    """D_train from which on memorising takes the larger norm, for each seed: where its power law reaches the mean norm
+    of generalising. Over D_train and seed both."""
+    law = growth(memorising)
+    return np.exp((np.log(generalising.mean("D_train")) - law["level"]) / law["exponent"])
+
+
+def of_any_parent(runs: xr.Dataset) -> xr.Dataset:
+    """Runs of which each seed may have started from a parent of its own, without the dimension or coordinate `parent`.
+
+    Of the variables it keeps those that are numbers or yes and no.
+    """
+    numbers = runs[[name for name in runs.data_vars if runs[name].dtype.kind in "fbi"]]
+    whole = numbers.max("parent") if "parent" in runs.dims else numbers.drop_vars("parent", errors="ignore")
+    return whole.assign_attrs(runs.attrs)

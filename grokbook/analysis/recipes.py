@@ -14,7 +14,7 @@ import xarray as xr
 from grokbook.analysis.events import final
 from grokbook.analysis.zones import main_zone, zone_shares
 from grokbook.store import Store
-from grokbook.studies import CANDIDATES, CHANGES, EXAMPLES, candidate
+from grokbook.studies import BOOK, CANDIDATES, CHANGES, EXAMPLES, candidate
 
 
 def recipe_zones(changed: xr.Dataset, usual: xr.Dataset) -> pd.DataFrame:
@@ -59,6 +59,17 @@ def _under(runs: xr.Dataset, change: Mapping, usual: xr.Dataset) -> xr.Dataset:
     return runs
 
 
+CHOSEN = {"weight_decay": "decay", "beta2": "β₂"}
+"""What candidates change besides the initial weights and the learning rate."""
+
+STATEMENTS = {"grokking": "(64, 3000)<br>all near 1", "semi_grokking": "(32, 3000)<br>partial",
+              "ungrokking": "(32, 2600)<br>memorised, 0", "progression": "(8, 3000)<br>not all known",
+              "late_leaps": "(8, 3000)<br>leaps late", "some_never": "(8, 3000)<br>some never"}
+"""What Figures 2 and 5 state of single cells, as figures call it."""
+
+CELL_OF = {"grokking": "grokking", "semi_grokking": "semi-grokking", "ungrokking": "ungrokking"}
+"""The example cell that a statement is about; of the others the one in progression."""
+
 NOTHING, NEARLY_ALL, LATE = 0.05, 0.95, 10_000
 """A network below this accuracy knows nothing, above that one nearly all; a leap after this step is late."""
 
@@ -67,7 +78,7 @@ def filtered_recipes(n_steps: int, store: Store | None = None) -> pd.DataFrame:
     """What each of `CANDIDATES` gives in the cells of Figures 2 and 5 of Huang et al. 2024, and whether that is theirs.
 
     A row is a candidate. Its columns are the statements, each true, false or None where no run of its cell was followed
-    for `n_steps`; `right` counts the true ones of those judged (`of`).
+    for `n_steps`; `n_` and its name is of how many networks; `right` counts the true ones of those judged (`of`).
 
     - `grokking`: every network of (64, 3000) ends with validation accuracy above `NEARLY_ALL`.
     - `semi_grokking`: the mean of (32, 3000) lies between `NOTHING` and `NEARLY_ALL`.
@@ -79,10 +90,19 @@ def filtered_recipes(n_steps: int, store: Store | None = None) -> pd.DataFrame:
     rows = []
     for change in CANDIDATES:
         ends = {name: _ends(change, cell, n_steps, store or Store()) for name, cell in EXAMPLES.items()}
-        rows.append({"change": ", ".join(f"{k} {v}" for k, v in change.items()), **_statements(ends)})
+        counts = {f"n_{name}": len(ends[CELL_OF.get(name, "progression")]) for name in STATEMENTS}
+        rows.append({"change": _named(change), **_statements(ends), **counts})
     table = pd.DataFrame(rows)
-    judged = table.drop(columns="change")
+    judged = table[list(STATEMENTS)]
     return table.assign(right=judged.eq(True).sum(axis=1), of=judged.notnull().sum(axis=1))
+
+
+def _named(change: dict) -> str:
+    """A candidate by all that may vary: initial scale and learning rate, then what else is changed."""
+    settings = BOOK | change
+    init = "PyTorch's weights" if "init" in change else f"weights × {settings['init_scale']:g}"
+    return ", ".join([init, f"lr {settings['lr']:g}", *(f"{CHOSEN[name]} {change[name]:g}" for name in CHOSEN
+                                                        if name in change)])
 
 
 def _ends(change: dict, cell: tuple[int, int], n_steps: int, store: Store) -> pd.DataFrame:

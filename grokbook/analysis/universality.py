@@ -35,16 +35,17 @@ def widest(runs: xr.Dataset, seeds: int, D_train: int) -> dict[str, xr.Dataset]:
 
 def grokked(runs: xr.Dataset) -> pd.DataFrame:
     """One row a run of one kind and width: `D_train`, `share` of all pairs, `seed`, the `events` `t_mem` and `t_gen`,
-    `ratio` of the two (infinite where it never generalised), `groks` (`LONG_BEFORE` times the steps or more), and how
-    right it was of pairs that it was not trained on when it had long memorised, at LONG_BEFORE times t_mem:
-    `plateau`, `twin_free`, and `twins`, the share of those pairs whose mirror it was trained on. NaN where a run did
-    not get there.
+    `ratio` of the two (infinite where it never generalised), `groks` (it generalised, in `LONG_BEFORE` times
+    the steps or more), and how right it was of pairs that it was not trained on when it had long memorised, at
+    LONG_BEFORE times t_mem: `plateau`, `twin_free`, and `twins`, the share of those pairs whose mirror it was trained
+    on. NaN where a run did not get there.
     """
     when = events(runs)
     step = (LONG_BEFORE * when["t_mem"]).where(LONG_BEFORE * when["t_mem"] <= when["last_step"])
     then = runs.sel(step=step.fillna(0), method="nearest").drop_vars("step")
     ratio = (when["t_gen"].fillna(np.inf) / when["t_mem"]).rename("ratio")
-    table = xr.Dataset({"t_mem": when["t_mem"], "t_gen": when["t_gen"], "ratio": ratio, "groks": ratio >= LONG_BEFORE,
+    groks = when["t_gen"].notnull() & (ratio >= LONG_BEFORE)
+    table = xr.Dataset({"t_mem": when["t_mem"], "t_gen": when["t_gen"], "ratio": ratio, "groks": groks,
                         "plateau": then["val_acc"].where(step.notnull()),
                         "twin_free": then["twin_free_val_acc"].where(step.notnull()),
                         "twins": twin_share(runs), "trained": when["trained"]}).to_dataframe().reset_index()

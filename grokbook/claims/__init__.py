@@ -8,14 +8,27 @@ Too little data gives *not yet measured*, never a pass; a failed claim stays in 
 import xarray as xr
 
 from grokbook.analysis import circuit as circuits
-from grokbook.claims import circuit, descent, division, emergence, grokking, memory, patterns, universality, zones
+from grokbook.claims import (
+    circuit,
+    descent,
+    division,
+    efficiency,
+    emergence,
+    grokking,
+    memory,
+    norms,
+    patterns,
+    universality,
+    zones,
+)
 from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict
+from grokbook.claims.scorecard import lacking, summary
 from grokbook.store import Store
 from grokbook.studies import Study
 
-__all__ = ["CLAIMS", "judge"]
+__all__ = ["CLAIMS", "judge", "judge_all", "lacking", "summary"]
 
-CHAPTERS = (grokking, memory, zones, descent, emergence, patterns, division, universality, circuit)
+CHAPTERS = (grokking, norms, memory, zones, descent, emergence, patterns, division, universality, efficiency, circuit)
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for chapter in CHAPTERS for claim in vars(chapter).values()
                             if isinstance(claim, Claim)}
@@ -35,6 +48,18 @@ def judge(claim_id: str, store: Store | None = None) -> Card:
                                  *(_weights(name, store) for name in claim.networks)))
     except TooLittle as reason:
         return Card(claim, Measured(Verdict.NOT_YET_MEASURED, (), 0, str(reason)))
+
+
+def judge_all(paper: str = "", store: Store | None = None) -> list[Card]:
+    """Judge every claim, or those of one source, such as "Davies et al. 2022", in the order of the chapters.
+
+    Raises:
+        ValueError: no claim is of that source.
+    """
+    papers = {claim.paper for claim in CLAIMS.values()}
+    if paper and paper not in papers:
+        raise ValueError(f"paper={paper!r} is the source of no claim; valid: {', '.join(sorted(papers))}")
+    return [judge(claim.id, store) for claim in CLAIMS.values() if paper in ("", claim.paper)]
 
 
 def _load(study: Study, store: Store | None) -> xr.Dataset:

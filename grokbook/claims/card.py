@@ -1,5 +1,6 @@
 """A claim, what was measured about it, and the card that shows both."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -79,6 +80,11 @@ class Claim:
     measure: Callable[..., Measured]
     networks: tuple[str, ...] = ()
     changed: str = ""
+
+    @property
+    def paper(self) -> str:
+        """The source without the place in it: Huang et al. 2024, or ours."""
+        return re.split("[,;]", self.source)[0]
 
     def __call__(self, *runs) -> Measured:
         """What is measured of these runs. Raises TooLittle where they are too few."""

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokbook import analysis, studies
+from grokbook import studies
 from grokbook.analysis import GENERALISED, interval
 from grokbook.analysis.critical import PARTIAL, partial_range
 from grokbook.analysis.events import LONG_BEFORE, MEMORISED
 from grokbook.analysis.universality import KINDS, delays, efficiency_of, grokked, widest
-from grokbook.analysis.zones import Zone
+from grokbook.analysis.zones import Zone, zones
 from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
 from grokbook.claims.rules import ENOUGH_SEEDS, enough, n_trained, number, verdict
 from grokbook.studies import SETTINGS, SHARES
@@ -174,7 +174,7 @@ def semi_grokking_fraction(runs: xr.Dataset) -> Measured:
     begin, end = rise["begin"] / p**2, rise["end"] / p**2
     if np.isnan(begin + end):
         raise TooLittle("Training sizes at both ends of the rise are missing.")
-    zone = analysis.zones(runs).sel(d_h=rise["d_h"])
+    zone = zones(runs).sel(d_h=rise["d_h"])
     inside = zone.values[((zone["D_train"] > rise["begin"]) & (zone["D_train"] < rise["end"])).values]
     n, partial = int((inside != "").sum()), int((inside == Zone.SEMI_GROKKING.value).sum())
     placed = abs(begin - FROM) <= WITHIN and abs(end - TO) <= WITHIN

@@ -1,4 +1,4 @@
-"""The general circuit: the spectra of networks, and its growth along training."""
+"""The general circuit: the spectra of networks, its growth along training, and a sum on its clocks."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ SHARES = {"embedding": ("embedding", "#00795C", "solid"), "unembedding": ("unemb
 ROWS = ("power of W_E", "power of W_U", "neurons")
 
 
-def circuit_spectra(names: Sequence[str] = ("grokked", "semi-grokked", "ungrokked", "progression")) -> go.Figure:
+def circuit_spectra(names: Sequence[str] = ("grokked", "mid-leap", "ungrokked", "progression")) -> go.Figure:
     """By frequency, the shares of power of W_E and of W_U, and of the neurons that it tiles; one column a network.
 
     Key frequencies are orange. Errors as `circuit.stored`.
@@ -87,3 +87,46 @@ def circuit_growth(along: pd.DataFrame, *, name: str = "grokked") -> go.Figure:
             "all pairs, with these alone; excluded: over training pairs, without them. Shares: of power, of neurons, "
             "of the logits' variance.")
     return frame(fig, title="The circuit along training", caption=note, plot_height=460)
+
+
+def circuit_clock(a: int, b: int, *, name: str = "grokked") -> go.Figure:
+    """A sum on the clocks of a network's key frequencies, and how much each answer gets of their votes.
+
+    Votes are the sizes of cos w(a + b − c) in the logits of its last stored step. A network without key frequencies
+    shows its strongest one. Errors as `circuit.stored`.
+    """
+    by_step, config = circuit.stored(name), NETWORKS[name].config
+    weights, p = by_step[max(by_step)], config.p
+    share = circuit.embedding_power(weights, p)
+    keys = circuit.key_frequencies(share) or [int(share.argmax()) + 1]
+    size = circuit.votes(circuit.forward(weights, config).logits)[np.array(keys) - 1]
+    fig = make_subplots(rows=2, cols=len(keys), row_heights=[0.42, 0.58], vertical_spacing=0.14,
+                        specs=[[{}] * len(keys), [{"colspan": len(keys)}, *[None] * (len(keys) - 1)]],
+                        column_titles=[f"k = {k}" for k in keys])
+    for column, k in enumerate(keys, 1):
+        for trace in _hands(k, p, {"a": a, "b": b, "a + b": (a + b) % p}):
+            fig.add_trace(trace, row=1, col=column)
+        fig.update_xaxes(visible=False, range=[-1.35, 1.35], row=1, col=column)
+        fig.update_yaxes(visible=False, range=[-1.35, 1.35], scaleanchor=f"x{column if column > 1 else ''}", row=1,
+                         col=column)
+    c = np.arange(p)
+    vote = size @ np.cos(2 * np.pi * np.outer(keys, a + b - c) / p)
+    colors = np.where(c == (a + b) % p, "#262626", "#A6A6A6").tolist()
+    fig.add_trace(go.Bar(x=c, y=vote, showlegend=False, meta={"role": "votes"}, marker={"color": colors},
+                         hovertemplate="%{x}: %{y:.1f}<extra></extra>"), row=2, col=1)
+    fig.update_xaxes(title_text="answer c", row=2, col=1)
+    fig.update_yaxes(title_text="votes (nats)", row=2, col=1)
+    name_once(fig)
+    note = (f"n = 1 network: {name}, step {max(by_step):,}. Above, {a} and {b} as angles on the clock of each key "
+            f"frequency, and their sum. Below, what all clocks together give to each answer; dark: {(a + b) % p}.")
+    return frame(fig, title=f"{a} + {b} on the clocks", caption=note, plot_height=420, above=20)
+
+
+def _hands(k: int, p: int, numbers: dict[str, int]) -> list[go.Scatter]:
+    """The clock of one frequency: a dot a number, and a hand from the middle to each of those named."""
+    dots, hands = 2 * np.pi * k * np.arange(p) / p, dict(zip(numbers, ("#0072B2", "#E69F00", "#262626"), strict=True))
+    face = go.Scatter(x=np.sin(dots), y=np.cos(dots), mode="markers", marker={"size": 2, "color": "#A6A6A6"},
+                      showlegend=False, hoverinfo="skip")
+    return [face, *(go.Scatter(x=[0, np.sin(dots[n])], y=[0, np.cos(dots[n])], mode="lines", name=words,
+                               line={"color": hands[words], "width": 3}, meta={"k": k, "hand": words},
+                               hovertemplate=f"{words} = {n}<extra></extra>") for words, n in numbers.items())]

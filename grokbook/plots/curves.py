@@ -28,12 +28,13 @@ HEIGHTS = {1: 300, 2: 380, 3: 520}  # pixels that so many rows of panels share
 
 
 def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000), (64, 3000), (64, 2000)),
-                    rows: Sequence[str] = tuple(PANELS), seed: int | None = None) -> go.Figure:
+                    rows: Sequence[str] = tuple(PANELS), seed: int | None = None,
+                    names: Sequence[str] = ()) -> go.Figure:
     """Accuracy above loss above weight norm against the logarithmic step, one column a cell (d_h, D_train).
 
     `rows` chooses among the three. Every seed is a thin line and `seed` a thick one; if it is not given, the run in the
-    middle by when it generalised. Circles mark when runs memorised, diamonds when they generalised. A cell that was not
-    trained keeps its column and says so.
+    middle by when it generalised. `names` stand over the columns' cells. Circles mark when runs memorised,
+    diamonds when they generalised. A cell that was not trained keeps its column and says so.
 
     Raises:
         ValueError: no cell, a row that there is not, a seed that was not trained, or runs that vary over another field.
@@ -43,7 +44,9 @@ def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000
     for row in rows:
         _check("rows", row, PANELS)
     title = " and ".join(", ".join(TITLES[row].partition(" (")[0] for row in rows).rsplit(", ", 1)).capitalize()
-    return _panels(cells_at(as_dataset(runs), cells), list(rows), seed, title)
+    cells = cells_at(as_dataset(runs), cells)
+    titles = [f"{name}<br>{name_of(cell)}" for cell, name in zip(cells, names, strict=True)] if names else None
+    return panels(cells, list(rows), seed, title, titles)
 
 
 def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
@@ -52,19 +55,21 @@ def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
     cells = [cell.sel(seed=[seed]) for seed in cell["seed"].values]
     if not cells:
         raise ValueError(f"no seed of d_h {d_h}, D_train {D_train} was trained")
-    fig = _panels(cells, ["accuracy"], None, f"Every seed of {name_of(cell)}")
+    fig = panels(cells, ["accuracy"], None, f"Every seed of {name_of(cell)}")
     titles = fig.select_annotations(lambda annotation: annotation.text == name_of(cell))
     for title, seed in zip(titles, cell["seed"].values, strict=False):
         title.text = f"seed {seed}"
     return fig
 
 
-def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: str) -> go.Figure:
-    """One column a cell, one row a group of metrics."""
+def panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: str,
+           names: list[str] | None = None) -> go.Figure:
+    """One column a cell, one row a group of metrics. Columns are named for d_h and D_train unless there are `names`."""
     shown = [trained(cell) for cell in cells]
     thick, when = [_thick(cell, seed) for cell in shown], [events(cell) for cell in shown]
+    names = names or [name_of(cell) for cell in cells]
     fig = make_subplots(rows=len(rows), cols=len(cells), shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.04,
-                        horizontal_spacing=0.03, column_titles=[name_of(c) for c in cells] if len(cells) > 1 else None)
+                        horizontal_spacing=0.03, column_titles=names if len(cells) > 1 else None)
     for column, (cell, bold, happened) in enumerate(zip(shown, thick, when, strict=True), 1):
         for row, name in enumerate(rows, 1):
             fig.add_traces(_traces(cell, name, bold, happened), rows=row, cols=column)
@@ -72,7 +77,7 @@ def _panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: s
             _say_missing(fig, cell, column)
     _lay_out(fig, cells, rows)
     return frame(fig, title=title, caption=caption(together(cells), *_notes(shown, when, thick, seed)),
-                 plot_height=HEIGHTS[len(rows)], above=20 if len(cells) > 1 else 0)
+                 plot_height=HEIGHTS[len(rows)], above=20 * (len(cells) > 1) * (1 + bool(names)))
 
 
 def _thick(cell: xr.Dataset, seed: int | None) -> int | None:

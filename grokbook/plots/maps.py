@@ -232,7 +232,7 @@ def recipe_check(changed: xr.Dataset, usual: xr.Dataset) -> go.Figure:
 
 def _recipe_words(row: dict) -> tuple[str, str, str]:
     """A row of the table of `recipe_zones`: the setting, what stands in the cell, and what hovering says."""
-    setting = f"{CHOSEN[row['field']]} {plain(row['value'])}" if row["field"] else "as in the book"
+    setting = f"{CHOSEN[row['field']]} {plain(row['value'])}" if row["field"] else "usual recipe"
     place = f"{setting}<br>d_h {row['d_h']}, D_train {row['D_train']:,}<br>"
     if not row["n"]:
         return setting, "", f"{place}not trained"

@@ -10,6 +10,7 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from grokbook.analysis import capacity, final
+from grokbook.analysis.norms import costs, of_any_parent
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import Runs, as_dataset, as_map, never_trained, not_trained, together
 from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, d_h_color
@@ -45,6 +46,48 @@ def final_accuracy(runs: Runs, *, metric: str = "val_acc") -> go.Figure:
     return frame(fig, title=FINAL[metric].capitalize(), caption=words, plot_height=320)
 
 
+SEEDS_FOR_A_BAND = 5
+"""Seeds under which the runs themselves say more than the interval of their mean, which is nearly the whole axis."""
+
+COSTS = {"memorising": ("know their pairs only", "#7A3E9D"),
+         "generalising": ("know all pairs", METRIC_COLORS["val_acc"])}
+"""Networks whose norms tell what each way costs, and their colours."""
+
+
+def costs_by_size(from_scratch: xr.Dataset, retrained: xr.Dataset) -> go.Figure:
+    """The weight norm that networks of one d_h end with, and their validation accuracy, against D_train: dots are runs,
+    filled from scratch, open ones retrained after they had generalised; lines join means."""
+    fig = make_subplots(rows=1, cols=2, horizontal_spacing=0.12, column_titles=["weight norm", "validation accuracy"])
+    both = {"from scratch": (of_any_parent(from_scratch), "circle"),
+            "retrained": (of_any_parent(retrained), "circle-open")}
+    for way, (runs, symbol) in both.items():
+        for kind, (words, color) in COSTS.items():
+            norm = costs(runs)[kind].isel(d_h=0)
+            if norm.notnull().any():
+                fig.add_traces(_dots(norm, f"{way}, {words}", color, symbol), rows=1, cols=1)
+        accuracy = final(runs, "val_acc").isel(d_h=0)
+        color = "#303030" if way == "from scratch" else "#E69F00"
+        fig.add_traces(_dots(accuracy, way, color, symbol), rows=1, cols=2)
+    fig.update_xaxes(type="log", title_text="D_train", tickvals=[300, 500, 1000, 2000, 3000])
+    fig.update_yaxes(rangemode="tozero", row=1, col=1)
+    fig.update_yaxes(ACCURACY_AXIS, row=1, col=2)
+    fig.update_annotations(font_size=13)
+    shown = together([runs for runs, _ in both.values()])
+    return frame(fig, title="What each way costs, and what networks end with", plot_height=320, above=20,
+                 caption=caption(shown, "Dots: runs; lines: means."))
+
+
+def _dots(values: xr.DataArray, name: str, color: str, symbol: str) -> list[go.Scatter]:
+    """A dot a run over D_train, and a line through the means."""
+    known = values.dropna("D_train", how="all").transpose("seed", "D_train")
+    sizes = known["D_train"].values.astype(np.float32)
+    return [go.Scatter(x=np.tile(sizes, known.sizes["seed"]), y=known.values.ravel().astype(np.float32), mode="markers",
+                       name=name, legendgroup=name, marker={"color": color, "size": 7, "symbol": symbol},
+                       meta={"role": "runs"}, hovertemplate=f"{name}, D_train %{{x:,}}: %{{y:.3g}}<extra></extra>"),
+            go.Scatter(x=sizes, y=known.mean("seed").values.astype(np.float32), mode="lines", legendgroup=name,
+                       showlegend=False, line={"color": color, "width": 1.5}, meta={"role": "mean"}, hoverinfo="skip")]
+
+
 LABELS = {"random": ("symmetric labels", "#7A3E9D"), "random-ordered": ("labels without symmetry", "#C2571A")}
 """Random labels as legends call them, and their colours."""
 
@@ -69,14 +112,19 @@ def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden 
 def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figure:
     """The same with a column for each named set of runs; of each only d_h and seed may vary.
 
-    A line has a gap at a size that was not trained there, and the caption names those sizes.
+    Bands are drawn where most cells have five seeds. A line has a gap at a size that was not trained there, and the
+    caption names those sizes.
     """
     fig = make_subplots(rows=1, cols=len(columns), shared_yaxes=True, horizontal_spacing=0.02,
                         column_titles=list(columns))
+    seeds = np.concatenate([data["trained"].sum("seed").values.ravel() for data in columns.values()])
+    few = np.median(seeds[seeds > 0]) < SEEDS_FOR_A_BAND if seeds.any() else True
     for column, data in enumerate(columns.values(), 1):
         for metric in ACCURACIES:
             traces = summary(final(data, metric), name=NAMES[metric], label=f"{NAMES[metric]} accuracy",
                              color=METRIC_COLORS[metric], meta={"metric": metric}, dots=True)
+            if few:
+                traces = [trace.update(marker_size=6) for trace in traces if trace.meta["role"] != "band"]
             fig.add_traces(traces, rows=1, cols=column)
     name_once(fig)
     sizes = sorted({int(d_h) for data in columns.values() for d_h in data["d_h"].values})
@@ -86,8 +134,8 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
     fig.update_yaxes(title_text="final accuracy", row=1, col=1)
     shown = together([data.drop_vars("D_train", errors="ignore") for data in columns.values()])
     return frame(fig, title=title, plot_height=300, above=20,
-                 caption=caption(shown, "Line: mean over seeds; band: its 95 % interval; dots: every run.",
-                                 *_gaps(columns, sizes)))
+                 caption=caption(shown, "Line: mean over seeds; dots: every run.",
+                                 "" if few else "Band: 95 % interval of the mean.", *_gaps(columns, sizes)))
 
 
 def _gaps(columns: Mapping[str, xr.Dataset], sizes: list[int]) -> Iterator[str]:

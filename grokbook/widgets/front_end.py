@@ -96,6 +96,15 @@ def script(*names: str) -> str:
     return "\n".join((Path(__file__).parent / name).read_text("utf-8") for name in names)
 
 
+def scripted(content: str, code: str) -> str:
+    """HTML with a script, in which `root` is the element that holds both; `content` alone where no script runs.
+
+    It needs no kernel: JupyterLab runs it once its cell was run there, a page of the book at once. A notebook that was
+    only opened, GitHub and paper show the content as it is.
+    """
+    return f"<div>{content}<script>(root => {{\n{code}\n}})(document.currentScript.parentElement);</script></div>"
+
+
 class Drawing(anywidget.AnyWidget):
     """Draws what another widget, one of ipywidgets' own kinds, holds.
 

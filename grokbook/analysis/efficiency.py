@@ -1,0 +1,164 @@
+"""Two frozen networks in one mixture, one that memorised and one that generalised, and what either costs ("Towards
+Understanding the Mystery behind Grokking Phenomenon", §5.1, Fig 5, after a toy of Varma et al. 2023, and §5.2, Fig 6).
+
+The mixture's logits are w_m1 w_m2 · memory + w_g1 w_g2 · general. These four weights are all that is trained, from
+w_m1 = w_g1 = 0, by descent of
+
+    training loss + decay / 2 · (w_m1² + w_m2² + w_g1² + w_g2²)
+
+in steps so small that only learning rate times steps counts, the time. What w_m1 learns is multiplied by w_m2, and so
+is its gradient: at first the memory comes w_m2² times as fast.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.integrate import solve_ivp
+
+from grokbook import tasks
+from grokbook.analysis import circuit
+from grokbook.analysis.events import MEMORISED, final
+from grokbook.analysis.zones import NEGLIGIBLE
+from grokbook.config import RunConfig
+from grokbook.store import Store
+from grokbook.studies import NETWORKS
+
+DECAY, TIMES = 0.03, np.concatenate([[0.0], np.geomspace(0.01, 200, 130)])
+"""Our weight decay and times; the report has neither."""
+
+SAMPLE = 400
+"""Pairs that the mixture is trained on, and as many that it is validated on, drawn once: it has four weights."""
+
+COLUMNS = ("train_loss", "train_acc", "val_loss", "val_acc")
+
+LOW = 0.1
+"""Part of the loss of guessing, ln p, below which a loss is close to zero."""
+
+
+class Mixture(NamedTuple):
+    """Logits of both networks for the same pairs, those of the right answer taken off: (pair, answer), float32."""
+
+    memory: np.ndarray
+    general: np.ndarray
+
+
+class Frozen(NamedTuple):
+    """Two frozen networks: on the pairs that the mixture is trained on, and on pairs that neither network has seen."""
+
+    train: Mixture
+    val: Mixture
+
+
+def frozen(memory: str = "ungrokked", general: str = "grokked", *, by_norm: bool = True,
+           store: Store | None = None) -> Frozen:
+    """Two of `studies.NETWORKS` at their last stored weights, as `mixed`. Errors as `circuit.stored`."""
+    return mixed({name: last(circuit.stored(name, store)) for name in (memory, general)}, by_norm=by_norm)
+
+
+def last(by_step: Mapping[int, circuit.Weights]) -> circuit.Weights:
+    """The weights after the last step."""
+    return by_step[max(by_step)]
+
+
+def mixed(weights: Mapping[str, circuit.Weights], *, by_norm: bool = True) -> Frozen:
+    """The memory and the rule, in this order, by their names in `studies.NETWORKS`. Trained on the pairs of the first.
+
+    With `by_norm` each network's logits are divided by the square of its weight norm, which is what a product of two
+    weights costs: the decay of the mixture then falls on what the networks are made of, and the one that does more
+    with less is the cheaper. Without, both cost the same, whatever they are made of. Both are then divided by one
+    number, such that the memory's right answers lie 1 above the mean of the others.
+    """
+    logits = [_relative(NETWORKS[name].config, of, by_norm) for name, of in weights.items()]
+    seen, of_the_other = (tasks.split(NETWORKS[name].config).train for name in weights)
+    unit = -logits[0][seen].mean()
+    drawn = (np.random.default_rng(0).permutation(np.flatnonzero(pairs))[:SAMPLE]
+             for pairs in (seen, ~seen & ~of_the_other))
+    return Frozen(*(Mixture(*((each[pairs] / unit).astype(np.float32) for each in logits)) for pairs in drawn))
+
+
+def _relative(config: RunConfig, weights: circuit.Weights, by_norm: bool) -> np.ndarray:
+    """Logits of all pairs (p², p) of a network, each pair's less that of the right answer."""
+    logits = circuit.forward(weights, config).logits.reshape(config.p**2, config.p)
+    squares = sum(float(np.sum(np.square(w, dtype=float))) for w in weights.values())
+    right = np.take_along_axis(logits, tasks.table(config).labels[:, None], 1)
+    return (logits - right) / (squares if by_norm else 1)
+
+
+def loss(mixture: Mixture, w_mem: float, w_gen: float) -> tuple[float, float]:
+    """Mean cross entropy in nats, and accuracy, of the logits w_mem · memory + w_gen · general."""
+    logits = w_mem * mixture.memory + w_gen * mixture.general
+    top = logits.max(1)  # 0 or more, the right answer's logit being 0
+    return float((top + np.log(np.exp(logits - top[:, None]).sum(1))).mean()), float(np.mean(top <= 0))
+
+
+def gradient(mixture: Mixture, w_mem: float, w_gen: float) -> np.ndarray:
+    """Derivatives of `loss` by w_mem and w_gen: the mean logits that the softmax expects. (2,)"""
+    logits = w_mem * mixture.memory + w_gen * mixture.general
+    chances = np.exp(logits - logits.max(1, keepdims=True))
+    chances /= chances.sum(1, keepdims=True)
+    return np.array([np.vdot(chances, each) for each in mixture], float) / len(logits)
+
+
+def train_mixture(networks: Frozen, w_m2: float = 10.0, w_g2: float = 1.0, *, decay: float = DECAY) -> pd.DataFrame:
+    """Train the four weights: a row each of `TIMES`, with `time`, the products `w_mem` and `w_gen`, and `COLUMNS`.
+
+    Raises:
+        ValueError: a weight that is not positive, or a negative decay.
+    """
+    for name, value, valid in (("w_m2", w_m2, w_m2 > 0), ("w_g2", w_g2, w_g2 > 0), ("decay", decay, decay >= 0)):
+        if not (valid and np.isfinite(value)):
+            raise ValueError(f"{name}={value} is not usable; valid: a finite number above 0, a decay from 0 on")
+
+    def descent(_: float, w: np.ndarray) -> np.ndarray:
+        return -np.tile(gradient(networks.train, *(w[:2] * w[2:])), 2) * np.roll(w, 2) - decay * w
+    w = solve_ivp(descent, (0, TIMES[-1]), [0.0, 0.0, w_m2, w_g2], method="LSODA", t_eval=TIMES, rtol=1e-5, atol=1e-7).y
+    products = (w[:2] * w[2:]).T
+    rows = [[time, *product, *(value for part in networks for value in loss(part, *product))]
+            for time, product in zip(TIMES, products, strict=True)]
+    return pd.DataFrame(rows, columns=["time", "w_mem", "w_gen", *COLUMNS])
+
+
+def told(table: pd.DataFrame) -> dict[str, float | bool]:
+    """What `train_mixture` shows: `close`, the time from which the training loss is close to zero (NaN: never), `rises`
+    and `peak`, whether the validation loss is above its start then or ever, and how far it comes, and `ends`, whether
+    it is close to zero at the end.
+
+    Close to zero is `LOW` of the loss at the start, which is that of guessing.
+    """
+    guessing = float(table["train_loss"].iloc[0])
+    close = table["time"][table["train_loss"] < LOW * guessing]
+    peak, end = float(table["val_loss"].max()), float(table["val_loss"].iloc[-1])
+    return {"close": float(close.iloc[0]) if len(close) else np.nan, "rises": peak > guessing * 1.001, "peak": peak,
+            "end": end, "ends": end < LOW * guessing}
+
+
+def costs(runs: xr.Dataset) -> pd.DataFrame:
+    """What runs cost at their end, one row a run that knows its training pairs: `d_h`, `D_train`, `seed`, `kind`,
+    `norm`, and `log_odds` of the right answer on training pairs, which is its logit above all others together.
+
+    `kind` is `memory` for a run that knows nothing but its pairs (twin-free accuracy up to `NEGLIGIBLE`), `general` for
+    one that knows nearly all others too; runs in between are left out. Over d_h, D_train, seed and step.
+    """
+    ends = xr.Dataset({name: final(runs, name) for name in ("train_acc", "train_loss", "twin_free_val_acc",
+                                                            "param_norm")})
+    table = ends.to_dataframe().reset_index()
+    table = table[table["train_acc"] >= MEMORISED]
+    known = table["twin_free_val_acc"]
+    table["kind"] = np.where(known <= NEGLIGIBLE, "memory", np.where(known >= MEMORISED, "general", ""))
+    table["log_odds"] = -np.log(np.expm1(table["train_loss"].astype(float)))
+    table = table.rename(columns={"param_norm": "norm"})[["d_h", "D_train", "seed", "kind", "norm", "log_odds"]]
+    return table[table["kind"] != ""].reset_index(drop=True)
+
+
+def norm_needed(table: pd.DataFrame, config: RunConfig, log_odds: float = 10.0) -> pd.Series:
+    """The norm at which a feed-forward network's log odds would be that of all others here.
+
+    Its logits are a product of n_layers + 2 matrices and ReLUs, so a norm s times as large gives s^(n_layers + 2) times
+    the logits, and nearly so the log odds. Raises ValueError for another network.
+    """
+    if config.architecture != "mlp":
+        raise ValueError(f"architecture={config.architecture!r} has no such power; valid: mlp")
+    return table["norm"] * (log_odds / table["log_odds"]) ** (1 / (config.n_layers + 2))

@@ -1,0 +1,59 @@
+"""All verdicts together: how many of each, what those that are open still take, and a page that can be quoted."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from grokbook.claims.card import Card, Verdict
+from grokbook.store import Store
+from grokbook.studies import NETWORKS
+
+HEADINGS = {Verdict.REPRODUCED: "What held", Verdict.PARTLY: "What held in part",
+            Verdict.NOT_REPRODUCED: "What did not hold", Verdict.NOT_YET_MEASURED: "What is open"}
+
+FOOTNOTE = ("Each sentence is what the source says, in short; the verdict is this book's, by a rule and with settings "
+            "that its card states. *Did not hold* means: not with these settings, sizes and numbers of steps.")
+
+
+def tally(cards: Sequence[Card]) -> pd.DataFrame:
+    """How many claims of each source came to each verdict: a row a source, a column a verdict."""
+    counts = pd.crosstab(pd.Series([card.claim.paper for card in cards], name="source"),
+                         pd.Series([str(card.measured.verdict) for card in cards], name="verdict"))
+    papers = sorted(dict.fromkeys(card.claim.paper for card in cards), key="ours".__eq__)  # ours come last
+    return counts.reindex(index=papers, columns=[str(name) for name in Verdict], fill_value=0)
+
+
+def lacking(cards: Sequence[Card], store: Store | None = None) -> pd.DataFrame:
+    """What the claims that are not yet measured could rest on and do not: a row a claim and study.
+
+    Columns: `claim`, `study`, `laptop` and `paper` (runs of either grid that are not stored as far as the book judges
+    them), `steps` (how far that is). A claim about weights has a row of the networks whose weights are not stored.
+    """
+    store, rows = store or Store(), []
+    for claim in (card.claim for card in cards if card.measured.verdict == Verdict.NOT_YET_MEASURED):
+        for study in claim.needs:
+            runs = [store.missing([run.replace(n_steps=study.shown) for run in study.runs(size)])
+                    for size in ("laptop", "paper")]
+            rows.append((claim.id, study.name, *map(len, runs), study.shown))
+        if claim.networks:
+            networks = [NETWORKS[name].config for name in claim.networks]
+            n = sum(not store.weight_steps(network.run_id) for network in networks)
+            rows.append((claim.id, "weights", n, n, max(network.n_steps for network in networks)))
+    return pd.DataFrame(rows, columns=["claim", "study", "laptop", "paper", "steps"])
+
+
+def summary(cards: Sequence[Card]) -> str:
+    """What the sources got right, in part, and not, in Markdown: their statements under the verdicts."""
+    parts = []
+    for paper, counts in tally(cards).iterrows():
+        parts.append(f"### {str(paper).capitalize() if paper == 'ours' else paper}: {_counted(counts)}")
+        for verdict, heading in HEADINGS.items():
+            said = [f"{card.claim.says} (`{card.claim.id}`)" for card in cards
+                    if (card.claim.paper, card.measured.verdict) == (paper, verdict)]
+            parts += [f"**{heading}.** {' '.join(said)}"] if said else []
+    return "\n\n".join([*parts, FOOTNOTE])
+
+
+def _counted(counts: pd.Series) -> str:
+    named = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return f"{counts.sum()} {'claim' if counts.sum() == 1 else 'claims'}, {named}"

@@ -1,0 +1,25 @@
+"""The scorecard in one picture."""
+
+import plotly.graph_objects as go
+
+from grokbook.claims.card import COLORS, Card, Verdict
+from grokbook.claims.scorecard import tally
+from grokbook.plots.captions import frame
+
+
+def verdicts(cards: list[Card]) -> go.Figure:
+    """How many claims of each source came to each verdict, as bars; `cards` as `claims.judge_all` gives them."""
+    counts = tally(cards)[::-1]
+    fig = go.Figure([go.Bar(
+        y=counts.index, x=counts[verdict], name=verdict, orientation="h", marker={"color": COLORS[verdict]},
+        text=[count or "" for count in counts[verdict]], textposition="inside", insidetextanchor="middle",
+        textangle=0, textfont={"color": "white"}, meta={"verdict": verdict},
+        customdata=["<br>".join(card.claim.id for card in cards
+                                if (card.claim.paper, card.measured.verdict) == (paper, verdict))
+                    for paper in counts.index],
+        hovertemplate=f"{verdict}:<br>%{{customdata}}<extra></extra>") for verdict in Verdict])
+    fig.update_layout(barmode="stack", bargap=0.25, legend_traceorder="normal")
+    fig.update_xaxes(title_text="claims", rangemode="tozero")
+    fig.update_yaxes(automargin=True)
+    return frame(fig, title="What became of the claims", plot_height=44 * len(counts) + 20, left=100,
+                 caption=f"n = {len(cards)} claims, each judged once, by the runs that are stored.")

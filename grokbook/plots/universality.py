@@ -1,0 +1,60 @@
+"""Three kinds of network side by side ("Towards Understanding the Mystery behind Grokking Phenomenon", Fig 1 to 3)."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from grokbook.analysis.events import LONG_BEFORE
+from grokbook.analysis.universality import grokked, widest
+from grokbook.plots.captions import caption, frame
+from grokbook.plots.cells import together
+from grokbook.plots.curves import panels
+from grokbook.plots.template import FAINT
+
+LOOKS = {"transformer": ("transformer", "#26358C"), "lstm": ("LSTM", "#C2571A"), "mlp": ("feed-forward", "#00795C")}
+"""How figures call a kind of network, and its colour."""
+
+
+def network_panels(runs: xr.Dataset, D_train: int) -> go.Figure:
+    """Accuracy and loss of every seed, a column each for the widest networks of each kind, on D_train pairs.
+
+    Raises ValueError: no network was trained on so many.
+    """
+    cells = {kind: of.sel(D_train=D_train) for kind, of in widest(runs, 1, D_train).items()}
+    if not cells:
+        raise ValueError(f"D_train={D_train} is of no run; valid: {', '.join(map(str, runs['D_train'].values))}")
+    names = [f"{LOOKS[kind][0]}, d_h {int(cell['d_h'])}" for kind, cell in cells.items()]
+    title = f"Networks on {D_train:,} pairs" if len(names) > 1 else f"{names[0]}, on {D_train:,} pairs".capitalize()
+    return panels(list(cells.values()), ["accuracy", "loss"], None, title, names)
+
+
+def delay_by_share(kinds: Mapping[str, xr.Dataset]) -> go.Figure:
+    """Steps to generalise over steps to memorise against the share of data; a dot a run, a line through the medians.
+
+    `kinds` are runs over D_train, seed and step by the names of their networks. A triangle is a run that had not
+    generalised by its end, at the ratio that its end is: its own lies above.
+    """
+    fig = go.Figure()
+    for kind, of in kinds.items():
+        name, color = LOOKS.get(kind, (kind, "#8C8C8C"))
+        table = grokked(of)
+        last = [int(of["last_step"].sel(D_train=D_train, seed=seed))
+                for D_train, seed in zip(table["D_train"], table["seed"], strict=True)]
+        ratio = table["ratio"].where(np.isfinite(table["ratio"]), np.array(last) / table["t_mem"])
+        medians = ratio.groupby(table["share"]).median()
+        look = {"name": name, "legendgroup": name}
+        fig.add_scatter(x=medians.index, y=medians, mode="lines", line={"color": color, "width": 2.5}, hoverinfo="skip",
+                        meta={"kind": kind, "role": "median"}, **look)
+        symbols = np.where(table["t_gen"].isna(), "triangle-up-open", "circle").tolist()
+        fig.add_scatter(x=table["share"], y=ratio, mode="markers", showlegend=False, customdata=table["seed"],
+                        marker={"color": color, "size": 9, "symbol": symbols}, meta={"kind": kind, "role": "runs"},
+                        hovertemplate=f"{name}, %{{x:.0%}}, seed %{{customdata}}: %{{y:.3g}} times<extra></extra>",
+                        **look)
+    fig.add_hrect(0.5, LONG_BEFORE, fillcolor=FAINT, opacity=0.5, line_width=0, layer="below")
+    fig.update_xaxes(title_text="share of the pairs trained on", tickformat=".0%", range=[0, 1])
+    fig.update_yaxes(type="log", title_text="generalised / memorised", exponentformat="power", dtick=1)
+    words = caption(together(list(kinds.values())), "A dot is a run, a line joins medians, a triangle is a run that "
+                    f"had not generalised by its end. Grey: less than {LONG_BEFORE} times, no grokking.")
+    return frame(fig, title="Delay against the share of data", plot_height=300, caption=words)
