@@ -113,9 +113,9 @@ gb.claims.judge("model-efficiency")
 # ## Back again
 #
 # If memory is the cheaper one on few pairs, then a network that has understood, trained on with *few* pairs, should
-# unlearn: **ungrokking**. The report sees it in transformers, LSTMs and feed-forward networks (Fig 7), and in the
-# latter under every weight decay (Fig 8). Both take trained networks to start from. For three kinds of network this
-# book has none yet, so both claims are open here.
+# unlearn: **ungrokking**. Chapter 03 shows it in transformers of one layer. The report sees it in LSTMs and feed-forward
+# networks too (Fig 7), and in the latter under every weight decay (Fig 8). Both are open here: the book has no such
+# networks to start from yet.
 #
 # ## Try it yourself
 #
@@ -154,6 +154,6 @@ gb.exercises.check("cheaper", answer)
 #
 # - Four weights are no network. The mixture shows that speed and cost *can* make grokking, not that they do.
 # - Cost is judged where runs ended, and runs that generalised stopped early, before decay had finished with them.
-# - Why is the border at three times the pairs at which memory becomes the dearer one? What holds a network there is not
-#   its cost; perhaps it is the way, along which everything must first get worse.
+# - Why is the border at more than three times the pairs at which memory becomes the dearer one? What holds a network
+#   there is not its cost; perhaps it is the way, along which everything must first get worse.
 # - Ungrokking in three kinds of network, and under several weight decays.
