@@ -41,8 +41,8 @@ explorer
 #
 # The figure at the lower right is the row of the map in which the cell stands: keep the pairs and let the network grow.
 # Where the walk crosses from grey through red to blue, accuracy on new pairs should rise, fall, and rise again: *double
-# descent*. How much of it there is in these rows is the subject of [chapter 04](04_double_descent.ipynb). Move `D_train`
-# to see other rows.
+# descent*. How much of it there is in these rows is the subject of [chapter 04](04_double_descent.ipynb). Move
+# `D_train` to see other rows.
 #
 # Why there are four zones is told in [chapter 03](03_four_zones.ipynb), and from the start in
 # [chapter 01](01_grokking.ipynb).

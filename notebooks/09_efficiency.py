@@ -142,7 +142,8 @@ gb.exercises.check("cheaper", answer)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# `answer = -gb.analysis.efficiency.frozen().train.general.mean()`: in units in which the memory's answers lie 1 above the mean.
+# `answer = -gb.analysis.efficiency.frozen().train.general.mean()`: in units in which the memory's answers lie 1 above
+# the mean.
 # </details>
 #
 # **Further:** start the *rule* faster, `efficiency.train_mixture(efficiency.frozen(), 1, 10)`. Is there still memory in
