@@ -379,5 +379,5 @@ NETWORKS = {
     "progression": Network(RunConfig(d_h=8, D_train=3000, n_steps=40_000)),
     **{f"parent-{seed}": Network(config) for seed, config in GROKKED.items()},
 }
-"""One network of each zone; the grokked one from before it memorised until after it generalised, four more seeds; the
+"""One network of each zone; the grokked one from before it memorised until after it generalised, four more seeds. The
 parents are where the study `retrained` starts."""

@@ -110,6 +110,7 @@ def test_rerun_runs_every_combination_and_tells_which_failed(notebooks: Path):
     ("m=1", "Error: m is not a parameter of chapter 07_sample; valid: n (how many terms"),
     ("n=4,many", "Error: n='many' is of type str; n takes int"),
     ("n", "Error: --set n sets nothing; valid: --set NAME=VALUE"),
+    ("word=a b,a-b", "Error: {'word': 'a b'} and {'word': 'a-b'} would be one file; "),
     ("n=4,-1", "Error: n_steps=-1 is too small; valid: 0 or more"),
 ])
 def test_rerun_refuses_what_a_chapter_cannot_take_and_runs_nothing(setting: str, sentence: str, notebooks: Path):
@@ -117,6 +118,13 @@ def test_rerun_refuses_what_a_chapter_cannot_take_and_runs_nothing(setting: str,
     assert (result.exit_code, result.output.count("\n")) == (1, 1)
     assert result.output.startswith(sentence)
     assert not Path("_reruns").exists()
+
+
+def test_a_value_may_hold_an_equals_sign(notebooks: Path, monkeypatch: pytest.MonkeyPatch):
+    given = []
+    monkeypatch.setattr(book, "execute", lambda source, out, values, timeout: given.append(values["word"]))
+    grokbook("rerun", "07", "--set", "word=a=b,==")
+    assert given == ["a=b", "=="]
 
 
 def test_html_asks_for_the_notebooks_it_lacks(notebooks: Path):

@@ -44,9 +44,9 @@ def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000
     for row in rows:
         _check("rows", row, PANELS)
     title = " and ".join(", ".join(TITLES[row].partition(" (")[0] for row in rows).rsplit(", ", 1)).capitalize()
-    cells = cells_at(as_dataset(runs), cells)
-    titles = [f"{name}<br>{name_of(cell)}" for cell, name in zip(cells, names, strict=True)] if names else None
-    return panels(cells, list(rows), seed, title, titles)
+    cells_shown = cells_at(as_dataset(runs), cells)
+    titles = [f"{name}<br>{name_of(cell)}" for name, cell in zip(names, cells_shown, strict=True)] if names else None
+    return panels(cells_shown, list(rows), seed, title, titles)
 
 
 def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
@@ -77,7 +77,7 @@ def panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: st
             _say_missing(fig, cell, column)
     _lay_out(fig, cells, rows)
     return frame(fig, title=title, caption=caption(together(cells), *_notes(shown, when, thick, seed)),
-                 plot_height=HEIGHTS[len(rows)], above=20 * (len(cells) > 1) * (1 + bool(names)))
+                 plot_height=HEIGHTS[len(rows)], above=20 * (len(cells) > 1) * (1 + ("<br>" in names[0])))
 
 
 def _thick(cell: xr.Dataset, seed: int | None) -> int | None:
