@@ -238,9 +238,10 @@ gb.claims.judge("two-way-critical-size")
 # and does not leave. What decides there is not what is cheaper but how long it takes to get from one to the other.
 #
 # From the other side it is as efficiency says. Networks that know the rule keep it on 1,000 pairs, on which none would
-# find it, and lose most of it on 300. The border on the way down lies by the crossing, the border on the way up far
-# from it: *hysteresis*. What would refute this: networks from scratch that grok on 1,000 pairs, given time, or
-# retrained ones that forget there.
+# find it, lose about half on 500, and all on 300. The border on the way down lies by the crossing, the border on the
+# way up far from it: *hysteresis*. One of the three was taken before it had settled and never came to 0.99 again, so
+# the two claims on norms have one seed too few for a verdict. What would refute the story: networks from scratch that
+# grok on 1,000 pairs, given time, or retrained ones that forget there.
 
 # %% [markdown]
 # ## Is the map finished?

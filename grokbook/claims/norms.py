@@ -71,17 +71,24 @@ def efficiency_crossing(few: xr.Dataset, again: xr.Dataset) -> Measured:
             f"above, or within {LEVEL_WITHIN} pairs of zero; else not yet measured.",
        ours=OF_BOTH, needs=BOTH)
 def two_way(few: xr.Dataset, again: xr.Dataset) -> Measured:
-    """The critical size on the way down beside that on the way up, and which of two sizes it is nearer to."""
+    """The critical size on the way down beside that on the way up."""
     ways = together([of_any_parent(runs).assign_coords(d_h=[way]) for way, runs in enumerate((few, again))])
     difference, down = critical_difference(ways, 0, 1), _critical(of_any_parent(again))
-    way, up, at = direction(difference), _critical(few), _crossing(few, again)
-    apart = [abs(down["D_crit"] - float(size)) for size in (at["mean"], up["D_crit"])]
-    nearer = "the crossing of the norms" if apart[0] < apart[1] else "D_crit from scratch"
-    return Measured(decided(way == "falls", way in ("rises", "is level")), (
-        number("D_crit retrained less D_crit from scratch", difference, ",.0f"), critical(down, ", retrained"),
-        critical(up, ", from scratch"), number("crossing of the norms, D_train", at, ",.0f", int(at["n"]))),
-        n_trained(few) + n_trained(again),
-        "" if np.isnan(down["D_crit"]) else f"Retrained networks forget nearer to {nearer}.")
+    way, up = direction(difference), _critical(few)
+    numbers = (number("D_crit retrained less D_crit from scratch", difference, ",.0f"),
+               critical(down, ", retrained"), critical(up, ", from scratch"))
+    return Measured(decided(way == "falls", way in ("rises", "is level")), numbers, n_trained(few) + n_trained(again),
+                    _nearer(down["D_crit"], up["D_crit"], few, again))
+
+
+def _nearer(down: float, up: float, few: xr.Dataset, again: xr.Dataset) -> str:
+    """Which of two sizes the border on the way down is nearer to, in a sentence; empty where one is not known."""
+    try:
+        at = float(_crossing(few, again)["mean"])
+    except TooLittle:
+        return ""
+    nearer = "the crossing of the norms" if abs(down - at) < abs(down - up) else "D_crit from scratch"
+    return f"Retrained networks forget nearer to {nearer} (the norms cross at {at:,.0f} pairs)."
 
 
 def together(ways: list[xr.Dataset]) -> xr.Dataset:
