@@ -46,7 +46,7 @@ def test_seeds_that_disagree_widen_the_interval_and_one_seed_has_none():
     runs = mixture(lambda d_h, D_random, seed: {"val_acc": float(d_h >= SIZES[1 + 2 * seed])}).squeeze("D_train")
     row = analysis.emergence.emergent_size(runs).iloc[0]
     assert row["d_h"] == 64 and row["lo"] <= 24 and row["hi"] >= 128
-    assert analysis.emergence.emergent_size(runs.sel(seed=[0]))["lo"].isna().all()
+    assert analysis.emergence.emergent_size(runs.sel(seed=[0]))["lo"].isna().all()  # pyright: ignore
 
 
 def test_a_seed_without_a_run_says_nothing_of_a_size():
@@ -129,7 +129,7 @@ def test_what_is_taken_back_is_the_fall_from_the_peak():
 def test_noise_around_a_level_is_hardly_a_fall():
     rng = np.random.default_rng(0)
     runs = mixture(lambda *_: {"val_acc": 0.5 + 0.05 * rng.normal(size=len(STEPS))}).squeeze("D_train")
-    assert analysis.emergence.mean_fall(runs)["fall"].max() < 0.12
+    assert analysis.emergence.mean_fall(runs)["fall"].max() < 0.12  # pyright: ignore
 
 
 def test_best_and_mean_stand_side_by_side_and_holes_are_named():
@@ -146,4 +146,4 @@ def test_a_path_ends_where_the_run_ends_and_turns_where_it_forgets():
     fig = plots.forgetting(runs, sizes=(48, 64))
     (path,), (end,) = (plots.find(fig, role=role, d_h=64, D_random=3000) for role in ("path", "end"))
     assert path.y.max() == pytest.approx(0.8) and (end.x[-1], end.y[-1]) == pytest.approx((1, 0.3))
-    assert not plots.find(fig, D_random=0) and {trace.name for trace in fig.data} == {"48", "64"}
+    assert not plots.find(fig, D_random=0) and {trace.name for trace in fig.data} == {"48", "64"}  # pyright: ignore

@@ -60,7 +60,7 @@ class Ours:
 def shape(request, monkeypatch):
     """Both ways through the layer, whatever these small networks would choose."""
     sizes_of = layout.sizes_of
-    monkeypatch.setattr(fused, "sizes_of", lambda config: sizes_of(config, request.param == "wide"))
+    monkeypatch.setattr(layout, "sizes_of", lambda config: sizes_of(config, request.param == "wide"))
     return request.param
 
 
@@ -162,8 +162,11 @@ OTHER_PROCESSOR = """
 import json, platform, sys
 import numpy as np
 from llvmlite import binding
-machine, features, *own = sys.argv[1], json.loads(sys.argv[2]), platform.machine, binding.get_host_cpu_features
-platform.machine, binding.get_host_cpu_features = lambda: machine, lambda: features
+machine, features = sys.argv[1], json.loads(sys.argv[2])
+own = platform.machine, binding.get_host_cpu_features
+class Features(dict):
+    flatten = own[1]().flatten  # for Numba, which compiles for this processor
+platform.machine, binding.get_host_cpu_features = lambda: machine, lambda: Features(features)
 from grokbook.training import compiled, processor, products, vectors
 platform.machine, binding.get_host_cpu_features = own
 print(json.dumps([vectors.VECTOR_BYTES, products.VECTORS, processor.FLUSH]))

@@ -25,6 +25,7 @@ OTHER_VALUES = {
     "02_memorization_capacity": {"d_h": 8, "n_steps": 50},
     "03_four_zones": {"d_h": 64, "D_train": 3000, "n_steps": 50},
     "04_double_descent": {"d_h": 12, "D_train": 3000, "n_steps": 50},
+    "05_emergence": {"d_h": 16, "D_train": 2000, "D_random": 500, "n_steps": 20},
     "06_pattern_model": {"d_h": 32, "n_patterns": 2, "clock": "log"},
     "07_model_wise_grokking": {"d_h": 8, "D_train": 300, "weight_decay": 1e-5, "n_steps": 20},
     "08_other_networks": {"architecture": "lstm", "n_steps": 20},

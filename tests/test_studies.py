@@ -55,16 +55,6 @@ WANTED = {
     "data_fraction/laptop": "072fdfdc2b977d10",
     "efficiency/paper": "e717aceaf09fa944",
     "efficiency/laptop": "e717aceaf09fa944",
-    "larger_weights/paper": "c9cea23d171b77b3",
-    "larger_weights/laptop": "be51d09ed5477506",
-    "candidates/paper": "f8bc4b0bda4b269e",
-    "candidates/laptop": "dc7a1c16344a2923",
-    "descent_row/paper": "ccc0b18f73ac1a45",
-    "descent_row/laptop": "99cdd3a3c4fba0f1",
-    "few_pairs/paper": "36eec5ff06fa5e45",
-    "few_pairs/laptop": "36eec5ff06fa5e45",
-    "retrained/paper": "a81000e8d2c284b9",
-    "retrained/laptop": "a81000e8d2c284b9",
 }
 """Digests of every run's run_id and budget: what is stored belongs to these."""
 

@@ -76,8 +76,8 @@ def nearest_budget(runs: xr.Dataset, budgets: Sequence[int], wanted: Mapping[int
     `n_steps` and `off`, that sum. NaN where not all were measured at any of them."""
     table = critical_over_budget(runs, budgets).pivot(index="n_steps", columns="d_h", values="D_crit")[list(wanted)]
     off = (table - pd.Series(wanted)).abs().sum(axis=1, skipna=False).dropna()
-    return {"n_steps": float(off.idxmin()), "off": float(off.min())} if len(off) else dict.fromkeys(("n_steps", "off"),
-                                                                                                   np.nan)
+    n_steps, least = (float(off.index[off.argmin()]), float(off.min())) if len(off) else (np.nan, np.nan)
+    return {"n_steps": n_steps, "off": least}
 
 
 def border_shift(runs: xr.Dataset, n_steps: int) -> xr.DataArray:

@@ -130,8 +130,9 @@ def told(table: pd.DataFrame) -> dict[str, float | bool]:
     """
     guessing = float(table["train_loss"].iloc[0])
     close = table["time"][table["train_loss"] < LOW * guessing]
-    peak, end = float(table["val_loss"].max()), float(table["val_loss"].iloc[-1])
-    return {"close": float(close.iloc[0]) if len(close) else np.nan, "rises": peak > guessing * 1.001, "peak": peak,
+    peak, end = float(table["val_loss"].max()), float(table["val_loss"].iloc[-1])  # pyright: ignore
+    first = float(close.to_numpy()[0]) if len(close) else np.nan  # pyright: ignore
+    return {"close": first, "rises": peak > guessing * 1.001, "peak": peak,
             "end": end, "ends": end < LOW * guessing}
 
 
@@ -149,8 +150,9 @@ def costs(runs: xr.Dataset) -> pd.DataFrame:
     known = table["twin_free_val_acc"]
     table["kind"] = np.where(known <= NEGLIGIBLE, "memory", np.where(known >= MEMORISED, "general", ""))
     table["log_odds"] = -np.log(np.expm1(table["train_loss"].astype(float)))
-    table = table.rename(columns={"param_norm": "norm"})[["d_h", "D_train", "seed", "kind", "norm", "log_odds"]]
-    return table[table["kind"] != ""].reset_index(drop=True)
+    table = table.rename(columns={"param_norm": "norm"})  # pyright: ignore
+    table = table[["d_h", "D_train", "seed", "kind", "norm", "log_odds"]]
+    return table[table["kind"] != ""].reset_index(drop=True)  # pyright: ignore
 
 
 def norm_needed(table: pd.DataFrame, config: RunConfig, log_odds: float = 10.0) -> pd.Series:
@@ -161,4 +163,4 @@ def norm_needed(table: pd.DataFrame, config: RunConfig, log_odds: float = 10.0) 
     """
     if config.architecture != "mlp":
         raise ValueError(f"architecture={config.architecture!r} has no such power; valid: mlp")
-    return table["norm"] * (log_odds / table["log_odds"]) ** (1 / (config.n_layers + 2))
+    return table["norm"] * (log_odds / table["log_odds"]) ** (1 / (config.n_layers + 2))  # pyright: ignore

@@ -50,8 +50,8 @@ def growth(norm: xr.DataArray) -> xr.Dataset:
 
     `norm` has the dimensions D_train and seed; NaN for a seed with fewer than three sizes.
     """
-    y = np.log(norm.transpose("D_train", "seed").astype(float))
-    x = np.log(norm["D_train"]).where(y.notnull())
+    y = xr.apply_ufunc(np.log, norm.transpose("D_train", "seed").astype(float))
+    x = xr.apply_ufunc(np.log, norm["D_train"]).where(y.notnull())
     n, slope = y.notnull().sum("D_train"), xr.cov(x, y, "D_train") / x.var("D_train", ddof=1)
     law = xr.Dataset({"exponent": slope, "level": y.mean("D_train") - slope * x.mean("D_train")})
     return law.where(n >= 3)
@@ -61,7 +61,8 @@ def norm_crossing(memorising: xr.DataArray, generalising: xr.DataArray) -> xr.Da
     """D_train from which on memorising takes the larger norm, for each seed: where its power law reaches the mean norm
     of generalising. Over D_train and seed both."""
     law = growth(memorising)
-    return np.exp((np.log(generalising.mean("D_train")) - law["level"]) / law["exponent"])
+    log_norm = xr.apply_ufunc(np.log, generalising.mean("D_train"))
+    return xr.apply_ufunc(np.exp, (log_norm - law["level"]) / law["exponent"])
 
 
 def of_any_parent(runs: xr.Dataset) -> xr.Dataset:

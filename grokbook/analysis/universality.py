@@ -49,9 +49,10 @@ def grokked(runs: xr.Dataset) -> pd.DataFrame:
                         "plateau": then["val_acc"].where(step.notnull()),
                         "twin_free": then["twin_free_val_acc"].where(step.notnull()),
                         "twins": twin_share(runs), "trained": when["trained"]}).to_dataframe().reset_index()
-    table = table[table["trained"]].sort_values(["D_train", "seed"], ignore_index=True)
+    table = table[table["trained"]].sort_values(["D_train", "seed"], ignore_index=True)  # pyright: ignore
     table.insert(1, "share", table["D_train"] / int(runs["p"]) ** 2)
-    return table[["D_train", "share", "seed", "t_mem", "t_gen", "ratio", "groks", "plateau", "twin_free", "twins"]]
+    columns = ["D_train", "share", "seed", "t_mem", "t_gen", "ratio", "groks", "plateau", "twin_free", "twins"]
+    return table[columns]  # pyright: ignore
 
 
 def delays(runs: xr.Dataset) -> pd.DataFrame:
@@ -62,7 +63,7 @@ def delays(runs: xr.Dataset) -> pd.DataFrame:
     """
     when = events(runs)
     delay = when["delay"].where(when["t_gen"].notnull() | when["t_mem"].isnull(), np.inf)
-    return delay.where(when["trained"]).transpose("seed", "D_train").to_pandas()
+    return delay.where(when["trained"]).transpose("seed", "D_train").to_pandas()  # pyright: ignore
 
 
 def efficiency_of(runs: xr.Dataset) -> xr.DataArray:

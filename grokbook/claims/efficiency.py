@@ -105,7 +105,7 @@ def _slopes(runs: xr.Dataset, kind: str) -> xr.DataArray:
     cell = runs.isel(task=0)
     table = efficiency.costs(cell.expand_dims("d_h"))
     table = table[table["kind"] == kind]
-    table = table.assign(need=efficiency.norm_needed(table, config_of(cell, D_train=1, seed=0)))
+    table = table.assign(need=efficiency.norm_needed(table, config_of(cell, D_train=1, seed=0)))  # pyright: ignore
     for seed, rows in table.groupby("seed"):
         if len(rows) >= LEAST_SIZES[kind]:
             slopes.loc[{"seed": seed}] = np.polyfit(np.log(rows["D_train"]), np.log(rows["need"]), 1)[0]

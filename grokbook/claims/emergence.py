@@ -152,13 +152,13 @@ def _size(row: Mapping, by: str = "") -> Number:
 
 def _ratios(runs: xr.Dataset, small: Mapping | pd.Series, large: Mapping | pd.Series) -> tuple[float, float]:
     """Least and largest ratio of weights that two intervals of sizes allow; 0 and infinity where nothing is known."""
-    below, above = n_params(runs, large["lo"]), n_params(runs, large["hi"])
-    return below / n_params(runs, small["hi"]), above / max(n_params(runs, small["lo"]), 1e-9)
+    below, above = n_params(runs, large["lo"]), n_params(runs, large["hi"])  # pyright: ignore
+    return below / n_params(runs, small["hi"]), above / max(n_params(runs, small["lo"]), 1e-9)  # pyright: ignore
 
 
 def _ratio(runs: xr.Dataset, small: Mapping | pd.Series, large: Mapping | pd.Series) -> Number:
     ratio, *ends = (f"{value:,.1f}" if value < 1e6 else "open" for value in (
-        float(large["n_params"]) / float(small["n_params"]), *_ratios(runs, small, large)))
+        float(large["n_params"]) / float(small["n_params"]), *_ratios(runs, small, large)))  # pyright: ignore
     pairs = " over ".join(f"{row['D_random']:,.0f}" for row in (large, small))
     label = f"weights beside {pairs} random pairs (paper {PAPERS_RATIO:,})"
     return Number(label, ratio, f"({', '.join(ends)})")

@@ -51,7 +51,7 @@ def universal(runs: xr.Dataset) -> Measured:
         if len(decided.get(kind, ())) < ENOUGH_SEEDS:
             raise TooLittle(f"{len(decided.get(kind, ()))} runs of the {WORDS[kind].removeprefix('the ')} on half of "
                             f"the data have generalised; it takes {ENOUGH_SEEDS}.")
-    shares = [float(table["groks"].mean()) for table in decided.values()]
+    shares = [float(table["groks"].mean()) for table in decided.values()]  # pyright: ignore
     found = verdict(all(share == 1 for share in shares), partly=sum(share > 0.5 for share in shares) > 1)
     return Measured(found, tuple(
         row for kind, table in decided.items() for row in _numbers(WORDS[kind], table, len(tables[kind]))),
@@ -60,7 +60,7 @@ def universal(runs: xr.Dataset) -> Measured:
 
 def _numbers(name: str, table: pd.DataFrame, n: int) -> tuple[Number, ...]:
     ratio, plateau, twins = table["ratio"], table["plateau"], table["twins"]
-    return (Number(f"{name}: runs that grok", f"{int(table['groks'].sum())} of {len(table)}", n=n),
+    return (Number(f"{name}: runs that grok", f"{int(table['groks'].sum())} of {len(table)}", n=n),  # pyright: ignore
             Number(f"{name}: steps to generalise over steps to memorise", f"{ratio.min():.1f} to {ratio.max():.1f}"),
             Number(f"{name}: validation accuracy (twin-free) at {LONG_BEFORE} times the step of memorising",
                    f"{plateau.min():.2f} to {plateau.max():.2f} ({table['twin_free'].min():.2f} to "
@@ -90,7 +90,7 @@ def data_fraction(runs: xr.Dataset) -> Measured:
     falls, less = (all(bool(test(table.to_numpy()).all()) for table in judged.values()) for test in (
         lambda delay: delay[:, 1:] < delay[:, :-1], lambda delay: delay[:, -1] < delay[:, 0]))
     return Measured(verdict(falls, partly=less), tuple(
-        Number(f"{WORDS[kind]}: delay in steps at {share:.0%}", _range(table[D_train]), n=len(table))
+        Number(f"{WORDS[kind]}: delay in steps at {share:.0%}", _range(table[D_train]), n=len(table))  # pyright: ignore
         for kind, table in tables.items() if len(table) for share, D_train in SHARES.items()), n_trained(runs))
 
 
@@ -143,7 +143,7 @@ def _one_table(runs: xr.Dataset) -> xr.Dataset:
 
 def _efficiency(runs: xr.Dataset, change: Mapping) -> xr.DataArray:
     """A number a seed; NaN where that setting was not trained."""
-    fields = {"lr": 3e-4, "weight_decay": 0.0, "batch_size": 0, "dropout": 0.0, "update_noise": 0.0,
+    fields = {"lr": 3e-4, "weight_decay": 0.0, "batch_size": 0, "dropout": 0.0, "update_noise": 0.0,  # pyright: ignore
               "weight_noise": 0.0, "decay_towards": "zero"} | change
     for name, value in fields.items():
         if value not in np.atleast_1d(runs[name].values):

@@ -229,7 +229,7 @@ def time_axis(usual: xr.Dataset, larger: xr.Dataset) -> Measured:
 def _shift(runs: xr.Dataset, d_h: int, n_steps: int) -> xr.Dataset:
     """Mean shift of the border of one d_h. Raises TooLittle for too few seeds, or too few sizes for a border."""
     column = enough_cells(runs.sel(d_h=runs["d_h"].isin([d_h])))
-    shift = interval(border_shift(column, n_steps).sel(d_h=d_h)) if column.sizes["d_h"] else {"n": 0}
-    if shift["n"] < ENOUGH_SEEDS:
+    shift = interval(border_shift(column, n_steps).sel(d_h=d_h)) if column.sizes["d_h"] else None
+    if shift is None or shift["n"] < ENOUGH_SEEDS:
         raise TooLittle(f"It takes {ENOUGH_SEEDS} seeds of d_h {d_h}, each at every D_train.")
     return shift

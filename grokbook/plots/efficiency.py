@@ -35,7 +35,8 @@ def mixture_panels(mixtures: Mapping[str, pd.DataFrame], *, rows: tuple[str, ...
     for column, table in enumerate(mixtures.values(), 1):
         later = table[table["time"] > 0]
         for row, title in enumerate(rows, 1):
-            fig.add_traces([_line(later, metric, *look) for metric, look in LINES[title].items()], row, column)
+            lines = [_line(later, metric, *look) for metric, look in LINES[title].items()]  # pyright: ignore
+            fig.add_traces(lines, row, column)
     guessing = float(next(iter(mixtures.values()))["train_loss"].iloc[0])
     for row, title in enumerate(rows, 1):
         highest = max(float(table[list(LINES[title])].to_numpy().max()) for table in mixtures.values())
@@ -97,7 +98,8 @@ def circuit_costs(costs: Mapping[str, pd.DataFrame]) -> go.Figure:
             means = runs.groupby("D_train")[list(rows)].mean()
             for row, metric in enumerate(rows, 1):
                 look = {"name": kind, "legendgroup": kind, "meta": {"metric": metric, "kind": kind}}
-                fig.add_scatter(x=means.index, y=means[metric], mode="lines", row=row, col=column, hoverinfo="skip",
+                fig.add_scatter(x=means.index, y=means[metric],  # pyright: ignore
+                                mode="lines", row=row, col=column, hoverinfo="skip",
                                 line={"color": color, "width": 2}, **look)
                 fig.add_scatter(x=runs["D_train"], y=runs[metric], mode="markers", row=row, col=column,
                                 marker={"color": color, "size": 6, "opacity": 0.5}, customdata=runs["seed"],

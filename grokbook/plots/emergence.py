@@ -29,7 +29,7 @@ def emergence(runs: xr.Dataset, *, metric: str = "twin_free_val_acc") -> go.Figu
     columns = {"best seed": accuracy.max("seed"), "mean of the seeds": accuracy.mean("seed")}
     fig = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.03, column_titles=list(columns))
     for i, D_random in enumerate(pairs):
-        color = sample_colorscale(SCALE, 0.8 * i / max(len(pairs) - 1, 1))[0]
+        color = str(sample_colorscale(SCALE, 0.8 * i / max(len(pairs) - 1, 1))[0])
         for column, (name, values) in enumerate(columns.items(), 1):
             fig.add_trace(_line(values.sel(D_random=D_random), D_random, color, name), row=1, col=column)
         fig.add_trace(_dots(accuracy.sel(D_random=D_random), D_random, color), row=1, col=2)

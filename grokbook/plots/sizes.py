@@ -124,7 +124,8 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
             traces = summary(final(data, metric), name=NAMES[metric], label=f"{NAMES[metric]} accuracy",
                              color=METRIC_COLORS[metric], meta={"metric": metric}, dots=True)
             if few:
-                traces = [trace.update(marker_size=6) for trace in traces if trace.meta["role"] != "band"]
+                traces = [trace.update(marker_size=6) for trace in traces
+                          if trace.meta["role"] != "band"]  # pyright: ignore
             fig.add_traces(traces, rows=1, cols=column)
     name_once(fig)
     sizes = sorted({int(d_h) for data in columns.values() for d_h in data["d_h"].values})

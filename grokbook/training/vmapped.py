@@ -73,7 +73,7 @@ class Vmapped(State):
     def gradient(self) -> np.ndarray:
         """The gradient of the loss on the training rows, or on the last batch, at these weights, (member, n_params)."""
         self._run(self._differentiate)
-        return self._gradients.cpu().numpy()
+        return self._gradients.cpu().numpy()  # pyright: ignore
 
     def _run(self, function: Callable, *arguments) -> Any:
         """The function's result; on a CPU from a thread that flushes subnormal numbers."""

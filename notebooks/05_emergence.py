@@ -1,0 +1,186 @@
+# %% [markdown]
+# # Emergence
+#
+# Language models of a certain size can suddenly do things that smaller ones cannot at all. Huang et al. (2024) build a
+# toy of this. One network gets two tasks: additions, which have a rule, and subtractions with *random* answers, which
+# have none and can only be known by heart. Alone, addition is easy. Beside the random pairs, they say, small networks
+# never find its rule, and it appears only in networks about 1,570 times as large.
+#
+# **The question:** why should having to remember one thing stop a network from understanding another, and what does
+# size change?
+
+# %% [markdown]
+# ## Two tasks, one network
+#
+# An example is now `a + b =` or `a - b =`, so no input belongs to both tasks. In the terms of chapter 03: memory that
+# is already built for the random pairs can hold the additions as well, and a network that has to be large enough to
+# remember has less reason to understand. Whether it *must* not understand is a matter of measurement.
+#
+# Two decisions make this chapter. A network that knows 5,000 additions by heart and takes $a$ and $b$ for alike answers
+# 39 % of all others, since their mirrors were trained on; so everything is read *twin-free* (chapter 01). And we train
+# on 5,000 additions where the paper has 3,000, with larger initial weights and a larger learning rate than in the
+# chapters before, since then networks that two CPU cores can train fall on both sides of the border.
+
+# %% tags=["parameters"]
+d_h: int = 64  # hidden size of the live network
+D_train: int = 5000  # additions that it is trained on
+D_random: int = 3000  # random pairs beside them
+seed: int = 0  # seed of its initial weights, its split and its random labels
+n_steps: int = 2_000  # steps of the live training
+
+# %%
+import grokbook as gb
+
+recipe = gb.studies.emergence.laptop[0]
+config = recipe.replace(d_h=d_h, D_train=D_train, D_random=D_random, seed=seed, n_steps=n_steps)
+
+# %% [markdown]
+# ## Watch it happen
+#
+# Watch the orange curve beside the black one. The network finds addition while it knows few of its random pairs; then
+# it goes on to learn those by heart, and the orange curve comes *down* again. Move `d_h`, or set `D_random` above to 0
+# or 300 and run the two cells anew, and see whether it still does.
+
+# %%
+live = gb.widgets.LiveRun(config)
+live
+
+# %% [markdown]
+# ## Measure it
+#
+# The paper's figure: accuracy on addition after training, against the size of the network, for several numbers of
+# random pairs. The paper shows the best of three networks. On the left is the best of ours, on the right the mean and
+# every run: where seeds disagree, the best one flatters. So far most cells have a single seed.
+
+# %%
+every = gb.load("emergence", D_train=5000, n_layers=1)
+runs = every.squeeze("D_train")
+gb.plots.emergence(runs)
+
+# %% tags=["nbval-check-output"]
+gb.analysis.emergence.emergent_size(runs)
+
+# %% tags=["nbval-check-output"]
+gb.claims.judge("emergence")
+
+# %% tags=["nbval-check-output"]
+gb.claims.judge("number-of-random-pairs")
+
+# %% [markdown]
+# No verdict, then, but a surprise worth more seeds. Beside 3,000 random pairs it is the *small* networks that add, and
+# among these sizes the largest that was followed to the end does it worst. Nothing emerges here; something is lost. If
+# the paper is right, addition comes back at sizes to the right of this figure.
+
+# %% [markdown]
+# ## What the paper's own measure would show
+#
+# The same runs with all three accuracies, a column for each number of random pairs. Blue is the validation accuracy
+# that the paper plots, mirrors included; the gap between blue and orange is what mirrors give away.
+
+# %%
+columns = {f"{D:,} random pairs": runs.sel(D_random=D) for D in runs["D_random"].values}
+gb.plots.compare_by_size(columns, title="Accuracies beside random pairs")
+
+# %% [markdown]
+# Black tells whether a network fails for want of memory, as one would think if random pairs simply used up a part of
+# it and left a smaller network for addition. It is the other way round. The networks with `d_h` 24 and 32 cannot hold
+# 3,000 random pairs, so remembering is no way out for them, and they add: the progression zone of chapter 03. The one
+# with 64 holds all 8,000 pairs and adds half as well. It is not short of memory; it has enough to do without the rule.
+# This speaks for random pairs that move the border $D_{crit}$, not for networks that are made smaller, in one seed.
+
+# %% [markdown]
+# ## Learned and taken back
+#
+# What happened in the live run, for every run. A network moves to the right as it learns its pairs and up as it learns
+# to add. One that only ever learned would move up and to the right; a path that turns down has understood something
+# and given it up again for memory.
+
+# %%
+gb.plots.forgetting(runs)
+
+# %% tags=["nbval-check-output"]
+gb.analysis.emergence.mean_fall(runs.sel(D_random=runs["D_random"] > 0)).round(2)
+
+# %% [markdown]
+# `peak` is the highest twin-free accuracy along the way, `at` its step, `fall` how much of it was gone at the end.
+#
+# Two sizes beside the most random pairs, one on each side, from the first step to the last, with their norms:
+
+# %%
+most = every.sel(D_random=3000)
+gb.plots.grokking_panels(most, cells=[(32, 5000), (64, 5000)])
+
+# %% [markdown]
+# The large network knows more and more of its random pairs, its norm grows, and addition sinks to a level at which it
+# stays: two circuits side by side, neither of which removes the other. Loss pays for every pair; once memory answers
+# the additions too, the rule has less to add than it costs. In steps this is a rise and a fall of accuracy, the first
+# half of a descent in time (chapter 07), and the random pairs, which no rule answers, keep the second half away.
+
+# %% [markdown]
+# ## Is it sharp, or is accuracy?
+#
+# Schaeffer et al. (2023) hold that abilities of language models only seem to appear at once: accuracy asks for the
+# whole answer, and a smooth gain in probability looks like a jump. So the same runs are judged by their loss too.
+
+# %% tags=["nbval-check-output"]
+gb.claims.judge("sharp-measure")
+
+# %% [markdown]
+# ## A half for each
+#
+# If memory and rule compete for the same neurons, they should get on once each has its own. The paper gives each task
+# half of the feed-forward neurons and finds addition at a much smaller size.
+
+# %% tags=["nbval-check-output"]
+gb.claims.judge("separate-parameters")
+
+# %% [markdown]
+# ## Try it yourself
+#
+# **1.** The paper's smallest network has one layer of $d_h$ 64, its largest eight of 1,024. How many times as many
+# weights is that, with two tasks?
+
+# %% tags=["nbval-check-output"]
+answer = None  # a ratio
+gb.exercises.check("span", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# `gb.RunConfig(task="add+random", d_h=1024, n_layers=8).n_params` over that of `d_h=64, n_layers=1`:
+# `answer = 100904960 / 64256`, some 1,570. The paper's number is the span of its own grid: it says that only the
+# largest network did it, not how much larger it had to be.
+# </details>
+#
+# **2.** A network trained on 5,000 additions and 3,000 random pairs knows all of the additions, and its train accuracy
+# is 0.79. Which share of the random pairs does it know?
+
+# %% tags=["nbval-check-output"]
+answer = None  # a share
+gb.exercises.check("random-share", answer)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# Of 8,000 pairs it knows 0.79 · 8,000, of which 5,000 are additions: `answer = (0.79 * 8000 - 5000) / 3000`.
+# </details>
+
+# %% [markdown]
+# ## What is still open here
+#
+# The paper's own data, 3,000 additions beside 3,000 to 6,000 random pairs, and its own sizes were not trained. What the
+# largest would take, at six operations a weight and token:
+
+# %% tags=["nbval-check-output"]
+largest = recipe.replace(d_h=1024, n_layers=8, D_train=3000, D_random=6000)
+a_step = 6 * largest.n_params * largest.n_ctx * (largest.D_train + largest.D_random)
+print(f"{largest.n_params:,} weights, {a_step:.1e} operations a step;")
+print(f"30,000 steps at 10¹⁴ a second: {30_000 * a_step / 1e14 / 3600:.1f} hours; at 10¹¹, a good laptop's: "
+      f"{30_000 * a_step / 1e11 / 86400:.0f} days")
+
+# %% [markdown]
+# - `grokbook sweep emergence --size paper` trains that grid and ours up to `d_h` 512, `grokbook sweep
+#   separate_parameters` the halves.
+# - A run here ends after 6,000 steps. A network that has memorised everything may still understand later, as in chapter
+#   01; where a curve is still rising when it ends, the border will move.
+# - Depth and width are not the same kind of size: the paper changes both at once.
