@@ -11,6 +11,7 @@ import functools
 import html
 import io
 import json
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
@@ -155,6 +156,8 @@ class Painter:
             if self._browser:
                 self._wait_for(self._browser.close())
         if not self._loop.is_closed():
+            with suppress(Exception, CancelledError):
+                self._wait_for(_end_tasks())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -163,9 +166,19 @@ class Painter:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(BROWSER_TIMEOUT)
 
 
+async def _end_tasks():
+    """Such as the one that watches the browser; a loop that is closed under one complains, on a reader's page."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def _open():
     import kaleido
 
+    # A browser may end before its kernel does, since whoever ends a kernel ends both: nothing to warn of.
+    logging.getLogger("choreographer.browser_async").setLevel(logging.ERROR)
     browser = kaleido.Kaleido(mathjax=False)
     await browser.open()
     return browser
