@@ -151,6 +151,14 @@ def test_a_page_without_a_kernel_gets_a_figure_and_a_sentence(explorer: PatternE
     assert capsys.readouterr().out.endswith(f"{explorer.sentence}\n")
 
 
+def test_what_a_page_sends_back_a_hair_off_changes_nothing(explorer: PatternExplorer):
+    slider = explorer.rows.children[2].sliders["b"]
+    slider.value, explorer.morph.value = 199.99999999999997, 1e-17
+    assert_shows(explorer, DOUBLE_DESCENT)
+    slider.value = 150.00000000000003
+    assert explorer.patterns[2].b == 150
+
+
 # The page without a kernel
 
 

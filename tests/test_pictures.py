@@ -19,7 +19,7 @@ from choreographer.protocol import DevtoolsProtocolError
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from samples import fake_run
+from samples import fake_run, run_python
 
 from grokbook import RunConfig, plots
 from grokbook.plots import picture as pictures
@@ -75,7 +75,9 @@ def test_a_figure_is_displayed_with_its_picture_and_below_it_its_caption_as_text
     assert json.loads(str(fig.to_json())).items() <= bundle[FIGURE].items()
     assert options == {"raw": True, "metadata": {"image/png": {"alt": SENTENCE}}}
     caption = fig.to_dict()["layout"]["meta"]["caption"]
-    assert words["text/plain"] == caption and f">{caption}</p>" in words["text/html"]
+    seen, folded = caption.split(" Our settings")
+    assert words["text/plain"] == caption and f">{seen}</p><details" in words["text/html"]
+    assert f"</summary>Our settings{folded}</details>" in words["text/html"]
 
 
 def test_a_caption_is_text_and_no_markup():
@@ -124,6 +126,23 @@ def test_a_painter_whose_browser_fails_ends_its_thread_and_says_so(painter, monk
     with pytest.raises(RuntimeError, match="the browser that paints is gone"):
         broken(go.Figure().to_dict())
     assert painting() == before
+
+
+ENDED_TOGETHER = """
+import logging, time
+logging.basicConfig()  # as in a kernel, whose page shows what is warned of
+from grokbook.plots.picture import Painter
+painter = Painter()
+painter._browser.subprocess.kill()
+time.sleep({seconds})
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 2])
+def test_a_process_whose_browser_is_ended_with_it_writes_nothing(painter, seconds: int):
+    process = run_python(ENDED_TOGETHER.format(seconds=seconds))
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
 
 
 def test_a_figure_without_title_and_caption_has_a_sentence_too():

@@ -11,6 +11,7 @@ import functools
 import html
 import io
 import json
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
@@ -128,6 +129,7 @@ class Painter:
     def __init__(self):
         self._loop = asyncio.new_event_loop()
         self._browser: Any = None
+        self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="painter")
         self._thread.start()
         try:
@@ -149,23 +151,40 @@ class Painter:
             raise RuntimeError(f"the browser that paints is gone: {error!r}") from error
 
     def close(self) -> None:
-        """Close the browser and end the thread."""
+        """Close the browser and end the thread, once; a thread that paints and the end of the process may both ask."""
         atexit.unregister(self.close)
-        with suppress(Exception, CancelledError):
-            if self._browser:
-                self._wait_for(self._browser.close())
-        if not self._loop.is_closed():
+        with self._closing:
+            if self._loop.is_closed():
+                return
+            with suppress(Exception, CancelledError):
+                if self._browser:
+                    self._wait_for(self._browser.close())
+            with suppress(Exception, CancelledError):
+                self._wait_for(_end_tasks())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
 
     def _wait_for(self, coroutine):
+        if self._loop.is_closed():
+            coroutine.close()
+            raise RuntimeError("it was closed")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(BROWSER_TIMEOUT)
+
+
+async def _end_tasks():
+    """Such as the one that watches the browser; a loop that is closed under one complains, on a reader's page."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _open():
     import kaleido
 
+    # A browser may end before its kernel does, since whoever ends a kernel ends both: nothing to warn of.
+    logging.getLogger("choreographer.browser_async").setLevel(logging.ERROR)
     browser = kaleido.Kaleido(mathjax=False)
     await browser.open()
     return browser

@@ -39,6 +39,8 @@ MAP_SIZE = 31
 HEIGHT = 400
 """Pixels of the figures: with the controls of three patterns above they fill the page of a small laptop."""
 
+NOISE = 1e-9  # what a page sends back of a value that it was sent, such as 199.99999999999997, may be off by
+
 NEW = Pattern(0.5, 0.1, 100, 0.5)
 """What *add a pattern* adds."""
 
@@ -52,6 +54,7 @@ class PatternRow(W.Box):
     """The controls of one pattern."""
 
     def __init__(self, number: int, pattern: Pattern, changed: Callable[[Any], None], removed: Callable[[int], None]):
+        self._written = pattern
         self.sliders = {name: W.FloatSlider(value=getattr(pattern, name), description=label, min=low, max=high,
                                             step=step, readout_format=form,
                                             layout=W.Layout(flex="1 1 190px", min_width="0"),
@@ -74,10 +77,15 @@ class PatternRow(W.Box):
 
     def read(self) -> Pattern:
         """The pattern that the controls stand for."""
-        return Pattern(**{name: slider.value for name, slider in self.sliders.items()}, preferred=self.preferred.value)
+        return Pattern(**{name: self._value(name) for name in self.sliders}, preferred=self.preferred.value)
+
+    def _value(self, name: str) -> float:
+        value, written = self.sliders[name].value, getattr(self._written, name)
+        return written if abs(value - written) < NOISE else round(value, 6)
 
     def write(self, pattern: Pattern) -> None:
         """Set the controls to another pattern."""
+        self._written = pattern
         for name, slider in self.sliders.items():
             slider.value = getattr(pattern, name)
         self.preferred.value = pattern.preferred
@@ -138,9 +146,9 @@ class PatternExplorer(Picture, W.VBox):
 
     def _move(self, change) -> None:
         with self._asked() as asked:
-            if asked:
+            if asked and abs(change["new"] - change["old"]) > NOISE:
                 path = patterns.PATHS["γ₁ and γ₃ together"]
-                self._change(patterns.along(path, change["new"], DOUBLE_DESCENT), morph=change["new"])
+                self._change(patterns.along(path, round(change["new"], 6), DOUBLE_DESCENT), morph=change["new"])
 
     def _slide(self, _) -> None:
         with self._asked() as asked:

@@ -13,7 +13,8 @@ def number(text: str) -> int:
 def test_train_pause_stop_keep_and_train_another(open_notebook, request):
     chapter = open_notebook(CHAPTER)
     chapter.run_all()
-    assert chapter.plot(LIVE)["title"].startswith("d_h 64, D_train 5000")
+    named = chapter.run("print(f'd_h {config.d_h}, D_train {config.D_train}')").strip()
+    assert chapter.plot(LIVE)["title"].startswith(named)
     assert [chapter.slide(f".gb-{name}", key) for name, key in (
         ("d_h", "Home"), ("D_train", "Home"), ("n_seeds", "ArrowRight"), ("n_steps", "End"))
     ] == ["4", "500", "2", "100,000"]
