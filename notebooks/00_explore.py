@@ -11,6 +11,7 @@
 # - [02 Memorization capacity](02_memorization_capacity.ipynb)
 # - [03 Four zones](03_four_zones.ipynb)
 # - [04 Double descent](04_double_descent.ipynb)
+# - [05 Emergence](05_emergence.ipynb)
 # - [06 One model for two curves](06_pattern_model.ipynb)
 # - [07 Grokking along the size](07_model_wise_grokking.ipynb)
 # - [10 The general circuit](10_general_circuit.ipynb)
