@@ -14,6 +14,8 @@
 # - [05 Emergence](05_emergence.ipynb)
 # - [06 One model for two curves](06_pattern_model.ipynb)
 # - [07 Grokking along the size](07_model_wise_grokking.ipynb)
+# - [08 Other networks](08_other_networks.ipynb)
+# - [09 Efficiency](09_efficiency.ipynb)
 # - [10 The general circuit](10_general_circuit.ipynb)
 # - [11 The scorecard](11_scorecard.ipynb)
 #
