@@ -113,9 +113,9 @@ gb.claims.judge("model-efficiency")
 # ## Back again
 #
 # If memory is the cheaper one on few pairs, then a network that has understood, trained on with *few* pairs, should
-# unlearn: **ungrokking**. Chapter 03 shows it in transformers of one layer. The report sees it in LSTMs and feed-forward
-# networks too (Fig 7), and in the latter under every weight decay (Fig 8). Both are open here: the book has no such
-# networks to start from yet.
+# unlearn: **ungrokking**. Chapter 03 shows it in transformers of one layer. The report sees it in LSTMs and
+# feed-forward networks too (Fig 7), and in the latter under every weight decay (Fig 8). Both are open here: the book
+# has no such networks to start from yet.
 #
 # ## Try it yourself
 #

@@ -94,8 +94,8 @@ def _path(run: xr.Dataset, color: str) -> list[go.Scatter]:
     meta = {"d_h": int(run["d_h"]), "D_random": int(run["D_random"]), "seed": int(run["seed"])}
     hover = f"d_h {name}, seed {meta['seed']}, step %{{customdata:,.0f}}<br>%{{y:.3f}} at %{{x:.3f}}<extra></extra>"
     return [go.Scatter(x=x[part], y=y[part], customdata=run["step"].values[known][part], name=name, legendgroup=name,
-                       mode=mode, line={"color": color, "width": 1.5}, marker={"color": color, "size": 8},
-                       meta=meta | {"role": role}, hovertemplate=hover)
+                       legendrank=meta["d_h"], mode=mode, line={"color": color, "width": 1.5},
+                       marker={"color": color, "size": 8}, meta=meta | {"role": role}, hovertemplate=hover)
             for part, mode, role in ((slice(None), "lines", "path"), (slice(-1, None), "markers", "end"))]
 
 
