@@ -122,6 +122,14 @@ def test_noise_is_gaussian_and_independent_of_other_steps_seeds_and_kinds():
         assert abs((drawn * other).mean().item()) < error
 
 
+@pytest.fixture
+def seeded():
+    """PyTorch's own random numbers, the same in every run of the tests."""
+    with torch.random.fork_rng():
+        yield torch.manual_seed(0)
+
+
+@pytest.mark.usefixtures("seeded")
 def test_pytorchs_weights_spread_as_its_own_layers_do():
     for architecture in ("transformer", "lstm", "mlp"):
         config = RunConfig(architecture=architecture, d_h=64, n_layers=2, init="pytorch")
