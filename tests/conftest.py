@@ -15,8 +15,9 @@ settings.register_profile("house", deadline=None, derandomize="CI" in os.environ
 settings.load_profile("house")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
+    """One browser a worker: two of Playwright's loops cannot run in one thread."""
     with opened() as browser:
         yield browser
 

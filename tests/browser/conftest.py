@@ -10,7 +10,6 @@ from typing import Any
 
 import nbformat
 import pytest
-from browsing import opened
 from labpage import SHOTS, Lab, Notebook
 from labserver import SUBSHELLS, serve
 from playwright.sync_api import Browser
@@ -23,13 +22,7 @@ WITHOUT_SUBSHELLS = {SUBSHELLS: {"commsOverSubshells": "disabled"}}
 Open = Callable[[str], Notebook]
 
 
-@pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
-    with opened() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The chapters, not executed."""
     folder = tmp_path_factory.mktemp("lab") / "notebooks"
@@ -39,13 +32,13 @@ def notebooks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def address(notebooks: Path, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serve(notebooks, tmp_path_factory.mktemp("server"), {}) as address:
         yield address
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def lab(chromium: Browser, address: str) -> Iterator[Lab]:
     """JupyterLab in a page of the size of a small laptop's."""
     with lab_in(chromium, address) as lab:

@@ -1,14 +1,18 @@
 """Every chapter with widgets, in JupyterLab: they are drawn, and their sliders move."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
 from grokbook import book
 
-CHAPTERS = [path.stem for path in sorted(book.NOTEBOOKS.glob("*.py")) if "gb.widgets." in path.read_text("utf-8")]
+CONTROLS = r"gb\.widgets\.(?!Scorecard|CircuitExplorer)"
+CHAPTERS = [path.stem for path in sorted(book.NOTEBOOKS.glob("*.py")) if re.search(CONTROLS, path.read_text("utf-8"))]
 
-WIDGETS = r"gb\.widgets\.|^import |^config = |^\w+: \w+ = "
-"""Cells that show widgets, and what these need; that chapters run from start to end others test."""
+WIDGETS = r"gb\.widgets\.|^import |^(config|runs|efficiency) = |^\w+: \w+ = "
+"""Cells that show widgets, and what these need; that chapters run from start to end others test. What carries its own
+script is tried in test_scripted_page.py."""
 
 
 def test_there_are_chapters_with_widgets():

@@ -41,7 +41,8 @@ def test_train_pause_stop_keep_and_train_another(open_notebook, request):
     chapter.wait_for_x(LIVE, stopped)
     chapter.click(".gb-keep")
     chapter.wait_for(".gb-note", r"^2 runs added. Read them with gb.load\('live', store='my-runs'\)$")
-    kept = "kept = gb.load('live', store='my-runs')\nprint(kept.sizes['seed'], int(kept.last_step.max()))"
+    kept = "kept = gb.load('live', store='my-runs', d_h=4, D_train=500)\n" \
+        "print(kept.sizes['seed'], int(kept.last_step.max()))"
     assert chapter.run(kept) == f"2 {stopped}\n"
 
     assert chapter.slide(".gb-d_h", "ArrowRight") == "8"
