@@ -88,15 +88,16 @@ def zone_shares(runs: xr.Dataset) -> xr.DataArray:
 def main_zone(runs: xr.Dataset) -> xr.DataArray:
     """The most frequent zone among a cell's seeds; `UNDECIDED` where no single one is, empty without runs."""
     shares = zone_shares(runs)
-    first = shares.fillna(0).argmax("zone")
-    names = np.where((shares == shares.max("zone")).sum("zone") > 1, UNDECIDED, shares["zone"].values[first.values])
+    known = shares.fillna(0)  # a slice of NaN would warn, and no warning is caught safely where two threads draw
+    first = known.argmax("zone")
+    names = np.where((shares == known.max("zone")).sum("zone") > 1, UNDECIDED, shares["zone"].values[first.values])
     return first.copy(data=np.where(shares.isnull().all("zone"), "", names)).rename("zone")
 
 
 def runs_until(runs: xr.Dataset, n_steps: int) -> xr.Dataset:
     """The runs as they stood at step `n_steps`: curves end there, and a run that settled later has not settled yet."""
     short = runs.sel(step=slice(0, n_steps))
-    end = short["step"].where(short["param_norm"].notnull()).max("step").fillna(-1).astype(np.int64)
+    end = short["step"].where(short["param_norm"].notnull(), -1).max("step").astype(np.int64)
     return short.assign(last_step=end, settled=runs["settled"] & (end == runs["last_step"]))
 
 

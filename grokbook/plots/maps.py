@@ -102,7 +102,9 @@ def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
     """What stands in a cell whose seeds disagree, and what hovering says, both (D_train, d_h)."""
     shares = zone_shares(data).transpose("zone", "D_train", "d_h")
     n = data["trained"].sum("seed").transpose("D_train", "d_h").values
-    accuracy = final(data, "val_acc").mean("seed").transpose("D_train", "d_h").values
+    accuracy = final(data, "val_acc")
+    known = accuracy.count("seed")
+    accuracy = (accuracy.sum("seed") / known.where(known > 0)).transpose("D_train", "d_h").values
     text, hover = np.full(n.shape, "", object), np.full(n.shape, "", object)
     for i, j in np.ndindex(*n.shape):
         place = f"d_h {data['d_h'].values[j]}, D_train {data['D_train'].values[i]:,}"
