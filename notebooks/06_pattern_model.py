@@ -41,10 +41,8 @@ clock: str = "linear"  # time of the fit: linear, the step, or log, its logarith
 # ## Move it
 #
 # The next cell is the model. It starts in double descent; drag *morph* to the right and watch it turn into grokking.
-# Then take any slider. The sentence under the sliders says what the curves show and which pattern makes them so. On the
-# right is the map of the two $\gamma$ that the morph moves, with the place where you are.
-#
-# (In the HTML book it has these three patterns and no map; where nothing runs you see a picture of its start.)
+# Then take any slider. The sentence says what the curves show. On the right is the map of the $\gamma$ of the first and
+# of the last pattern, the two that the morph moves; the ring is where you are, and can be dragged.
 
 # %%
 import grokbook as gb

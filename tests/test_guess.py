@@ -51,7 +51,8 @@ def test_zones_are_named_by_keys_and_counted_where_most_runs_agree(chromium: Bro
             page.locator(f"[data-handle='{i}']").press(key)
     page.get_by_role("button", name="Show what was measured").click()
     expect(page.locator(".gb-explorer-sentence")).to_have_text(
-        "You named what most runs came to at 2 of 3 places. At d_h 8 you said grokking, and 2 of 3 runs say ungrokking.")
+        "You named what most runs came to at 2 of 3 places. "
+        "At d_h 8 you said grokking, and 2 of 3 runs say ungrokking.")
     page.close()
 
 

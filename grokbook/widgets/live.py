@@ -15,7 +15,7 @@ from grokbook.store import Store
 from grokbook.widgets.front_end import Picture, close_with_parts, paragraph
 from grokbook.widgets.plot import Plot
 from grokbook.widgets.steered import UNDER_WAY, Steered, progress
-from grokbook.widgets.stored import Stored
+from grokbook.widgets.stored import Replay, Stored
 from grokbook.widgets.trainer import Trainer
 
 HEIGHT = 470
@@ -63,8 +63,9 @@ class LiveRun(Steered, Picture, W.VBox):
         self._show_stored(self.panel.configs(self.config))
         self.add_class("gb-live")
         self._note.add_class("gb-note")
-        for button, act in ((self.panel.start, self.start), (self.panel.pause, self.pause_or_resume),
-                            (self.panel.stop, self.stop), (self.panel.keep, self.keep)):
+        for button, act in ((self.panel.start, self.start), (self.panel.replay, self.replay),
+                            (self.panel.pause, self.pause_or_resume), (self.panel.stop, self.stop),
+                            (self.panel.keep, self.keep)):
             button.on_click(self._saying_errors(act))
         for slider in (self.panel.d_h, self.panel.D_train, self.panel.weight_decay, self.panel.n_seeds,
                        self.panel.n_steps):
@@ -76,6 +77,13 @@ class LiveRun(Steered, Picture, W.VBox):
         with self._lock:
             self._stored = Stored.of(configs[0])
             self._begin(configs)
+
+    def replay(self) -> None:
+        """Play the stored runs of the cell as if they trained. Raises LookupError where there are none."""
+        with self._lock:
+            if not self._stored:
+                raise LookupError("no runs of this network are stored; Start trains one")
+            self._begin([run.config for run in self._stored.runs], Replay(self._stored.runs))
 
     def close(self) -> None:
         """End the training, wait for it, and take the widget from the page."""
@@ -104,13 +112,14 @@ class LiveRun(Steered, Picture, W.VBox):
         with self._lock:
             if self.beginning:
                 self.start()
-            elif self.phase == "idle":
+            elif self.phase == "idle" or (not self.runs and self.phase not in UNDER_WAY):
                 self._show_stored(self.panel.configs(self.config))
 
     def _show_stored(self, configs: list[RunConfig]) -> None:
         """Draw what is stored of the cell that the sliders show, for a training to paint over."""
         self._stored = Stored.of(configs[0])
         self.plot.figure = _growing([_at_start(config) for config in configs], self._stored)
+        self.panel.replay.disabled = not self._stored
         self.panel.status.value = f"Start trains this network. {self._stored.told if self._stored else ''}"
 
     def kept(self) -> go.Figure:
@@ -128,6 +137,7 @@ class LiveRun(Steered, Picture, W.VBox):
 
     def _show_phase(self, trainer: Trainer, phase: str, keepable: bool) -> None:
         self.panel.follow(trainer, phase, keepable, self._stored.usual if self._stored else None)
+        self.panel.replay.disabled = not self._stored or keepable or phase in UNDER_WAY
         if phase not in UNDER_WAY:
             self.keep_picture()
 
@@ -185,15 +195,16 @@ class Panel(W.VBox):
         self.n_seeds = _slider("seeds", range(1, SEEDS + 1), n_seeds)
         self.n_steps = _slider("steps", STEPS, config.n_steps)
         self.start = _button("Start", "play", "120px", "Train with these values; a training under way ends")
+        self.replay = _button("Replay", "history", "95px", "Play the stored runs, which are drawn pale")
         self.pause = _button("Pause", "pause", "95px", "Rest, and go on later")
         self.stop = _button("Stop", "stop", "80px", "End here; what was trained stays")
         self.keep = _button("Add to my store", "save", "150px", f"Keep the curves, in {place}")
         self.bar = W.IntProgress(0, 0, 1, layout=W.Layout(flex="1 1 160px", max_width="360px"))
         self.status = W.HTML("Start trains this network.", layout=W.Layout(flex="1 1 350px"))
         super().__init__([_row(self.d_h, self.D_train, self.weight_decay, self.n_seeds, self.n_steps),
-                          _row(self.start, self.pause, self.stop, self.keep, self.bar, self.status)])
-        for name in ("d_h", "D_train", "weight_decay", "n_seeds", "n_steps", "start", "pause", "stop", "keep", "bar",
-                     "status"):
+                          _row(self.start, self.replay, self.pause, self.stop, self.keep, self.bar, self.status)])
+        for name in ("d_h", "D_train", "weight_decay", "n_seeds", "n_steps", "start", "replay", "pause", "stop", "keep",
+                     "bar", "status"):
             getattr(self, name).add_class(f"gb-{name}")
 
     def configs(self, config: RunConfig) -> list[RunConfig]:
