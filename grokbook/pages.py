@@ -31,6 +31,9 @@ SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
 GLOSSARY = "glossary"
 """The Markdown file whose headings are words that other pages link."""
 
+WAYS = r"(?m)^\[(?:← .*|Contents|\d\d .* →)\]\([\w.]*\)(?: ·)?$"
+"""Lines of a chapter that lead to its neighbours in JupyterLab; pages have their own."""
+
 PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN_FIRST = ["text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain"]
 
@@ -140,6 +143,7 @@ def _drawn(notebook: NotebookNode, pages: Collection[str]) -> NotebookNode:
         return f"[{text}]({name}.html{anchor})" if name in pages else text
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
+            cell.source = re.sub(WAYS, "", cell.source)
             cell.source = re.sub(r"\[([^]]*)\]\(([\w.=+-]+)\.(?:ipynb|py|md)(#[^)]*)?\)", link, cell.source)
         for position, output in enumerate(cell.get("outputs", [])):
             if PLOTLY in output.get("data", {}):

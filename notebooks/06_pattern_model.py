@@ -6,6 +6,10 @@
 # different speeds. They write the race down in two equations, small enough to hold in your hand.
 #
 # **The question:** can one model give both curves, and what must change to get from one to the other?
+#
+# [← 05 Emergence](05_emergence.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [07 Grokking along the size →](07_model_wise_grokking.ipynb)
 
 # %% [markdown]
 # ## Patterns
@@ -257,3 +261,7 @@ gb.exercises.check("least-heuristic", answer)
 # - With a dozen free numbers it could hardly fail to fit one run. A test would be to fix the patterns on some runs and
 #   foretell others.
 # - The paper says that the size of a network acts like time. That is a claim about networks, and another chapter's.
+#
+# [← 05 Emergence](05_emergence.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [07 Grokking along the size →](07_model_wise_grokking.ipynb)

@@ -156,6 +156,8 @@ def _panels(runs: Sequence[Run]) -> go.Figure:
     """Accuracy, loss and norm of runs of one cell."""
     config = runs[0].config
     fig = grokking_panels(runs, cells=[(config.d_h, config.D_train)])
+    if config.D_train == config.n_pairs:  # no pairs are left to validate on
+        fig.data = [trace for trace in fig.data if "val" not in trace.meta["metric"]]  # pyright: ignore
     return fig.update_layout(title_text=f"d_h {config.d_h}, D_train {config.D_train}")
 
 
