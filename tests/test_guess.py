@@ -1,3 +1,4 @@
+# pyright: reportOptionalSubscript=false, reportArgumentType=false
 """The guess: what the page is sent, and what it says to a reader who drew one, without a kernel."""
 
 import numpy as np
