@@ -14,7 +14,7 @@ book: .venv/reader
 	$(BIN)/grokbook html --execute
 
 lab: .venv/reader
-	$(BIN)/jupyter lab notebooks/00_explore.ipynb
+	$(BIN)/grokbook lab
 
 test: .venv/developer
 	$(BIN)/ruff check

@@ -208,7 +208,8 @@ def lab(options: tuple[str, ...]) -> None:
         raise click.ClickException(f"there are no chapters in {folder}; run grokbook from a checkout of its repository")
     if importlib.util.find_spec("jupyterlab") is None:
         raise click.ClickException("JupyterLab is not installed; install it: pip install jupyterlab")
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder / "00_explore.ipynb"), *options])
+    quiet = "--LabApp.news_url=None"  # or a question about news of Jupyter's lies over the map
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder / "00_explore.ipynb"), quiet, *options])
 
 
 @main.command()

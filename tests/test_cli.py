@@ -301,7 +301,8 @@ def test_lab_opens_the_chapters(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "execv", lambda *arguments: called.append(arguments))
     assert grokbook("lab", "--no-browser").exit_code == 0
     chapter = str(book.NOTEBOOKS / "00_explore.ipynb")
-    assert called == [(sys.executable, [sys.executable, "-m", "jupyterlab", chapter, "--no-browser"])]
+    command = [sys.executable, "-m", "jupyterlab", chapter, "--LabApp.news_url=None", "--no-browser"]
+    assert called == [(sys.executable, command)]
 
 
 def test_lab_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
