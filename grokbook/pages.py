@@ -177,11 +177,17 @@ def _picture(notebook: NotebookNode, file: Path) -> str:
     return file.name if pictures else ""
 
 
+def _opening(text: str) -> str:
+    """The question that a chapter asks in its first cell; where it asks none, its first sentence."""
+    question = re.search(r"\*\*The question:\*\* (.+?)(?:\n\n|\Z)", text, re.DOTALL)
+    words = " ".join((question[1] if question else text.strip().partition("\n\n")[0]).split())
+    return words[0].upper() + words[1:] if question else re.split(r"(?<=[.!?])\s", words)[0]
+
+
 def _entry(path: Path, notebook: NotebookNode, folder: Path) -> dict[str, Any]:
-    """What is said of a notebook: heading, first sentence after it, sections, and what papermill changed."""
+    """What is said of a notebook: heading, opening words, sections, and what papermill changed."""
     text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
     heading, _, rest = text.strip().partition("\n")
-    paragraph = " ".join(rest.strip().partition("\n\n")[0].split())
     changed = [line for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", [])
                for line in cell.source.splitlines() if not line.startswith("#")]
     sections = [match for cell in notebook.cells if cell.cell_type == "markdown"
@@ -189,5 +195,5 @@ def _entry(path: Path, notebook: NotebookNode, folder: Path) -> dict[str, Any]:
     number = re.match(r"\d+(?=_)", path.name)
     return {"page": f"{path.stem}.html", "picture": _picture(notebook, folder / f"{path.stem}.png"),
             "number": number[0] if number else "", "title": heading.lstrip("# ") or path.stem,
-            "opening": re.split(r"(?<=[.!?])\s", paragraph)[0], "changed": ", ".join(changed),
+            "opening": _opening(rest), "changed": ", ".join(changed),
             "sections": [{"title": words, "anchor": words.replace(" ", "-")} for words in sections]}
