@@ -17,13 +17,11 @@ from typing import Any
 import nbformat
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_markdown_cell, new_notebook
 from traitlets.config import Config
 
 from grokbook.widgets.explorer import SCRIPT, STYLE
 from grokbook.widgets.explorer_data import ExplorerData
-from grokbook.widgets.patterns import SCRIPT as PATTERNS_SCRIPT
-from grokbook.widgets.patterns import without_kernel
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
@@ -32,6 +30,9 @@ SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
 
 GLOSSARY = "glossary"
 """The Markdown file whose headings are words that other pages link."""
+
+WAYS = r"(?m)^\[(?:← .*|Contents|\d\d .* →)\]\([\w.]*\)(?: ·)?$"
+"""Lines of a chapter that lead to its neighbours in JupyterLab; pages have their own."""
 
 PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN_FIRST = ["text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain"]
@@ -142,20 +143,12 @@ def _drawn(notebook: NotebookNode, pages: Collection[str]) -> NotebookNode:
         return f"[{text}]({name}.html{anchor})" if name in pages else text
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
+            cell.source = re.sub(WAYS, "", cell.source)
             cell.source = re.sub(r"\[([^]]*)\]\(([\w.=+-]+)\.(?:ipynb|py|md)(#[^)]*)?\)", link, cell.source)
-        if cell.cell_type == "code" and "gb.widgets.PatternExplorer(" in cell.source:
-            cell.outputs = [new_output("display_data", {"text/html": _pattern_model(f"model-{cell.id}")})]
         for position, output in enumerate(cell.get("outputs", [])):
             if PLOTLY in output.get("data", {}):
                 output.data["text/html"] = _figure(f"figure-{cell.id}-{position}", output.data[PLOTLY])
     return notebook
-
-
-def _pattern_model(name: str) -> str:
-    """The pattern model as a part of a page that computes it: no picture can be dragged."""
-    data = json.dumps(without_kernel(), ensure_ascii=False).replace("<", r"\u003c")
-    return (f'<style>{STYLE}</style><div id="{name}"></div><script type="module">{PATTERNS_SCRIPT}\n'
-            f'render_patterns(document.getElementById("{name}"), {data});</script>')
 
 
 def _figure(name: str, figure: dict) -> str:
