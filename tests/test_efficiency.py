@@ -99,10 +99,12 @@ def test_a_norm_that_grows_takes_a_networks_odds_with_it_by_the_power_of_its_lay
     tokens = torch.tensor([[1, 2, 7]])
     scaled = ({name: scale * w for name, w in weights.items()} for scale in (1.0, 1.5))
     sizes = [models.build(config, of, torch.float64)(tokens).max().item() for of in scaled]
-    needs = efficiency.norm_needed(pd.DataFrame({"norm": [3.0, 4.5], "log_odds": sizes}), config)
-    np.testing.assert_allclose(needs[0], needs[1])
+    needs = [efficiency.norm_needed(cube([8], [20], 1, lambda *_, of=of: {
+        "param_norm": of[0], "train_loss": np.log1p(np.exp(-of[1]))}, architecture="mlp", n_layers=2)).item()
+        for of in zip((3.0, 4.5), sizes, strict=True)]
+    np.testing.assert_allclose(needs[0], needs[1], rtol=1e-5)
     with pytest.raises(ValueError, match="architecture='lstm' has no such power; valid: mlp"):
-        efficiency.norm_needed(pd.DataFrame(), RunConfig(architecture="lstm"))
+        efficiency.norm_needed(cube([8], [20], 1, lambda *_: {}, architecture="lstm"))
 
 
 def made(power: float, D: list[int], task: str, known: float, n_seeds=3) -> xr.Dataset:

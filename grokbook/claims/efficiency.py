@@ -6,12 +6,11 @@ import pandas as pd
 import xarray as xr
 
 from grokbook import studies
-from grokbook.analysis import circuit, efficiency
+from grokbook.analysis import circuit, efficiency, norms
 from grokbook.analysis.statistics import interval
 from grokbook.claims.card import Measured, Number, TooLittle, claim
 from grokbook.claims.rules import ENOUGH_SEEDS, number, verdict
 from grokbook.claims.universality import REPORT
-from grokbook.store import config_of
 
 MEMORY, RULES = "ungrokked", ("grokked", "grokked-1", "grokked-2")
 """Networks that are mixed: one that knows its pairs by heart with each of three that know the rule."""
@@ -22,7 +21,7 @@ STARTS = ((10.0, 1.0), (1.0, 1.0))
 FLAT = 0.5
 """Part of the memory's slope within which the rule's cost counts as flat."""
 
-LEAST_SIZES = {"memory": 3, "general": 2}
+LEAST_SIZES = {"memorising": 3, "generalising": 2}
 """Training sizes that a seed's slope is drawn through."""
 
 
@@ -66,22 +65,20 @@ def judged(table: pd.DataFrame) -> Measured:
             "pairs it is shown; one that generalises needs the same.",
        rule="A run's need is its final norm, brought to one logit (log odds 10) by the power of the norm in which its "
             "logits grow. Its slope is that of log need over log D_train, a number a seed, for random labels (memory) "
-            f"at {LEAST_SIZES['memory']} sizes or more and for additions that were understood at "
-            f"{LEAST_SIZES['general']} or more; runs that do not know their pairs are left out. Reproduced if the 95 % "
-            f"interval of the memory's slope lies above zero, and that of the rule's within {FLAT:g} of the memory's "
-            "mean slope of zero; partly if the first alone; not reproduced if the memory's lies below zero; else not "
-            f"yet measured, as with fewer than {ENOUGH_SEEDS} seeds of either.",
+            f"at {LEAST_SIZES['memorising']} sizes or more and for additions that were understood at "
+            f"{LEAST_SIZES['generalising']} or more; runs that do not know their pairs are left out. Reproduced if the "
+            f"95 % interval of the memory's slope lies above zero, and that of the rule's within {FLAT:g} of the "
+            "memory's mean slope of zero; partly if the first alone; not reproduced if the memory's lies below zero; "
+            f"else not yet measured, as with fewer than {ENOUGH_SEEDS} seeds of either.",
        ours="random labels as memory, d_h 32, p = 113, learning rate 3e-3, weight decay 1, the steps", needs=(
            studies.efficiency,))
 def model_efficiency(runs: xr.Dataset) -> Measured:
     """How the norm that one logit takes grows with the number of pairs, for memory and rule."""
-    slopes = {kind: interval(_slopes(_of_task(runs, task), kind)) for kind, task in (
-        ("memory", "random-ordered"), ("general", "add"))}
-    for kind, slope in slopes.items():
+    memory, rule = (interval(_slopes(runs, *of)) for of in (("random-ordered", "memorising"), ("add", "generalising")))
+    for slope, name, sizes in zip((memory, rule), ("memory", "rule"), LEAST_SIZES.values(), strict=True):
         if slope["n"] < ENOUGH_SEEDS:
-            raise TooLittle(f"{int(slope['n'])} seeds of the {'memory' if kind == 'memory' else 'rule'} have a slope; "
-                            f"it takes {ENOUGH_SEEDS} with {LEAST_SIZES[kind]} sizes each.")
-    memory, rule = slopes["memory"], slopes["general"]
+            raise TooLittle(f"{int(slope['n'])} seeds of the {name} have a slope; it takes {ENOUGH_SEEDS} with {sizes} "
+                            "sizes each.")
     within = FLAT * float(memory["mean"])
     rises, flat = bool(memory["lo"] > 0), bool(rule["lo"] > -within and rule["hi"] < within)
     if not rises and not memory["hi"] < 0:
@@ -91,21 +88,11 @@ def model_efficiency(runs: xr.Dataset) -> Measured:
         number("log norm over log D_train, rule", rule, ".3f", int(rule["n"]))), int(runs["trained"].sum()))
 
 
-def _of_task(runs: xr.Dataset, task: str) -> xr.Dataset:
-    """The runs of one task; none where it was not trained."""
+def _slopes(runs: xr.Dataset, task: str, kind: str) -> xr.DataArray:
+    """The exponent of need over D_train of each seed, NaN where too few sizes were trained."""
     chosen = runs.expand_dims("task") if "task" not in runs.dims else runs
-    return chosen.isel(task=np.flatnonzero(chosen["task"] == task)).isel(d_h=0)
-
-
-def _slopes(runs: xr.Dataset, kind: str) -> xr.DataArray:
-    """A slope a seed, NaN where too few sizes were trained."""
-    slopes = xr.full_like(runs["seed"], np.nan, dtype=float)
-    if not runs.sizes["task"]:
-        return slopes
-    cell = runs.isel(task=0)
-    table = efficiency.costs(cell.expand_dims("d_h")).query(f"kind == '{kind}'")
-    table = table.assign(need=efficiency.norm_needed(table, config_of(cell, D_train=1, seed=0)))
-    for seed, rows in table.groupby("seed"):
-        if len(rows) >= LEAST_SIZES[kind]:
-            slopes.loc[{"seed": seed}] = np.polyfit(np.log(rows["D_train"]), np.log(rows["need"]), 1)[0]
-    return slopes
+    if task not in chosen["task"]:
+        return xr.full_like(runs["seed"], np.nan, dtype=float)
+    cell = chosen.sel(task=task).isel(d_h=0)
+    need = efficiency.norm_needed(cell).where(norms.costs(cell)[kind].notnull())
+    return norms.growth(need, LEAST_SIZES[kind])["exponent"]
