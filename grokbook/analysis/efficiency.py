@@ -20,7 +20,7 @@ from scipy.integrate import solve_ivp
 
 from grokbook import tasks
 from grokbook.analysis import circuit, norms
-from grokbook.analysis.events import final
+from grokbook.analysis.events import GENERALISED, MEMORISED, final
 from grokbook.config import RunConfig
 from grokbook.store import Store
 from grokbook.studies import NETWORKS
@@ -140,6 +140,19 @@ def costs(runs: xr.Dataset) -> pd.DataFrame:
     norm = norms.costs(runs).rename(memorising="memory", generalising="general").to_array("kind")
     table = xr.Dataset({"norm": norm, "log_odds": log_odds(runs)}).to_dataframe().dropna(subset="norm")
     return table.reset_index()
+
+
+def unlearned(runs: xr.Dataset) -> pd.DataFrame:
+    """Of networks that had generalised when they were handed over, one row a run: `architecture`, `weight_decay`,
+    `share` of the pairs, `seed`, `left`, the twin-free accuracy in the end, and `unlearns`, whether that is lost while
+    the training pairs are known (§5.3, Fig 7, 8)."""
+    whole = norms.of_any_parent(runs)
+    whole = whole.expand_dims([name for name in ("architecture", "weight_decay") if name not in whole.dims])
+    ends = xr.Dataset({"left": final(whole, "twin_free_val_acc"), "known": final(whole, "train_acc"),
+                       "knew": whole["val_acc"].isel(step=0, drop=True)})
+    table = ends.to_dataframe().reset_index().query(f"knew >= {GENERALISED}")
+    lost = (table["left"] < norms.SOME) & (table["known"] >= MEMORISED)
+    return table.assign(share=table["D_train"] / int(runs["p"]) ** 2, unlearns=lost)
 
 
 def log_odds(runs: xr.Dataset) -> xr.DataArray:

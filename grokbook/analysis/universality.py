@@ -4,12 +4,15 @@ behind Grokking Phenomenon", Fig 1 to 4).
 `runs` have the store's dimensions, and `architecture` among them where several were trained.
 """
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from grokbook.analysis.events import LONG_BEFORE, events, final
 from grokbook.analysis.shortcuts import twin_accuracy, twin_share
+from grokbook.studies import share_of
 
 KINDS = ("transformer", "lstm", "mlp")
 """Networks by what `RunConfig.architecture` calls them, in the order of Figure 1."""
@@ -18,22 +21,32 @@ COLUMNS = ("D_train", "share", "seed", "t_mem", "t_gen", "ratio", "groks", "plat
 """What `grokked` says of a run."""
 
 
-def widest(runs: xr.Dataset, seeds: int, D_train: int) -> dict[str, xr.Dataset]:
-    """Of each kind of network its widest runs of which `seeds` or more were trained on D_train pairs, by its name.
+def widest(runs: xr.Dataset, seeds: int, share: float = 0.5) -> dict[str, xr.Dataset]:
+    """Of each kind of network the widest for their table, d_h over p, of which `seeds` or more were trained on a share
+    of its pairs, by its name.
 
-    Each has the dimensions D_train, seed and step; a kind without so many is left out.
+    Each has the dimensions D_train (sizes of which there are runs), seed and step; a kind without so many is left out.
     """
-    if "architecture" not in runs.dims:
-        runs = runs.expand_dims("architecture")
-    if D_train not in runs["D_train"]:
-        return {}
-    n = runs["trained"].sel(D_train=D_train).sum("seed")
+    runs = runs.expand_dims([dim for dim in ("architecture", "p", "d_h") if dim not in runs.dims])
     chosen = {}
     for kind in (kind for kind in KINDS if kind in runs["architecture"].values):
-        sizes = runs["d_h"].values[n.sel(architecture=kind).values >= seeds]
-        if len(sizes):
-            chosen[kind] = runs.sel(architecture=kind, d_h=sizes.max())
+        cells = [of_table(runs.sel(architecture=kind, p=p, d_h=d_h)) for p, d_h in sorted(
+            itertools.product(runs["p"].values, runs["d_h"].values), key=lambda size: size[1] / size[0])]
+        enough = [cell for cell in cells if at_share(cell, share)["trained"].sum() >= seeds]
+        chosen |= {kind: enough[-1]} if enough else {}
     return chosen
+
+
+def of_table(runs: xr.Dataset) -> xr.Dataset:
+    """Runs of one table at the D_train of which there are any."""
+    return runs.isel(D_train=np.flatnonzero(runs["trained"].any([dim for dim in runs["trained"].dims
+                                                                 if dim != "D_train"])))
+
+
+def at_share(runs: xr.Dataset, *shares: float) -> xr.Dataset:
+    """Runs of one table on these shares of its pairs, those that were trained."""
+    sizes = [share_of(int(runs["p"]), share) for share in shares]
+    return runs.sel(D_train=[D_train for D_train in sizes if D_train in runs["D_train"].values])
 
 
 def grokked(runs: xr.Dataset) -> pd.DataFrame:

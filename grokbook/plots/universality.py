@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import xarray as xr
 
 from grokbook.analysis.events import LONG_BEFORE
-from grokbook.analysis.universality import grokked, widest
+from grokbook.analysis.universality import at_share, grokked, widest
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import together
 from grokbook.plots.curves import panels
@@ -17,14 +17,15 @@ LOOKS = {"transformer": ("transformer", "#26358C"), "lstm": ("LSTM", "#C2571A"),
 """How figures call a kind of network, and its colour."""
 
 
-def network_panels(runs: xr.Dataset, D_train: int) -> go.Figure:
-    """Accuracy and loss of every seed, a column each for the widest networks of each kind, on D_train pairs.
+def network_panels(runs: xr.Dataset, share: float) -> go.Figure:
+    """Accuracy and loss of every seed, a column each for the widest networks of each kind, on a share of the pairs.
 
-    Raises ValueError: no network was trained on so many.
+    Raises ValueError: no network was trained on it.
     """
-    cells = {kind: of.sel(D_train=D_train) for kind, of in widest(runs, 1, D_train).items()}
+    cells = {kind: at_share(of, share).isel(D_train=0) for kind, of in widest(runs, 1, share).items()}
     if not cells:
-        raise ValueError(f"D_train={D_train} is of no run; valid: {', '.join(map(str, runs['D_train'].values))}")
+        raise ValueError(f"share={share} is of no run; D_train is {', '.join(map(str, runs['D_train'].values))}")
+    D_train = int(next(iter(cells.values()))["D_train"])
     names = [f"{LOOKS[kind][0]}, d_h {int(cell['d_h'])}" for kind, cell in cells.items()]
     title = f"Networks on {D_train:,} pairs" if len(names) > 1 else f"{names[0]}, on {D_train:,} pairs".capitalize()
     return panels(list(cells.values()), ["accuracy", "loss"], None, title, names)

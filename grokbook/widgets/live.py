@@ -28,8 +28,8 @@ FEW = [digit * 10.0**power for power in range(-9, 4) for digit in (1, 2, 5)]
 class LiveRun(Steered, Picture, W.VBox):
     """A training that a reader steers: sliders, start, pause, stop, growing curves, and a button that keeps the runs.
 
-    The sliders are `panel.d_h`, `panel.D_train`, `panel.weight_decay`, `panel.n_seeds` and `panel.n_steps`; code may
-    set their `value` too.
+    The sliders are `panel.d_h`, `panel.D_train`, `panel.weight_decay`, `panel.n_seeds` and `panel.n_steps`, beside them
+    stands `panel.architecture` where there is a choice; code may set their `value` too.
     A training follows them until its first step is done. Several seeds train together. `plot.figure` is what is shown.
 
     Two traits can be observed: `note`, what the widget says below its buttons (an error, or where runs were kept), and
@@ -40,7 +40,7 @@ class LiveRun(Steered, Picture, W.VBox):
 
     Args:
         config: what the sliders start at, with the settings that they do not change; seeds count up from its own.
-        n_seeds: how many.
+        n_seeds: how many. architectures: networks to choose from, that of `config` among them.
         store: where `keep` writes. If not given, the folder GROKBOOK_DATA, else `my-runs` here; not the shipped runs.
 
     Raises:
@@ -49,13 +49,14 @@ class LiveRun(Steered, Picture, W.VBox):
 
     what = "a live training with sliders and buttons"
 
-    def __init__(self, config: RunConfig | None = None, *, n_seeds: int = 1, store: Store | None = None):
+    def __init__(self, config: RunConfig | None = None, *, n_seeds: int = 1, architectures: Sequence[str] = (),
+                 store: Store | None = None):
         if not isinstance(n_seeds, int) or n_seeds < 1:
             raise ValueError(f"n_seeds={n_seeds!r} is not valid; valid: 1, 2, 3 and so on")
         self.config = config or RunConfig(n_steps=20_000)
         self._drawn: list[Run] = []
         super().__init__(store=store)
-        self.panel = Panel(self.config, n_seeds, str(self.store.path))
+        self.panel = Panel(self.config, n_seeds, str(self.store.path), architectures)
         self.plot = Plot(go.Figure())
         self._note, self._caption = W.HTML(), W.HTML()
         self.children = [self.panel, self._note, self.plot, self._caption]
@@ -66,8 +67,7 @@ class LiveRun(Steered, Picture, W.VBox):
         for button, act in ((self.panel.start, self.start), (self.panel.pause, self.pause_or_resume),
                             (self.panel.stop, self.stop), (self.panel.keep, self.keep)):
             button.on_click(self._saying_errors(act))
-        for slider in (self.panel.d_h, self.panel.D_train, self.panel.weight_decay, self.panel.n_seeds,
-                       self.panel.n_steps):
+        for slider in self.panel.choices.values():
             slider.observe(self._saying_errors(self._follow_sliders), names="value")
 
     def start(self) -> None:
@@ -146,7 +146,8 @@ def _panels(runs: Sequence[Run]) -> go.Figure:
     """Accuracy, loss and norm of runs of one cell."""
     config = runs[0].config
     fig = grokking_panels(runs, cells=[(config.d_h, config.D_train)])
-    return fig.update_layout(title_text=f"d_h {config.d_h}, D_train {config.D_train}")
+    kind = "" if config.architecture == "transformer" else f"{config.architecture}, "
+    return fig.update_layout(title_text=f"{kind}d_h {config.d_h}, D_train {config.D_train}")
 
 
 def _growing(runs: Sequence[Run], stored: Stored | None) -> go.Figure:
@@ -177,7 +178,10 @@ class Panel(W.VBox):
     Sliders hold values that can be trained with this config, its own among them.
     """
 
-    def __init__(self, config: RunConfig, n_seeds: int, place: str):
+    def __init__(self, config: RunConfig, n_seeds: int, place: str, architectures: Sequence[str] = ()):
+        self.architecture = W.Dropdown(options=list(dict.fromkeys([config.architecture, *architectures])),
+                                       value=config.architecture, description="network",
+                                       layout=W.Layout(width="230px"), style={"description_width": "60px"})
         self.d_h = _slider("d_h", (d_h for d_h in D_H if d_h % config.n_heads == 0), config.d_h)
         least = config.batch_size - config.D_random
         self.D_train = _slider("D_train", (size for size in D_TRAIN if least <= size <= config.n_pairs), config.D_train)
@@ -190,15 +194,16 @@ class Panel(W.VBox):
         self.keep = _button("Add to my store", "save", "150px", f"Keep the curves, in {place}")
         self.bar = W.IntProgress(0, 0, 1, layout=W.Layout(flex="1 1 160px", max_width="360px"))
         self.status = W.HTML("Start trains this network.", layout=W.Layout(flex="1 1 350px"))
-        super().__init__([_row(self.d_h, self.D_train, self.weight_decay, self.n_seeds, self.n_steps),
+        self.choices = {name: getattr(self, name) for name in (
+            *(["architecture"] if architectures else []), "d_h", "D_train", "weight_decay", "n_seeds", "n_steps")}
+        super().__init__([_row(*self.choices.values()),
                           _row(self.start, self.pause, self.stop, self.keep, self.bar, self.status)])
-        for name in ("d_h", "D_train", "weight_decay", "n_seeds", "n_steps", "start", "pause", "stop", "keep", "bar",
-                     "status"):
+        for name in (*self.choices, "start", "pause", "stop", "keep", "bar", "status"):
             getattr(self, name).add_class(f"gb-{name}")
 
     def configs(self, config: RunConfig) -> list[RunConfig]:
         """The config with the values of the sliders, one for each seed from its own on; ValueError as for them."""
-        chosen = config.replace(d_h=self.d_h.value, D_train=self.D_train.value,
+        chosen = config.replace(architecture=self.architecture.value, d_h=self.d_h.value, D_train=self.D_train.value,
                                 weight_decay=self.weight_decay.value, n_steps=self.n_steps.value)
         return [chosen.replace(seed=config.seed + k) for k in range(self.n_seeds.value)]
 

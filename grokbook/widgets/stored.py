@@ -33,15 +33,14 @@ class Stored:
             return None
         cell, seed = store.load(wanted), config.seed if config.seed in {run.seed for run in wanted} else None
         fig = grokking_panels(cell, cells=[(config.d_h, config.D_train)], seed=seed)
-        for trace in fig.data:
-            meta: dict = trace.meta  # pyright: ignore
-            trace.update(opacity=PALE, showlegend=False, meta=meta | {"role": f"stored {meta['role']}"})  # pyright: ignore
+        fig.for_each_trace(lambda trace: trace.update(
+            opacity=PALE, showlegend=False, meta=trace.meta | {"role": f"stored {trace.meta['role']}"}))
         return cls(fig, usual_step(cell), _told(cell))
 
     def under(self, fig: go.Figure) -> go.Figure:
         """A figure of the same panels with the stored runs below it."""
         axes, others = fig.to_dict()["layout"], self.figure.to_dict()["layout"]
-        known = any(np.isfinite(np.asarray(trace.y, float)).any() for trace in fig.data)  # pyright: ignore
+        known = any(np.isfinite(np.asarray(trace.y, float)).any() for trace in fig.select_traces())
         ranges = {name: _both(axes[name]["range"], others[name]["range"], known) for name in ("yaxis2", "yaxis3")}
         return go.Figure([*self.figure.data, *fig.data], fig.layout).update_layout(
             {f"{name}_range": ends for name, ends in ranges.items()})
