@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from grokbook.analysis.events import LONG_BEFORE, events, final
-from grokbook.analysis.shortcuts import twin_accuracy, twin_share
+from grokbook.analysis.shortcuts import twin_share
 from grokbook.studies import share_of
 
 KINDS = ("transformer", "lstm", "mlp")
@@ -67,15 +67,6 @@ def grokked(runs: xr.Dataset) -> pd.DataFrame:
                         "twins": twin_share(runs), "trained": when["trained"]}).to_dataframe().reset_index()
     table = table.query("trained").sort_values(["D_train", "seed"]).assign(share=table["D_train"] / int(runs["p"]) ** 2)
     return pd.DataFrame({name: table[name].to_numpy() for name in COLUMNS})
-
-
-def on_mirrors(runs: xr.Dataset, D_train: int, seed: int, steps: list[int]) -> pd.DataFrame:
-    """Accuracy of one run at these steps on `train` pairs, on other pairs whose mirror it was trained on (`mirrored`),
-    and on the rest (`others`). Dimensions of `runs`: D_train, seed, step."""
-    run = runs.sel(D_train=[D_train], seed=[seed])
-    parts = {"train": run["train_acc"], "mirrored": twin_accuracy(run), "others": run["twin_free_val_acc"]}
-    at = {name: part.sel(step=steps).values.ravel() for name, part in parts.items()}
-    return pd.DataFrame(at, index=pd.Index(steps, name="step"))
 
 
 def delays(runs: xr.Dataset) -> pd.DataFrame:
