@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
-from maps import STEPS, cube, rise, said
+from maps import cube, rise, said
 
 from grokbook import RunConfig, studies, tasks
-from grokbook.analysis.universality import at_share, delays, grokked, widest
+from grokbook.analysis.universality import at_share, grokked, widest
 from grokbook.claims import universality as claims
 from grokbook.claims.card import TooLittle
 from grokbook.plots import delay_by_share, find, network_panels
@@ -77,16 +77,6 @@ def test_a_run_is_told_by_when_it_knew_and_by_its_mirrors():
     assert np.all(ends[:, 0] == 1) and np.all(ends[:, 1] > 40) and np.all(ends[:, 2] == 0)
     np.testing.assert_allclose(table["plateau"], table["twins"], rtol=1e-5)
     assert table["share"].tolist() == [6384 / 113**2] * 2 and 0.4 < np.min(table["twins"]) < 0.6
-
-
-def test_a_delay_is_infinite_without_an_end_and_unknown_without_a_beginning():
-    def curves(d_h, D_train, seed):
-        if seed == 3:
-            return None
-        return {"train_acc": rise(np.inf if seed == 2 else 100), "val_acc": rise(np.inf if seed else 2_000)}
-    table = delays(cube([32], [6384], 4, curves).isel(d_h=0))[6384]
-    expected = STEPS[STEPS >= 2_000][0] - STEPS[STEPS >= 100][0]
-    np.testing.assert_array_equal(table, [expected, np.inf, np.nan, np.nan])
 
 
 @pytest.mark.parametrize("at, verdict", [

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokbook.analysis.events import LONG_BEFORE, events, final
+from grokbook.analysis.events import LONG_BEFORE, events
 from grokbook.analysis.shortcuts import twin_share
 from grokbook.studies import share_of
 
@@ -67,23 +67,3 @@ def grokked(runs: xr.Dataset) -> pd.DataFrame:
                         "twins": twin_share(runs), "trained": when["trained"]}).to_dataframe().reset_index()
     table = table.query("trained").sort_values(["D_train", "seed"]).assign(share=table["D_train"] / int(runs["p"]) ** 2)
     return pd.DataFrame({name: table[name].to_numpy() for name in COLUMNS})
-
-
-def delays(runs: xr.Dataset) -> pd.DataFrame:
-    """The steps from memorising to generalising: a row a seed, a column a D_train. Dimensions D_train, seed, step.
-
-    Infinite where a run memorised and never generalised within its steps; NaN where it was not trained or never
-    memorised.
-    """
-    when = events(runs)
-    delay = when["delay"].where(when["t_gen"].notnull() | when["t_mem"].isnull(), np.inf)
-    values = delay.where(when["trained"]).transpose("seed", "D_train")
-    return pd.DataFrame(values.values, index=values["seed"].values, columns=values["D_train"].values)
-
-
-def efficiency_of(runs: xr.Dataset) -> xr.DataArray:
-    """How much of the rule a setting finds whatever the share of data: mean final validation accuracy over D_train.
-
-    A number a seed, NaN where one of its sizes was not trained. Dimensions D_train, seed, step.
-    """
-    return final(runs, "val_acc").mean("D_train", skipna=False)

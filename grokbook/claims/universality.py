@@ -10,8 +10,8 @@ import xarray as xr
 from grokbook import studies
 from grokbook.analysis import GENERALISED, interval
 from grokbook.analysis.critical import PARTIAL, partial_range
-from grokbook.analysis.events import LONG_BEFORE, MEMORISED
-from grokbook.analysis.universality import KINDS, at_share, delays, efficiency_of, grokked, of_table, widest
+from grokbook.analysis.events import LONG_BEFORE, MEMORISED, final
+from grokbook.analysis.universality import KINDS, at_share, grokked, of_table, widest
 from grokbook.analysis.zones import Zone, zones
 from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
 from grokbook.claims.rules import ENOUGH_SEEDS, enough, n_trained, number, verdict
@@ -100,9 +100,12 @@ def data_fraction(runs: xr.Dataset) -> Measured:
 
 
 def _delays(runs: xr.Dataset) -> pd.DataFrame:
-    """`delays` of the seeds that were trained on all three shares and memorised each."""
-    table = delays(at_share(runs, *SHARES)).dropna()
-    return table if table.shape[1] == len(SHARES) else table.iloc[:0]
+    """Steps from memorising to generalising, infinite if never, of the seeds that memorised all three shares: a row a
+    seed, a column a share."""
+    table = grokked(at_share(runs, *SHARES)).dropna(subset="t_mem")
+    table["delay"] = (table["t_gen"] - table["t_mem"]).fillna(np.inf)
+    delays = table.pivot(index="seed", columns="D_train", values="delay").dropna()
+    return delays if delays.shape[1] == len(SHARES) else delays.iloc[:0]
 
 
 def _range(delay: np.ndarray) -> str:
@@ -152,7 +155,7 @@ def _efficiency(runs: xr.Dataset, change: Mapping) -> xr.DataArray:
         if value not in np.atleast_1d(runs[name].values):
             return xr.full_like(runs["seed"], np.nan, dtype=float)
         runs = runs.sel({name: value}) if name in runs.dims else runs
-    return efficiency_of(runs)
+    return final(runs, "val_acc").mean("D_train", skipna=False)
 
 
 @claim("semi-grokking-fraction", source=f"{REPORT}, Fig 9",

@@ -117,9 +117,8 @@ def circuit_costs(costs: Mapping[str, pd.DataFrame]) -> go.Figure:
         fig.update_yaxes(title_text=title, rangemode="tozero", row=row, col=1)
     fig.update_xaxes(title_text="D_train", row=2)
     name_once(fig)
-    counts = "; ".join(f"{title}: " + " and ".join(f"{np.sum(table['kind'] == kind)} {words}" for kind, words in (
-        ("memory", "that know nothing but their pairs"), ("general", "that know nearly all others")))
-        for title, table in costs.items())
-    note = (f"n = {sum(map(len, costs.values()))} runs at their end; {counts}. A dot is a run, a line joins means. "
-            "Runs in between, and runs that do not know their pairs, are left out; runs of the rule stopped early.")
+    counts = "; ".join(f"{title}: {(table['kind'] == 'memory').sum()} and {(table['kind'] == 'general').sum()}"
+                       for title, table in costs.items())
+    note = (f"n = {sum(map(len, costs.values()))} runs at their end; of memory and of the rule {counts}. A dot is a "
+            "run, a line joins means. Runs in between, and runs that do not know their pairs, are left out.")
     return frame(fig, title="What memory and the rule cost", caption=note, plot_height=420, above=20)
