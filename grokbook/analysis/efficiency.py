@@ -157,7 +157,7 @@ def unlearned(runs: xr.Dataset) -> pd.DataFrame:
 
 def log_odds(runs: xr.Dataset) -> xr.DataArray:
     """Logit of the right answer above all others together, on training pairs at the end of each run."""
-    return -np.log(np.expm1(final(runs, "train_loss").astype(float)))
+    return -xr.apply_ufunc(lambda loss: np.log(np.expm1(loss)), final(runs, "train_loss").astype(float))
 
 
 def norm_needed(runs: xr.Dataset, odds: float = 10.0) -> xr.DataArray:

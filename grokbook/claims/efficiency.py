@@ -123,7 +123,7 @@ def _slopes(runs: xr.Dataset, task: str, kind: str) -> xr.DataArray:
 def ungrokking(transformers: xr.Dataset, others: xr.Dataset) -> Measured:
     """Of each kind of network, how many that knew the rule know only their pairs in the end."""
     table = pd.concat([unlearned(transformers), unlearned(others)]).query("share < @FEW + 0.001 and weight_decay == 1")
-    kinds = {WORDS[kind]: table[table["architecture"] == kind] for kind in KINDS}
+    kinds = {WORDS[kind]: table.query(f"architecture == '{kind}'") for kind in KINDS}
     shares = [_share(name, rows) for name, rows in kinds.items()]
     found = verdict(min(shares) == 1, partly=sum(share > 0.5 for share in shares) > 1)
     return Measured(found, tuple(_unlearned(name, rows) for name, rows in kinds.items()), len(table))
@@ -149,7 +149,7 @@ def _share(name: str, rows: pd.DataFrame) -> float:
     """Of the networks that knew the rule, the share that unlearned it. Raises TooLittle: they are too few."""
     if len(rows) < ENOUGH_SEEDS:
         raise TooLittle(f"{len(rows)} runs of {name} had generalised and were trained on; it takes {ENOUGH_SEEDS}.")
-    return float(rows["unlearns"].mean())
+    return float(np.mean(rows["unlearns"]))
 
 
 def _unlearned(name: str, rows: pd.DataFrame) -> Number:

@@ -54,7 +54,8 @@ def mixture_panels(mixtures: Mapping[str, pd.DataFrame], *, rows: tuple[str, ...
         if title.startswith("loss"):
             fig.update_yaxes(type="log", exponentformat="power", dtick=1, tickfont={"size": 11},
                              range=[-2, np.log10(2 * highest)], title_standoff=12, row=row)
-            fig.add_hline(guessing, **GUESSING | {"row": row})
+            where: dict[str, Any] = {"row": row}
+            fig.add_hline(guessing, **GUESSING, **where)
     fig.update_xaxes(type="log", exponentformat="power", dtick=1)
     fig.update_xaxes(title_text="time", row=len(rows))
     name_once(fig)

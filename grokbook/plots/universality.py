@@ -79,7 +79,7 @@ def delay_by_share(kinds: Mapping[str, xr.Dataset]) -> go.Figure:
 
 def _bars(table: pd.DataFrame) -> pd.DataFrame:
     """The 95 % interval of the mean logarithm of `ratio`, by share: `lo` and `hi`, none where a ratio is infinite."""
-    ended = table[~np.isinf(table["ratio"]).groupby(table["share"]).transform("any")]
-    logs = ended["ratio"].map(np.log).groupby(ended["share"])
-    rows = {share: interval(xr.DataArray(group.to_numpy(), dims="seed")) for share, group in logs}
+    logs = {share: np.log(group["ratio"].to_numpy()) for share, group in table.groupby("share")}
+    rows = {share: interval(xr.DataArray(values, dims="seed")) for share, values in logs.items()
+            if not np.isinf(values).any()}
     return pd.DataFrame({end: {share: float(np.exp(row[end])) for share, row in rows.items()} for end in ("lo", "hi")})
