@@ -28,8 +28,8 @@ FEW = [digit * 10.0**power for power in range(-9, 4) for digit in (1, 2, 5)]
 class LiveRun(Steered, Picture, W.VBox):
     """A training that a reader steers: sliders, start, pause, stop, growing curves, and a button that keeps the runs.
 
-    The sliders are `panel.d_h`, `panel.D_train`, `panel.weight_decay`, `panel.n_seeds` and `panel.n_steps`; code may
-    set their `value` too.
+    The sliders are `panel.d_h`, `panel.D_train`, `panel.weight_decay`, `panel.n_seeds`, `panel.n_steps` and, where the
+    task has random pairs, `panel.D_random`; code may set their `value` too.
     A training follows them until its first step is done. Several seeds train together. `plot.figure` is what is shown.
 
     Two traits can be observed: `note`, what the widget says below its buttons (an error, or where runs were kept), and
@@ -66,8 +66,7 @@ class LiveRun(Steered, Picture, W.VBox):
         for button, act in ((self.panel.start, self.start), (self.panel.pause, self.pause_or_resume),
                             (self.panel.stop, self.stop), (self.panel.keep, self.keep)):
             button.on_click(self._saying_errors(act))
-        for slider in (self.panel.d_h, self.panel.D_train, self.panel.weight_decay, self.panel.n_seeds,
-                       self.panel.n_steps):
+        for slider in self.panel.sliders:
             slider.observe(self._saying_errors(self._follow_sliders), names="value")
 
     def start(self) -> None:
@@ -146,7 +145,8 @@ def _panels(runs: Sequence[Run]) -> go.Figure:
     """Accuracy, loss and norm of runs of one cell."""
     config = runs[0].config
     fig = grokking_panels(runs, cells=[(config.d_h, config.D_train)])
-    return fig.update_layout(title_text=f"d_h {config.d_h}, D_train {config.D_train}")
+    beside = f", D_random {config.D_random}" if config.task == "add+random" else ""
+    return fig.update_layout(title_text=f"d_h {config.d_h}, D_train {config.D_train}{beside}")
 
 
 def _growing(runs: Sequence[Run], stored: Stored | None) -> go.Figure:
@@ -166,6 +166,7 @@ def _growing(runs: Sequence[Run], stored: Stored | None) -> go.Figure:
 
 D_H = (4, 8, 16, 24, 32, 48, 64, 96, 128)
 D_TRAIN = range(500, 12_501, 500)
+D_RANDOM = (0, 100, 300, *range(1_000, 6_001, 1_000))
 DECAYS = (0.0, 0.1, 0.3, 1.0, 3.0)
 STEPS = (200, 1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 60_000, 100_000)
 SEEDS = 8
@@ -181,6 +182,7 @@ class Panel(W.VBox):
         self.d_h = _slider("d_h", (d_h for d_h in D_H if d_h % config.n_heads == 0), config.d_h)
         least = config.batch_size - config.D_random
         self.D_train = _slider("D_train", (size for size in D_TRAIN if least <= size <= config.n_pairs), config.D_train)
+        self.D_random = _slider("D_random", (n for n in D_RANDOM if n <= config.p**2), config.D_random)
         self.weight_decay = _slider("decay", DECAYS, config.weight_decay)
         self.n_seeds = _slider("seeds", range(1, SEEDS + 1), n_seeds)
         self.n_steps = _slider("steps", STEPS, config.n_steps)
@@ -190,15 +192,17 @@ class Panel(W.VBox):
         self.keep = _button("Add to my store", "save", "150px", f"Keep the curves, in {place}")
         self.bar = W.IntProgress(0, 0, 1, layout=W.Layout(flex="1 1 160px", max_width="360px"))
         self.status = W.HTML("Start trains this network.", layout=W.Layout(flex="1 1 350px"))
-        super().__init__([_row(self.d_h, self.D_train, self.weight_decay, self.n_seeds, self.n_steps),
+        beside = [self.D_random] if config.task == "add+random" else []
+        self.sliders = [self.d_h, self.D_train, *beside, self.weight_decay, self.n_seeds, self.n_steps]
+        super().__init__([_row(*self.sliders),
                           _row(self.start, self.pause, self.stop, self.keep, self.bar, self.status)])
-        for name in ("d_h", "D_train", "weight_decay", "n_seeds", "n_steps", "start", "pause", "stop", "keep", "bar",
-                     "status"):
+        for name in ("d_h", "D_train", "D_random", "weight_decay", "n_seeds", "n_steps", "start", "pause", "stop", "keep",
+                     "bar", "status"):
             getattr(self, name).add_class(f"gb-{name}")
 
     def configs(self, config: RunConfig) -> list[RunConfig]:
         """The config with the values of the sliders, one for each seed from its own on; ValueError as for them."""
-        chosen = config.replace(d_h=self.d_h.value, D_train=self.D_train.value,
+        chosen = config.replace(d_h=self.d_h.value, D_train=self.D_train.value, D_random=self.D_random.value,
                                 weight_decay=self.weight_decay.value, n_steps=self.n_steps.value)
         return [chosen.replace(seed=config.seed + k) for k in range(self.n_seeds.value)]
 
