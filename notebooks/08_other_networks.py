@@ -72,8 +72,8 @@ gb.plots.network_panels(runs.sel(p=[113]), 0.5)
 # %% [markdown]
 # Here only the feed-forward networks wait. Transformer and LSTM understand while they memorise, and one transformer
 # never comes to know its pairs. That need not contradict the report: its networks are ten times as large, so they can
-# know by heart what these have to compute (chapter 03 calls that progression). What a network does at a share of the data
-# depends on how much it can hold, so the shares of two tables, or of two papers, are not to be compared.
+# know by heart what these have to compute (chapter 03 calls that progression). What a network does at a share of the
+# data depends on how much it can hold, so the shares of two tables, or of two papers, are not to be compared.
 #
 # ## A plateau that is a mirror
 #
