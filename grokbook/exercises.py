@@ -54,7 +54,7 @@ def _mirrors() -> float:
 
 
 def _mirrored() -> float:
-    split = tasks.split(RunConfig(D_train=studies.SHARES[0.5]))
+    split = tasks.split(RunConfig(D_train=studies.share_of(113, 0.5)))
     return float(1 - split.twin_free_val.sum() / split.val.sum())
 
 

@@ -108,6 +108,11 @@ def test_the_sliders_say_what_is_trained(make):
     run.panel.n_seeds.value, run.panel.n_steps.value = 2, 200
     wanted = [CONFIG.replace(p=113, d_h=16, D_train=1000, seed=seed, n_steps=200) for seed in (3, 4)]
     assert run.panel.configs(CONFIG.replace(p=113, seed=3)) == wanted
+    other = make(CONFIG, architectures=("transformer", "lstm", "mlp"))
+    other.panel.architecture.value = "lstm"
+    assert [config.architecture for config in other.panel.configs(CONFIG)] == ["lstm"]
+    assert other.panel.children[0].children[0] is other.panel.architecture
+    assert run.panel.architecture not in run.panel.children[0].children
 
 
 def test_sliders_hold_what_the_network_can_have_and_what_it_starts_with():
