@@ -194,13 +194,15 @@ class Panel(W.VBox):
     """
 
     def __init__(self, config: RunConfig, n_seeds: int, place: str, architectures: Sequence[str] = ()):
-        self.architecture = W.Dropdown(options=list(dict.fromkeys([config.architecture, *architectures])),
-                                       value=config.architecture, description="network",
-                                       layout=W.Layout(width="230px"), style={"description_width": "60px"})
+        if architectures:
+            self.architecture = W.Dropdown(options=list(dict.fromkeys([config.architecture, *architectures])),
+                                           value=config.architecture, description="network",
+                                           layout=W.Layout(width="230px"), style={"description_width": "60px"})
         self.d_h = _slider("d_h", (d_h for d_h in D_H if d_h % config.n_heads == 0), config.d_h)
         least = config.batch_size - config.D_random
         self.D_train = _slider("D_train", (size for size in D_TRAIN if least <= size <= config.n_pairs), config.D_train)
-        self.D_random = _slider("D_random", (n for n in D_RANDOM if n <= config.p**2), config.D_random)
+        if config.task == "add+random":
+            self.D_random = _slider("D_random", (n for n in D_RANDOM if n <= config.p**2), config.D_random)
         self.weight_decay = _slider("decay", DECAYS, config.weight_decay)
         self.n_seeds = _slider("seeds", range(1, SEEDS + 1), n_seeds)
         self.n_steps = _slider("steps", STEPS, config.n_steps)
@@ -211,9 +213,8 @@ class Panel(W.VBox):
         self.keep = _button("Add to my store", "save", "150px", f"Keep the curves, in {place}")
         self.bar = W.IntProgress(0, 0, 1, layout=W.Layout(flex="1 1 160px", max_width="360px"))
         self.status = W.HTML("Start trains this network.", layout=W.Layout(flex="1 1 350px"))
-        shown = [*(["architecture"] if architectures else []), "d_h", "D_train",
-                 *(["D_random"] if config.task == "add+random" else []), "weight_decay", "n_seeds", "n_steps"]
-        self.choices = {name: getattr(self, name) for name in shown}
+        every = ("architecture", "d_h", "D_train", "D_random", "weight_decay", "n_seeds", "n_steps")
+        self.choices = {name: getattr(self, name) for name in every if hasattr(self, name)}
         super().__init__([_row(*self.choices.values()),
                           _row(self.start, self.replay, self.pause, self.stop, self.keep, self.bar, self.status)])
         for name in (*self.choices, "start", "replay", "pause", "stop", "keep", "bar", "status"):
@@ -221,9 +222,7 @@ class Panel(W.VBox):
 
     def configs(self, config: RunConfig) -> list[RunConfig]:
         """The config with the values of the sliders, one for each seed from its own on; ValueError as for them."""
-        chosen = config.replace(architecture=self.architecture.value, d_h=self.d_h.value, D_train=self.D_train.value,
-                                D_random=self.D_random.value,
-                                weight_decay=self.weight_decay.value, n_steps=self.n_steps.value)
+        chosen = config.replace(**{name: choice.value for name, choice in self.choices.items() if name != "n_seeds"})
         return [chosen.replace(seed=config.seed + k) for k in range(self.n_seeds.value)]
 
     def follow(self, trainer: Trainer | None, phase: str, keepable: bool, usual: int | None = None) -> None:

@@ -92,7 +92,7 @@ function render_patterns(el, told) {
   }
 
   const named = (i) => patterns[i].name ?? `pattern ${i + 1}`;
-  const color = (i) => told.colors[i % told.colors.length];
+  const color = (i) => `color-mix(in srgb, ${told.colors[i % told.colors.length]}, currentColor 20%)`;  // dark pages too
 
   // Rows stay while they are of the same patterns, so that a hand on a slider keeps it.
   function set(wanted) {
@@ -103,7 +103,8 @@ function render_patterns(el, told) {
   }
 
   function row(_, i) {
-    const group = add(rows, "fieldset", {class: "gb-explorer-controls"}), legend = add(group, "legend", {style: `color: ${color(i)}; font-weight: 600`}, named(i));
+    const group = add(rows, "fieldset", {class: "gb-explorer-controls"}), legend = add(group, "legend", {style: "font-weight: 600"}, named(i));
+    add(legend, "i", {style: `display: inline-block; width: 16px; margin-left: 6px; vertical-align: 3px; border-top: 3px solid ${color(i)}`});
     const made = Object.entries(told.sliders).map(([key, {label, range}]) =>
       slider(group, label, range, () => patterns[i][key], (value) => { own(); patterns[i][key] = value; }));
     const label = add(group, "label", {class: "gb-explorer-choice"}), box = add(label, "input", {type: "checkbox"});
