@@ -161,12 +161,12 @@ def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
     from grokbook.store import Store
     from grokbook.sweep import keep_weights
 
-    kept = Store(store)
-    unknown = [name for name in networks if name not in studies.NETWORKS]
+    kept, known = Store(store), studies.NETWORKS | studies.EARLY
+    unknown = [name for name in networks if name not in known]
     if unknown:
-        raise click.ClickException(f"network={unknown[0]!r} is unknown; valid: {', '.join(studies.NETWORKS)}")
-    for name in networks or studies.NETWORKS:
-        network = studies.NETWORKS[name]
+        raise click.ClickException(f"network={unknown[0]!r} is unknown; valid: {', '.join(studies.NETWORKS)}, early-…")
+    for name in networks or known:
+        network = known[name]
         if set(network.steps) < set(kept.weight_steps(network.config.run_id)):  # its last step, which it chose itself
             click.echo(f"{name}: its weights are there; delete them to train it anew")
         else:

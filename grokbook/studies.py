@@ -360,10 +360,11 @@ STUDIES = {study.name: study for study in (
 
 @dataclass(frozen=True)
 class Network:
-    """A run whose weights are kept, so that chapters can open it, after these evaluation steps and the last one."""
+    """A run whose weights, or those `arrays` of them, are kept after these evaluation steps and the last one."""
 
     config: RunConfig
     steps: tuple[int, ...] = ()
+    arrays: tuple[str, ...] = ()
 
 
 RISING = (200, 316, 501, 794, 1000, 1259)
@@ -373,11 +374,15 @@ NETWORKS = {
     "grokked": Network(RunConfig(d_h=64, D_train=5000, n_steps=20_000),
                        (0, 100, 200, 316, 501, 794, 1000, 1259, 1514, 1738, 1995, 2512)),
     **{f"grokked-{seed}": Network(RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=20_000), RISING)
-       for seed in range(1, 5)},
+       for seed in range(1, 8)},
     "ungrokked": Network(RunConfig(d_h=32, D_train=2600, n_steps=40_000)),
     "mid-leap": Network(RunConfig(d_h=32, D_train=3400, seed=2, n_steps=40_000)),
     "progression": Network(RunConfig(d_h=8, D_train=3000, n_steps=40_000)),
     **{f"parent-{seed}": Network(config) for seed, config in GROKKED.items()},
 }
-"""One network of each zone; the grokked one from before it memorised until after it generalised, four more seeds. The
+"""One network of each zone; the grokked one from before it memorised until after it generalised, seven more seeds. The
 parents are where the study `retrained` starts."""
+
+EARLY = {f"early-{config.d_h}-{config.D_train}-{config.seed}": Network(config.replace(n_steps=1_000), (200,), ("W_E",))
+         for config in critical_size.laptop}
+"""Embeddings from the early steps of the networks behind D_crit."""

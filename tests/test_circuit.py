@@ -171,3 +171,32 @@ def test_frequencies_come_first_or_not_or_too_few_tell():
     for few in ([network(1)] * 4, [*[network(1)] * 4, network(1, end=0.9)]):
         with pytest.raises(TooLittle, match="4 networks that grokked have weights from before they did; it takes 5"):
             claim.judged_first([table.rename_axis("step") for table in few])
+
+
+def early(share, step=0) -> pd.DataFrame:
+    """Three sizes by seven numbers of pairs by three seeds, of which the last two of seven, and a seed of a third, end
+    well; `share` of the number of pairs and of whether it does."""
+    runs = pd.DataFrame([(d_h, D_train, seed) for d_h in (32, 48, 64) for D_train in range(2000, 3400, 200)
+                         for seed in range(3)], columns=["d_h", "D_train", "seed"])
+    runs["understands"] = (runs["D_train"] > 2800) | ((runs["D_train"] == 2800) & (runs["seed"] == 1))
+    return runs.assign(share=share(runs["D_train"] / 4000 + np.random.default_rng(step).normal(0, 0.002, len(runs)),
+                                   runs["understands"]))
+
+
+def test_early_frequencies_tell_or_tell_no_more_than_the_number_of_pairs_or_nothing():
+    foretells = {step: early(lambda D_train, ends: D_train / 100 + ends, step) for step in (200, 1000)}
+    by_pairs = {step: early(lambda D_train, ends: D_train, step) for step in (200, 1000)}
+    against = {step: early(lambda D_train, ends: -D_train, step) for step in (200, 1000)}
+    for tables, expected in ((foretells, "reproduced"), (by_pairs, "partly"), (against, "not reproduced"),
+                             ({200: against[200], 1000: foretells[1000]}, "partly")):
+        assert claim.judged_early(tables).verdict == expected
+    told = circuit.foretold(foretells[200])
+    assert told["by_seed"].tolist() == [1, 1, 1] and told["by_cell"].tolist() == [1, 1, 1]
+    np.testing.assert_allclose(told["D_crit"], circuit.critical(foretells[200]))
+    blind = early(lambda D_train, ends: D_train.where(D_train > 0.6))
+    assert circuit.foretold(blind)["by_seed"].tolist() == [1, 1, 1]  # who is not asked is no pair
+
+
+def test_concentration_is_the_share_of_the_strongest():
+    assert circuit.concentration({"W_E": embedded()}, P) == pytest.approx(1)
+    assert circuit.concentration({"W_E": noise(113, 64)}, 113) < 0.15

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from grokbook import studies, tasks
+from grokbook.analysis.critical import critical_size
 from grokbook.config import RunConfig
 from grokbook.run import ACCURACIES
 from grokbook.store import Store
@@ -21,6 +22,9 @@ Weights = Mapping[str, np.ndarray]
 
 KEY = 3
 """How many times its even share of the power a frequency holds that counts as a key frequency."""
+
+STRONGEST = 6
+"""How many frequencies are asked for their power before anyone knows which will be key."""
 
 TILED = 0.85
 """Share of a neuron's variance that one frequency explains if the neuron is of that frequency (Nanda et al., §4.3)."""
@@ -33,16 +37,17 @@ class Pass(NamedTuple):
     logits: np.ndarray
 
 
-def stored(name: str, store: Store | None = None) -> dict[int, Weights]:
-    """The stored weights of one of `studies.NETWORKS` by step, the last one included.
+def stored(name: str, store: Store | None = None,
+           networks: Mapping[str, studies.Network] = studies.NETWORKS) -> dict[int, Weights]:
+    """The stored weights of one of the networks by step, the last one included.
 
     Raises:
         ValueError: there is no such network.
         LookupError: its weights are not stored.
     """
-    if name not in studies.NETWORKS:
+    if name not in networks:
         raise ValueError(f"network={name!r} is unknown; valid: {', '.join(studies.NETWORKS)}")
-    store, run_id = store or Store(), studies.NETWORKS[name].config.run_id
+    store, run_id = store or Store(), networks[name].config.run_id
     steps = store.weight_steps(run_id)
     if not steps:
         raise LookupError(f"the weights of network {name!r} are not stored; `grokbook weights {name}` trains it")
@@ -100,6 +105,11 @@ def unembedding_power(weights: Weights, p: int) -> np.ndarray:
 def key_frequencies(share: np.ndarray) -> list[int]:
     """The frequencies k that hold `KEY` times the even share or more, the strongest first."""
     return [int(k) + 1 for k in np.argsort(-share, kind="stable") if share[k] * len(share) >= KEY]
+
+
+def concentration(weights: Weights, p: int) -> float:
+    """Share of W_E's power in its `STRONGEST` strongest frequencies."""
+    return float(np.sort(embedding_power(weights, p))[-STRONGEST:].sum())
 
 
 def neuron_frequencies(neurons: np.ndarray) -> pd.DataFrame:
@@ -210,6 +220,42 @@ def first_signs(by_step: Mapping[int, Weights], config: RunConfig, steps: Sequen
                    "twin_free_val_acc": accuracies(forward(by_step[step], config).logits, config)["twin_free_val_acc"]}
             for step, found in keys.items()}
     return pd.DataFrame(rows).T.rename_axis("step")
+
+
+def foretold(runs: pd.DataFrame) -> dict[str, pd.Series]:
+    """How well a `share` of power, early in training, tells which of the `runs` come to understand.
+
+    A row a run: `d_h`, `D_train`, `seed`, `share`, NaN of a run that is not asked, `understands`. Returns the share of
+    pairs of runs, one that understands and one that does not, in which the former has more, equal shares half a pair:
+    `by_seed` over pairs of one size and seed, `by_cell` over pairs that differ in the seed alone. `D_crit`, by d_h, is
+    that of runs taken to understand if they have more than the share that parts the other sizes' runs best.
+    """
+    asked = runs.dropna(subset="share")
+    by_seed = asked.groupby(["seed", "d_h"])[["share", "understands"]].apply(_ordered).groupby("seed").mean()
+    by_cell = asked.groupby(["d_h", "D_train"])[["share", "understands"]].apply(_ordered).dropna()
+    cuts = {d_h: _parting(asked[asked["d_h"] != d_h]) for d_h in asked["d_h"].unique()}
+    told = runs.assign(understands=(runs["share"] > runs["d_h"].map(cuts)).where(runs["share"].notna()))
+    return {"by_seed": by_seed, "by_cell": by_cell, "D_crit": critical(told)}
+
+
+def critical(runs: pd.DataFrame) -> pd.Series:
+    """D_crit by d_h where `understands` is the accuracy of each run, NaN where it is not known."""
+    cells = runs.set_index(["d_h", "D_train", "seed"])["understands"].astype(float).to_xarray()
+    return critical_size(cells.expand_dims(step=[0]).to_dataset(name="val_acc")).set_index("d_h")["D_crit"]
+
+
+def _ordered(runs: pd.DataFrame) -> float:
+    """Share of the pairs of one that understands and one that does not in which the former has the larger share."""
+    more = runs.loc[runs["understands"], "share"].to_numpy()[:, None]
+    less = runs.loc[~runs["understands"], "share"].to_numpy()
+    return float(((more > less) + (more == less) / 2).mean()) if more.size and less.size else np.nan
+
+
+def _parting(runs: pd.DataFrame) -> float:
+    """The share midway between two neighbours above and below which most runs are told rightly."""
+    shares = np.sort(runs["share"].to_numpy())
+    cuts = (shares[1:] + shares[:-1]) / 2
+    return float(cuts[np.argmax([((runs["share"] > cut) == runs["understands"]).mean() for cut in cuts])])
 
 
 def along_training(name: str, store: Store | None = None) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from grokbook.claims.card import Card, Verdict
 from grokbook.store import Store
-from grokbook.studies import NETWORKS
+from grokbook.studies import EARLY, NETWORKS
 
 HEADINGS = {Verdict.REPRODUCED: "What held", Verdict.PARTLY: "What held in part",
             Verdict.NOT_REPRODUCED: "What did not hold", Verdict.NOT_YET_MEASURED: "What is open"}
@@ -36,7 +36,7 @@ def lacking(cards: Sequence[Card], store: Store | None = None) -> pd.DataFrame:
                     for size in ("laptop", "paper")]
             rows.append((claim.id, study.name, *map(len, runs), study.shown))
         if claim.networks:
-            networks = [NETWORKS[name].config for name in claim.networks]
+            networks = [(NETWORKS | EARLY)[name].config for name in claim.networks]
             n = sum(not store.weight_steps(network.run_id) for network in networks)
             rows.append((claim.id, "weights", n, n, max(network.n_steps for network in networks)))
     return pd.DataFrame(rows, columns=["claim", "study", "laptop", "paper", "steps"])
