@@ -141,7 +141,7 @@ def test_a_browser_without_network_draws_figures_and_formulas(folder: Path, chro
 
 def test_words_lead_to_the_glossary_where_they_are_first_used(tmp_path: Path):
     glossary = tmp_path / "glossary.md"
-    glossary.write_text("# Words\n\n### model-wise grokking\n\nA sort of grokking.\n\n### grokking\n\n### seed\n\n### clock\n")
+    glossary.write_text("# Words\n\n### model-wise grokking\n\nA sort.\n\n### grokking\n\n### seed\n\n### clock\n")
     texts = ["# A seed\n\nModel-wise grokking, *grokking*, grokking, `seed`, $seed$, seeded.",
              "[seed](a.html), seed, [clock](glossary.md#clock), clock."]
     nbformat.write(new_notebook(cells=[new_markdown_cell(text) for text in texts]), tmp_path / "01_a.ipynb")
