@@ -149,6 +149,10 @@ def _asked(runs: xr.Dataset, networks: dict[str, dict[int, circuit.Weights]], st
     return pd.DataFrame(rows)
 
 
+def _size(D_crit: float) -> str:
+    return "none of those measured" if np.isnan(D_crit) else f"{D_crit:,.0f}"
+
+
 def judged_early(tables: dict[int, pd.DataFrame]) -> Measured:
     """The verdict on tables such as `circuit.foretold` takes, by step: an early one, and a later one."""
     holds, numbers = {}, []
@@ -163,7 +167,7 @@ def judged_early(tables: dict[int, pd.DataFrame]) -> Measured:
                     number(f"step {step:,}: pairs that differ in the seed alone (n cells)", cells, ".2f",
                            len(told["by_cell"])),
                     *(Number(f"step {step:,}: D_crit of d_h {d_h}, told from the other size",
-                             f"{size:,.0f}, its own {own[d_h]:,.0f}") for d_h, size in told["D_crit"].items())]
+                             f"{_size(size)}, its own {_size(own[d_h])}") for d_h, size in told["D_crit"].items())]
     early, later = holds.values()
     found = (Verdict.REPRODUCED if all(early[:3]) else Verdict.PARTLY if later[0] else
              Verdict.NOT_REPRODUCED if later[3] else Verdict.NOT_YET_MEASURED)
