@@ -41,7 +41,7 @@ print(f"{name}: weights after {', '.join(f'{step:,}' for step in steps)} steps")
 gb.plots.circuit_spectra()
 
 # %% tags=["nbval-check-output"]
-circuit.compare().astype(float).round(3)
+circuit.compare().drop(columns=["train_loss", "val_loss"]).astype(float).round(3)
 
 # %% [markdown]
 # `embedding`, `unembedding` and `logits` are the shares of each network's own key frequencies, `neurons` the share of
