@@ -407,7 +407,7 @@ NETWORKS = {
     "ungrokked": Network(RunConfig(d_h=32, D_train=2600, n_steps=40_000)),
     "mid-leap": Network(RunConfig(d_h=32, D_train=3400, seed=2, n_steps=40_000)),
     "progression": Network(RunConfig(d_h=8, D_train=3000, n_steps=40_000)),
-    "mixture": Network(*grid(d_h=32, D_train=5000, D_random=3000, seed=1, **_MIXTURE | {"n_steps": 6_000})),
+    "mixture": Network(grid(d_h=32, D_train=5000, D_random=3000, seed=1, **_MIXTURE | {"n_steps": 6_000})[0]),
     **{f"parent-{seed}": Network(config) for seed, config in GROKKED.items()},
 }
 """One network of each zone; the grokked one from before it memorised until after it generalised, four more seeds.

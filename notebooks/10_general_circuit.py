@@ -123,9 +123,10 @@ gb.claims.judge("early-frequencies")
 # In part, and astonishingly early. At step 200, when no new pair is answered and networks near the border have tens of
 # thousands of steps before them, a network that will come to understand has the more concentrated embedding in nine of
 # ten comparisons, and the share that parts one size's networks tells the other's $D_{crit}$ to within 200 pairs. But
-# more pairs alone might concentrate an embedding. Among networks that differ in nothing but the seed it comes out the
-# same in 0.88 of comparisons, yet there are only four such cells, too few to exclude chance. By step 1,000 the order
-# is as good and the threshold no longer carries over from size to size.
+# more pairs alone might concentrate an embedding, and the two sizes have nearly the same $D_{crit}$, so that counting
+# pairs would tell it as well. What counting cannot do is to part networks that differ in nothing but the seed: of those
+# it comes out the same in 0.88 of comparisons, yet there are only four such cells, too few to exclude chance. By step
+# 1,000 the order is as good and the threshold no longer carries over from size to size.
 #
 # ## Try it yourself
 #

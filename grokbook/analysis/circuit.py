@@ -6,7 +6,7 @@ of a network is that, for each frequency k from 1 to p // 2. Logits are arrays (
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -225,7 +225,7 @@ def first_signs(by_step: Mapping[int, Weights], config: RunConfig, steps: Sequen
     return pd.DataFrame(rows).T.rename_axis("step")
 
 
-def foretold(runs: pd.DataFrame) -> dict[str, pd.Series]:
+def foretold(runs: pd.DataFrame) -> dict[str, Any]:
     """How well a `share` of power, early in training, tells which of the `runs` come to understand.
 
     A row a run: `d_h`, `D_train`, `seed`, `share`, NaN of a run that is not asked, `understands`. Returns the share of
@@ -236,15 +236,17 @@ def foretold(runs: pd.DataFrame) -> dict[str, pd.Series]:
     asked = runs.dropna(subset="share")
     by_seed = asked.groupby(["seed", "d_h"])[["share", "understands"]].apply(_ordered).groupby("seed").mean()
     by_cell = asked.groupby(["d_h", "D_train"])[["share", "understands"]].apply(_ordered).dropna()
-    cuts = {d_h: _parting(asked[asked["d_h"] != d_h]) for d_h in asked["d_h"].unique()}
-    told = runs.assign(understands=(runs["share"] > runs["d_h"].map(cuts)).where(runs["share"].notna()))
+    cuts = {d_h: _parting(asked.query(f"d_h != {d_h}")) for d_h in asked["d_h"].unique()}
+    cut = np.array([cuts[d_h] for d_h in runs["d_h"]])
+    told = runs.assign(understands=(runs["share"] > cut).where(runs["share"].notna()))
     return {"by_seed": by_seed, "by_cell": by_cell, "D_crit": critical(told)}
 
 
 def critical(runs: pd.DataFrame) -> pd.Series:
     """D_crit by d_h where `understands` is the accuracy of each run, NaN where it is not known."""
     cells = runs.set_index(["d_h", "D_train", "seed"])["understands"].astype(float).to_xarray()
-    return critical_size(cells.expand_dims(step=[0]).to_dataset(name="val_acc")).set_index("d_h")["D_crit"]
+    table = critical_size(cells.expand_dims(step=[0]).to_dataset(name="val_acc"))
+    return pd.Series(table["D_crit"].to_numpy(), table["d_h"])
 
 
 def _ordered(runs: pd.DataFrame) -> float:
@@ -274,10 +276,10 @@ def phases(along: pd.DataFrame) -> dict[str, tuple[int, int]]:
     By excluded loss along training, as `along_training` gives it. It falls while the network learns pairs by heart,
     rises while it comes to rest on the circuit, and falls again while what the circuit does not need is removed.
     """
-    excluded = along["excluded_loss"]
-    rise = excluded - excluded.cummin()
-    highest = rise.idxmax() if rise.max() > 0 else excluded.index[-1]
-    ends = [int(step) for step in (excluded.index[0], excluded.loc[:highest].idxmin(), highest, excluded.index[-1])]
+    excluded = along["excluded_loss"].to_numpy()
+    rise = excluded - np.minimum.accumulate(excluded)
+    highest = int(rise.argmax()) if rise.max() > 0 else len(rise) - 1
+    ends = [int(step) for step in along.index.to_numpy()[[0, excluded[:highest + 1].argmin(), highest, -1]]]
     return dict(zip(("memorising", "forming", "clean-up"), zip(ends[:-1], ends[1:], strict=True), strict=True))
 
 

@@ -167,8 +167,9 @@ def judged_early(tables: dict[int, pd.DataFrame]) -> Measured:
                     number(f"step {step:,}: pairs that differ in the seed alone (n cells)", cells, ".2f",
                            len(told["by_cell"])),
                     *(Number(f"step {step:,}: D_crit of d_h {d_h}, told from the other size",
-                             f"{_size(size)}, its own {_size(own[d_h])}") for d_h, size in told["D_crit"].items())]
+                             f"{_size(size)}, its own {_size(own.to_dict()[d_h])}")
+                      for d_h, size in told["D_crit"].items())]
     early, later = holds.values()
     found = (Verdict.REPRODUCED if all(early[:3]) else Verdict.PARTLY if later[0] else
              Verdict.NOT_REPRODUCED if later[3] else Verdict.NOT_YET_MEASURED)
-    return Measured(found, tuple(numbers), int(table["share"].notna().sum()))
+    return Measured(found, tuple(numbers), int(np.isfinite(table["share"].to_numpy()).sum()))

@@ -79,8 +79,7 @@ def circuit_growth(along: pd.DataFrame, *, name: str = "grokked") -> go.Figure:
     for i, (phase, steps) in enumerate(circuit.phases(along).items()):
         if steps[0] < steps[1]:
             x0, x1 = shown_steps(pd.Index(steps))
-            fig.add_vrect(x0=x0, x1=x1, fillcolor="#262626", opacity=(0.03, 0.09)[i % 2], line_width=0, row="all",  # pyright: ignore
-                          col=1)
+            fig.add_vrect(x0=x0, x1=x1, fillcolor="#262626", opacity=(0.03, 0.09)[i % 2], line_width=0)
             fig.add_annotation(x=np.log10(x0 * x1) / 2, y=1, yref="y domain", text=phase, showarrow=False,
                                yanchor="bottom", font_size=12)
     fig.update_xaxes(step_axis(int(along.index.to_numpy().max())))

@@ -12,7 +12,7 @@ from grokbook.plots.captions import frame
 def verdicts(cards: list[Card]) -> go.Figure:
     """How many claims of each source came to each verdict, as bars; `cards` as `claims.judge_all` gives them."""
     counts = tally(cards)[::-1]
-    papers = ["<br>".join(wrap(paper, 24)) for paper in counts.index]
+    papers = ["<br>".join(wrap(str(paper), 24)) for paper in counts.index]
     fig = go.Figure([go.Bar(
         y=papers, x=counts[str(word)], name=word, orientation="h", marker={"color": COLORS[word]},
         text=[count or "" for count in counts[str(word)]], textposition="inside", insidetextanchor="middle",
