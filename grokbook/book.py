@@ -179,7 +179,7 @@ def execute(source: Path, out: Path, values: Mapping[str, Any] = NOTHING, timeou
     partial = out.with_suffix(UNFINISHED)
     out.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(read(source), partial)
-    with _own_kernel():
+    with own_kernel():
         _run(source, partial, values, timeout)
     notebook = clean(nbformat.read(partial, as_version=4))
     notebook.metadata["grokbook"] = stamp(source, every_value)
@@ -272,8 +272,9 @@ def _without_paths(text: str) -> str:
 def _run(source: Path, partial: Path, values: Mapping[str, Any], timeout: int | None) -> None:
     try:
         papermill.execute_notebook(
-            partial, partial, dict(values), kernel_name=KERNELSPEC["name"], cwd=source.parent, progress_bar=False,
-            execution_timeout=timeout, store_widget_state=False, coalesce_streams=True, extra_arguments=[QUIET])
+            partial, partial, dict(values), kernel_name=KERNELSPEC["name"], progress_bar=False,
+            execution_timeout=timeout, store_widget_state=False, coalesce_streams=True, extra_arguments=[QUIET],
+            resources={"metadata": {"path": str(source.parent)}})  # `cwd` would move this process, and a chapter beside
     except papermill.PapermillExecutionError as error:
         reason = f"{error.ename}: {error.evalue}".splitlines()[0]
         raise ChapterError(f"chapter {source.stem} stopped in cell [{error.exec_count}] with {reason}; "
@@ -297,7 +298,7 @@ def _parameter(line: ast.stmt, cell: str) -> Parameter:
 
 
 @contextmanager
-def _own_kernel() -> Iterator[None]:
+def own_kernel() -> Iterator[None]:
     """Let `python3` mean this interpreter, whatever kernels the reader has installed elsewhere."""
     before = os.environ.get("JUPYTER_PATH")
     own = str(Path(sys.prefix) / "share" / "jupyter")

@@ -5,13 +5,15 @@ import io
 import itertools
 import os
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from grokbook.store import Store
 
 ABOUT = "Why neural networks suddenly understand, measured on networks that were really trained."
+
+AT_ONCE = 2
+"""Chapters that run at the same time: each has a kernel of its own, and most of them keep one core busy."""
 
 _out = partial(click.option, "--out", show_default=True, type=click.Path(path_type=Path, file_okay=False),
                help="Folder to write to.")
@@ -101,7 +106,7 @@ def html(execute: bool, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if execute:
         wanted = {out / f"{source.stem}.ipynb": (source, {}) for source in book.chapters()}
-        notebooks, failures = _run_all(wanted, out)
+        notebooks, failures = _run_all(wanted, out, at_once=AT_ONCE)
     else:
         notebooks = [book.stored(source) for source in book.chapters()]
     click.echo(f"wrote {pages.write([*notebooks, *book.texts()], out, 'grokbook', _stored_maps(), ABOUT)}")
@@ -161,12 +166,12 @@ def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
     from grokbook.store import Store
     from grokbook.sweep import keep_weights
 
-    kept = Store(store)
-    unknown = [name for name in networks if name not in studies.NETWORKS]
+    kept, known = Store(store), studies.NETWORKS | studies.EARLY
+    unknown = [name for name in networks if name not in known]
     if unknown:
-        raise click.ClickException(f"network={unknown[0]!r} is unknown; valid: {', '.join(studies.NETWORKS)}")
-    for name in networks or studies.NETWORKS:
-        network = studies.NETWORKS[name]
+        raise click.ClickException(f"network={unknown[0]!r} is unknown; valid: {', '.join(studies.NETWORKS)}, early-…")
+    for name in networks or known:
+        network = known[name]
         if set(network.steps) < set(kept.weight_steps(network.config.run_id)):  # its last step, which it chose itself
             click.echo(f"{name}: its weights are there; delete them to train it anew")
         else:
@@ -256,7 +261,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _run_all(wanted: Mapping[Path, tuple[Path, Mapping[str, Any]]], folder: Path, timeout: int | None = None,
-             ) -> tuple[list[Path], list[str]]:
+             at_once: int = 1) -> tuple[list[Path], list[str]]:
     """Make notebooks of sources and values, saying how each went; returns those that were made, what stopped others.
 
     A file `.unfinished` stands in the folder meanwhile. Where a call that was ended has left it, this one goes on:
@@ -264,27 +269,54 @@ def _run_all(wanted: Mapping[Path, tuple[Path, Mapping[str, Any]]], folder: Path
     """
     from grokbook import book
 
-    made, failures, begun = [], [], folder / ".unfinished"
+    failures, begun = {}, folder / ".unfinished"
     goes_on = begun.exists()
     if not goes_on:
         begun.touch()
     package = Path(grokbook.__file__).parent.rglob("*.py")
     changed = max(path.stat().st_mtime_ns for path in (begun, *package))
-    for number, (path, (source, values)) in enumerate(wanted.items(), 1):
-        click.echo(f"[{number}/{len(wanted)}] {path.stem} … ", nl=False)
-        start = time.monotonic()
+
+    def make(path: Path) -> str:
+        """How it went, in words."""
+        (source, values), start = wanted[path], time.monotonic()
         try:
             if goes_on and path.exists() and path.stat().st_mtime_ns > max(changed, source.stat().st_mtime_ns):
-                click.echo("made before the interruption")
-            else:
-                book.execute(source, path, values, timeout)
-                click.echo(f"{time.monotonic() - start:.0f} s")
-            made.append(path)
+                return "made before the interruption"
+            book.execute(source, path, values, timeout)
         except (book.ChapterError, ValueError, TypeError, OSError) as error:
-            failures.append(_sentence(error))
-            click.echo("failed")
+            failures[path] = _sentence(error)
+            return "failed"
+        return f"{time.monotonic() - start:.0f} s"
+
+    with book.own_kernel():
+        for number, (path, went) in enumerate(_in_threads(make, wanted, at_once), 1):
+            click.echo(f"[{number}/{len(wanted)}] {path.stem} … {went}")
     begun.unlink(missing_ok=True)  # as another call in this folder may have
-    return made, failures
+    return [path for path in wanted if path not in failures], list(failures.values())
+
+
+def _in_threads(make: Callable[[Path], str], paths: Iterable[Path], n: int) -> Iterator[tuple[Path, str]]:
+    """What `make` gives of each path, as it comes, from n threads, for which a process that is ended does not wait."""
+    import asyncio
+
+    left, done = iter(list(paths)), SimpleQueue()
+
+    def work() -> None:
+        for path in left:
+            try:
+                done.put((path, make(path), None))
+            except BaseException as error:
+                done.put((path, "", error))
+        with suppress(RuntimeError):  # where none was made
+            asyncio.get_event_loop().close()  # papermill makes one a thread and leaves it open
+
+    for _ in range(n):
+        threading.Thread(target=work, daemon=True).start()
+    for _ in paths:
+        path, went, error = done.get()
+        if error:
+            raise error
+        yield path, went
 
 
 def _report(failures: Sequence[str]) -> None:

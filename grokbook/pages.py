@@ -84,6 +84,8 @@ def _link_words(notebook: NotebookNode, words: Collection[str]) -> None:
     kept = r"```.*?```|`[^`]*`|\$[^$]+\$|!?\[[^]]*\]\([^)]*\)|<[^>]*>|^#[^\n]*$"
 
     def link(match: re.Match[str]) -> str:
+        if already := re.search(rf"\({GLOSSARY}\.html#(.+)\)$", match[0]):
+            left.difference_update([word for word in left if word.replace(" ", "-") == already[1]])
         word = by_form.get(match["word"] or "")
         if word not in left:
             return match[0]

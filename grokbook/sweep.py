@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ from grokbook import interrupts
 from grokbook.config import RunConfig
 from grokbook.run import Run, covers
 from grokbook.store import Store
-from grokbook.studies import NETWORKS, Study
+from grokbook.studies import EARLY, NETWORKS, Study
 from grokbook.training import Training, cohorts, train
 
 COHORT = 8
@@ -131,15 +131,16 @@ def _parents(configs: Sequence[RunConfig], store: Store) -> dict[str, dict[str, 
 
 def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
                  say: Callable[[str], None] | None = None) -> Run:
-    """Train one of `studies.NETWORKS` and store its weights at the steps named there and at its end.
+    """Train one of `studies.NETWORKS` or `EARLY` and store its weights at the steps named there and at its end.
 
     Raises:
         ValueError: there is no such network.
         OSError: the store cannot be written.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"network={name!r} is unknown; valid: {', '.join(NETWORKS)}")
-    store, network = store or Store(), NETWORKS[name]
+    networks = NETWORKS | EARLY
+    if name not in networks:
+        raise ValueError(f"network={name!r} is unknown; valid: {', '.join(NETWORKS)}, early-…")
+    store, network = store or Store(), networks[name]
     store.try_writing()
     training, said = train([network.config], device=device), time.monotonic()
     for evaluation in training:
@@ -148,7 +149,8 @@ def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
             said = time.monotonic()
         (run,) = evaluation.finished or training.runs()
         if evaluation.step in network.steps or evaluation.finished:
-            path = store.write_weights(run, evaluation.step)
+            kept = {array: run.weights[array] for array in network.arrays or run.weights}
+            path = store.write_weights(replace(run, weights=kept), evaluation.step)
             if say:
                 say(f"{name}: wrote {path.name}")
     return run

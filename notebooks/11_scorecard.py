@@ -20,8 +20,9 @@ gb.plots.verdicts(cards)
 
 # %% [markdown]
 # *Reproduced* and *not reproduced* are verdicts of rules that can give either; *partly* means that a part of the claim
-# holds. *Not yet measured* is no verdict: the runs are too few, or their interval holds both answers. A claim that
-# fails here fails with our settings, of which the papers leave many open (chapter 03 changes some of them).
+# holds. Two words are no verdicts: *undecided*, where an interval holds both answers, and *not yet measured*, where
+# there are too few runs to ask. A claim that fails here fails with our settings, of which the papers leave many open
+# (chapter 03 changes some of them).
 #
 # ## All claims
 #

@@ -98,11 +98,11 @@ def test_restriction_keeps_the_circuit_and_exclusion_what_was_memorised():
     assert circuit.loss(circuit.restricted(voted(), [1, 3])) == pytest.approx(np.log(P))
 
 
-@pytest.mark.parametrize("p, heads", [(7, 2), (12, 4)])
-def test_the_pass_is_that_of_the_specification(p, heads):
-    config = RunConfig(p=p, d_h=8, n_heads=heads, D_train=20, init_scale=3.0)
+@pytest.mark.parametrize("p, heads, fields", [(7, 2, {}), (12, 4, {}), (7, 2, {"task": "add+random", "D_random": 9})])
+def test_the_pass_is_that_of_the_specification(p, heads, fields):
+    config = RunConfig(p=p, d_h=8, n_heads=heads, D_train=20, init_scale=3.0, **fields)
     weights = models.initial_weights(config)
-    tokens = torch.tensor(tasks.table(config).tokens)
+    tokens = torch.tensor(tasks.table(config).tokens[:p * p])
     expected = models.build(config, weights, torch.float64)(tokens).detach().numpy()
     np.testing.assert_allclose(circuit.forward(weights, config).logits.reshape(p * p, p), expected[:, :p], atol=1e-10)
 
@@ -171,3 +171,38 @@ def test_frequencies_come_first_or_not_or_too_few_tell():
     for few in ([network(1)] * 4, [*[network(1)] * 4, network(1, end=0.9)]):
         with pytest.raises(TooLittle, match="4 networks that grokked have weights from before they did; it takes 5"):
             claim.judged_first([table.rename_axis("step") for table in few])
+
+
+def early(share, step=0) -> pd.DataFrame:
+    """Three sizes by seven numbers of pairs by three seeds, of which the last two of seven, and a seed of a third, end
+    well; `share` of the number of pairs and of whether it does."""
+    runs = pd.DataFrame([(d_h, D_train, seed) for d_h in (32, 48, 64) for D_train in range(2000, 3400, 200)
+                         for seed in range(3)], columns=["d_h", "D_train", "seed"])
+    runs["understands"] = (runs["D_train"] > 2800) | ((runs["D_train"] == 2800) & (runs["seed"] == 1))
+    return runs.assign(share=share(runs["D_train"] / 4000 + np.random.default_rng(step).normal(0, 0.002, len(runs)),
+                                   runs["understands"]))
+
+
+def test_early_frequencies_tell_or_tell_no_more_than_the_number_of_pairs_or_nothing():
+    foretells = {step: early(lambda D_train, ends: D_train / 100 + ends, step) for step in (200, 1000)}
+    by_pairs = {step: early(lambda D_train, ends: D_train, step) for step in (200, 1000)}
+    against = {step: early(lambda D_train, ends: -D_train, step) for step in (200, 1000)}
+    for tables, expected in ((foretells, "reproduced"), (by_pairs, "partly"), (against, "not reproduced"),
+                             ({200: against[200], 1000: foretells[1000]}, "partly")):
+        assert claim.judged_early(tables).verdict == expected
+    told = circuit.foretold(foretells[200])
+    assert told["by_seed"].tolist() == [1, 1, 1] and told["by_cell"].tolist() == [1, 1, 1]
+    np.testing.assert_allclose(told["D_crit"], circuit.critical(foretells[200]))
+    blind = early(lambda D_train, ends: D_train.where(D_train > 0.6))
+    assert circuit.foretold(blind)["by_seed"].tolist() == [1, 1, 1]  # who is not asked is no pair
+
+
+def test_concentration_is_the_share_of_the_strongest():
+    assert circuit.concentration({"W_E": embedded()}, P) == pytest.approx(1)
+    assert circuit.concentration({"W_E": noise(113, 64)}, 113) < 0.15
+
+
+def test_phases_end_where_excluded_loss_turns():
+    along = pd.DataFrame({"excluded_loss": [5, 3, 2, 9, 4, 1]}, index=[0, 10, 20, 30, 40, 50])
+    assert circuit.phases(along) == {"memorising": (0, 20), "forming": (20, 30), "clean-up": (30, 50)}
+    assert circuit.phases(along[:3]) == {"memorising": (0, 20), "forming": (20, 20), "clean-up": (20, 20)}

@@ -240,6 +240,18 @@ def test_a_call_that_was_ended_goes_on_and_a_later_one_begins_anew(notebooks: Pa
     assert grokbook(*rerun).exit_code == 0 and made[4:] == [1, 2, 3]
 
 
+def test_the_book_runs_two_chapters_at_the_same_time(notebooks: Path):
+    """Each waits until the other has begun; the second has no figure, and what stops it is no matter of the first."""
+    for name, other, end in (("08_one", "09_two", "1"), ("09_two", "08_one", "1 / 0")):
+        (notebooks / f"{name}.py").write_text(
+            "# %% [markdown]\n# # One of two\n\n# %%\nfrom pathlib import Path\n\n"
+            f"Path('{name}.begun').touch()\nwhile not Path('{other}.begun').exists():\n    pass\n{end}\n")
+    (notebooks / "07_sample.py").unlink()
+    result = grokbook("html", "--execute")
+    assert result.exit_code == 1 and "chapter 09_two stopped in cell [1] with ZeroDivisionError" in result.output
+    assert Path("_book/08_one.html").exists() and not Path("_book/09_two.html").exists()
+
+
 def test_what_was_made_of_another_source_before_an_interruption_is_made_again(notebooks: Path, monkeypatch):
     made = []
     monkeypatch.setattr(book, "execute", lambda source, out, *_: made.append(nbformat.write(book.read(source), out)))

@@ -141,14 +141,16 @@ def test_a_browser_without_network_draws_figures_and_formulas(folder: Path, chro
 
 def test_words_lead_to_the_glossary_where_they_are_first_used(tmp_path: Path):
     glossary = tmp_path / "glossary.md"
-    glossary.write_text("# Words\n\n### model-wise grokking\n\nA sort of grokking.\n\n### grokking\n\n### seed\n")
-    texts = ["# A seed\n\nModel-wise grokking, *grokking*, grokking, `seed`, $seed$, seeded.", "[seed](a.html), seed."]
+    glossary.write_text("# Words\n\n### model-wise grokking\n\nA sort.\n\n### grokking\n\n### seed\n\n### a-clock\n")
+    texts = ["# A seed\n\nModel-wise grokking, *grokking*, grokking, `seed`, $seed$, seeded.",
+             "[seed](a.html), seed, [a-clock](glossary.md#a-clock), a-clock."]
     nbformat.write(new_notebook(cells=[new_markdown_cell(text) for text in texts]), tmp_path / "01_a.ipynb")
     pages.write([tmp_path / "01_a.ipynb", glossary], tmp_path / "html", "A book")
     page = BeautifulSoup((tmp_path / "html" / "01_a.html").read_text(), "html.parser")
     links = [(link.text, str(link["href"])) for link in page.find_all("a", href=re.compile("glossary.html#"))]
     assert links == [("Model-wise grokking", "glossary.html#model-wise-grokking"),
-                     ("grokking", "glossary.html#grokking"), ("seed", "glossary.html#seed")]
+                     ("grokking", "glossary.html#grokking"), ("seed", "glossary.html#seed"),
+                     ("a-clock", "glossary.html#a-clock")]
     words = BeautifulSoup((tmp_path / "html" / "glossary.html").read_text(), "html.parser")
     assert all(words.find(id=address.partition("#")[2]) for _, address in links)
     assert not words.find_all("a", href=re.compile("glossary.html#"))

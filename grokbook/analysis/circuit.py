@@ -6,13 +6,14 @@ of a network is that, for each frequency k from 1 to p // 2. Logits are arrays (
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
 from grokbook import studies, tasks
+from grokbook.analysis.critical import critical_size
 from grokbook.config import RunConfig
 from grokbook.run import ACCURACIES
 from grokbook.store import Store
@@ -21,6 +22,9 @@ Weights = Mapping[str, np.ndarray]
 
 KEY = 3
 """How many times its even share of the power a frequency holds that counts as a key frequency."""
+
+STRONGEST = 6
+"""How many frequencies are asked for their power before anyone knows which will be key."""
 
 TILED = 0.85
 """Share of a neuron's variance that one frequency explains if the neuron is of that frequency (Nanda et al., §4.3)."""
@@ -33,16 +37,17 @@ class Pass(NamedTuple):
     logits: np.ndarray
 
 
-def stored(name: str, store: Store | None = None) -> dict[int, Weights]:
-    """The stored weights of one of `studies.NETWORKS` by step, the last one included.
+def stored(name: str, store: Store | None = None,
+           networks: Mapping[str, studies.Network] = studies.NETWORKS) -> dict[int, Weights]:
+    """The stored weights of one of the networks by step, the last one included.
 
     Raises:
         ValueError: there is no such network.
         LookupError: its weights are not stored.
     """
-    if name not in studies.NETWORKS:
+    if name not in networks:
         raise ValueError(f"network={name!r} is unknown; valid: {', '.join(studies.NETWORKS)}")
-    store, run_id = store or Store(), studies.NETWORKS[name].config.run_id
+    store, run_id = store or Store(), networks[name].config.run_id
     steps = store.weight_steps(run_id)
     if not steps:
         raise LookupError(f"the weights of network {name!r} are not stored; `grokbook weights {name}` trains it")
@@ -52,24 +57,26 @@ def stored(name: str, store: Store | None = None) -> dict[int, Weights]:
 def forward(weights: Weights, config: RunConfig) -> Pass:
     """Run every pair through a transformer of one layer, as `models.Transformer` does, without PyTorch.
 
-    Logits are those of the p numbers. Raises ValueError for any other network, and for another task than addition.
+    Beside random pairs, the pairs are those that it adds. Logits are those of the p numbers. Raises ValueError for any
+    other network, and for another task than addition.
     """
-    if (config.architecture, config.n_layers, config.task) != ("transformer", 1, "add"):
+    kind = config.architecture, config.n_layers, config.split_mlp
+    if kind != ("transformer", 1, False) or config.task not in ("add", "add+random"):
         raise ValueError(f"architecture={config.architecture!r}, n_layers={config.n_layers}, task={config.task!r} is "
                          "not analysed; valid: a transformer of one layer that adds")
     p, (W_E, W_pos, W_U) = config.p, (np.asarray(weights[name], float) for name in ("W_E", "W_pos", "W_U"))
     W_Q, W_K, W_V, W_O, W_in, W_out = (np.asarray(weights[f"layers.0.{name}"], float)
                                        for name in ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out"))
-    first, second, last = W_E[:p] + W_pos[0], W_E[:p] + W_pos[1], W_E[[-1]] + W_pos[2]
-    query = (last @ W_Q) / np.sqrt(W_Q.shape[2])
-    scores = [np.einsum("nhs->hn", np.einsum("nd,hde,hqe->nhq", x, W_K, query, optimize=True))
-              for x in (first, second, last)]
-    pairs = np.stack(np.broadcast_arrays(scores[0][:, :, None], scores[1][:, None, :], scores[2][:, :, None]), -1)
+    plus, equals = W_E[None, None, p], W_E[None, None, -1]
+    tokens = [W_E[:p, None], *([plus] if config.n_ctx == 4 else []), W_E[None, :p], equals]
+    read = [x + position for x, position in zip(tokens, W_pos, strict=True)]  # (a, b, d_h), of length 1 where it is one
+    query = np.einsum("abd,hde->he", read[-1], W_Q) / np.sqrt(W_Q.shape[2])
+    scores = [np.einsum("abd,hde,he->hab", x, W_K, query, optimize=True) for x in read]
+    pairs = np.stack(np.broadcast_arrays(*scores), -1)
     weight = np.exp(pairs - pairs.max(-1, keepdims=True))
     weight /= weight.sum(-1, keepdims=True)  # (heads, a, b, position)
-    values = [np.einsum("nd,hde,hef->hnf", x, W_V, W_O, optimize=True) for x in (first, second, last)]
-    moved = (("hab,haf->abf", values[0]), ("hab,hbf->abf", values[1]), ("hab,hf->abf", values[2][:, 0]))
-    x = last + sum(np.einsum(sums, weight[..., i], value, optimize=True) for i, (sums, value) in enumerate(moved))
+    values = [np.einsum("abd,hde,hef->habf", x, W_V, W_O, optimize=True) for x in read]
+    x = read[-1] + sum(np.einsum("hab,habf->abf", weight[..., i], value) for i, value in enumerate(values))
     neurons = np.maximum(x @ W_in, 0)
     return Pass(neurons, (x + neurons @ W_out) @ W_U[:, :p])
 
@@ -100,6 +107,11 @@ def unembedding_power(weights: Weights, p: int) -> np.ndarray:
 def key_frequencies(share: np.ndarray) -> list[int]:
     """The frequencies k that hold `KEY` times the even share or more, the strongest first."""
     return [int(k) + 1 for k in np.argsort(-share, kind="stable") if share[k] * len(share) >= KEY]
+
+
+def concentration(weights: Weights, p: int) -> float:
+    """Share of W_E's power in its `STRONGEST` strongest frequencies."""
+    return float(np.sort(embedding_power(weights, p))[-STRONGEST:].sum())
 
 
 def neuron_frequencies(neurons: np.ndarray) -> pd.DataFrame:
@@ -173,7 +185,7 @@ def accuracies(logits: np.ndarray, config: RunConfig) -> dict[str, float]:
     """Shares of right answers by the names of `run.ACCURACIES`; NaN without pairs. Addition's answers (see `loss`)."""
     p, split = config.p, tasks.split(config)
     right = (logits.argmax(2) == np.add.outer(range(p), range(p)) % p).ravel()
-    masks = zip(ACCURACIES, (split.train, split.val, split.twin_free_val), strict=True)
+    masks = zip(ACCURACIES, (mask[:p * p] for mask in (split.train, split.val, split.twin_free_val)), strict=True)
     return {name: float(right[mask].mean()) if mask.any() else np.nan for name, mask in masks}
 
 
@@ -181,8 +193,8 @@ def measure(weights: Weights, config: RunConfig, frequencies: list[int] | None =
     """What the circuit of these frequencies, by default the network's own key frequencies, is in a network.
 
     Shares of power or variance: `embedding`, `unembedding`, `logits`; `neurons`, the share of all neurons that one of
-    the frequencies explains to `TILED`; `n_keys`; losses in nats: `train_loss`, `val_loss`, `restricted_loss` over all
-    pairs, and `excluded_loss` over the training pairs.
+    the frequencies explains to `TILED`; `n_keys`; `twin_free_val_acc`; losses in nats: `train_loss`, `val_loss`,
+    `restricted_loss` over all pairs, and `excluded_loss` over the training pairs. Pairs are additions.
     """
     p, split = config.p, tasks.split(config)
     share = embedding_power(weights, p)
@@ -190,8 +202,9 @@ def measure(weights: Weights, config: RunConfig, frequencies: list[int] | None =
     at = np.array(keys, int) - 1
     neurons, logits = forward(weights, config)
     tiles = neuron_frequencies(neurons)
-    train, val = (mask.reshape(p, p) for mask in (split.train, split.val))
-    return {"n_keys": len(keys), "embedding": share[at].sum(), "unembedding": unembedding_power(weights, p)[at].sum(),
+    train, val = (mask[:p * p].reshape(p, p) for mask in (split.train, split.val))  # random pairs come behind
+    return {"twin_free_val_acc": accuracies(logits, config)["twin_free_val_acc"], "n_keys": len(keys),
+            "embedding": share[at].sum(), "unembedding": unembedding_power(weights, p)[at].sum(),
             "neurons": float(np.mean((tiles["share"] >= TILED) & tiles["frequency"].isin(keys))),
             "logits": logit_share(logits)[at].sum(), "train_loss": loss(logits, train), "val_loss": loss(logits, val),
             "restricted_loss": loss(restricted(logits, keys)), "excluded_loss": loss(excluded(logits, keys), train)}
@@ -212,11 +225,62 @@ def first_signs(by_step: Mapping[int, Weights], config: RunConfig, steps: Sequen
     return pd.DataFrame(rows).T.rename_axis("step")
 
 
+def foretold(runs: pd.DataFrame) -> dict[str, Any]:
+    """How well a `share` of power, early in training, tells which of the `runs` come to understand.
+
+    A row a run: `d_h`, `D_train`, `seed`, `share`, NaN of a run that is not asked, `understands`. Returns the share of
+    pairs of runs, one that understands and one that does not, in which the former has more, equal shares half a pair:
+    `by_seed` over pairs of one size and seed, `by_cell` over pairs that differ in the seed alone. `D_crit`, by d_h, is
+    that of runs taken to understand if they have more than the share that parts the other sizes' runs best.
+    """
+    asked = runs.dropna(subset="share")
+    by_seed = asked.groupby(["seed", "d_h"])[["share", "understands"]].apply(_ordered).groupby("seed").mean()
+    by_cell = asked.groupby(["d_h", "D_train"])[["share", "understands"]].apply(_ordered).dropna()
+    cuts = {d_h: _parting(asked.query(f"d_h != {d_h}")) for d_h in asked["d_h"].unique()}
+    cut = np.array([cuts[d_h] for d_h in runs["d_h"]])
+    told = runs.assign(understands=(runs["share"] > cut).where(runs["share"].notna()))
+    return {"by_seed": by_seed, "by_cell": by_cell, "D_crit": critical(told)}
+
+
+def critical(runs: pd.DataFrame) -> pd.Series:
+    """D_crit by d_h where `understands` is the accuracy of each run, NaN where it is not known."""
+    cells = runs.set_index(["d_h", "D_train", "seed"])["understands"].astype(float).to_xarray()
+    table = critical_size(cells.expand_dims(step=[0]).to_dataset(name="val_acc"))
+    return pd.Series(table["D_crit"].to_numpy(), table["d_h"])
+
+
+def _ordered(runs: pd.DataFrame) -> float:
+    """Share of the pairs of one that understands and one that does not in which the former has the larger share."""
+    more = runs.loc[runs["understands"], "share"].to_numpy()[:, None]
+    less = runs.loc[~runs["understands"], "share"].to_numpy()
+    return float(((more > less) + (more == less) / 2).mean()) if more.size and less.size else np.nan
+
+
+def _parting(runs: pd.DataFrame) -> float:
+    """The share midway between two neighbours above and below which most runs are told rightly."""
+    shares = np.sort(runs["share"].to_numpy())
+    cuts = (shares[1:] + shares[:-1]) / 2
+    return float(cuts[np.argmax([((runs["share"] > cut) == runs["understands"]).mean() for cut in cuts])])
+
+
 def along_training(name: str, store: Store | None = None) -> pd.DataFrame:
     """`measure` at every stored step of a network, a row a step, for the key frequencies of its last step."""
     network, by_step = studies.NETWORKS[name].config, stored(name, store)
     keys = key_frequencies(embedding_power(by_step[max(by_step)], network.p))
     return pd.DataFrame({step: measure(w, network, keys) for step, w in by_step.items()}).T.rename_axis("step")
+
+
+def phases(along: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Memorising, forming and clean-up: the steps from which and to which each goes (Nanda et al. 2023, §5.2).
+
+    By excluded loss along training, as `along_training` gives it. It falls while the network learns pairs by heart,
+    rises while it comes to rest on the circuit, and falls again while what the circuit does not need is removed.
+    """
+    excluded = along["excluded_loss"].to_numpy()
+    rise = excluded - np.minimum.accumulate(excluded)
+    highest = int(rise.argmax()) if rise.max() > 0 else len(rise) - 1
+    ends = [int(step) for step in along.index.to_numpy()[[0, excluded[:highest + 1].argmin(), highest, -1]]]
+    return dict(zip(("memorising", "forming", "clean-up"), zip(ends[:-1], ends[1:], strict=True), strict=True))
 
 
 COMPARED = tuple(name for name, network in studies.NETWORKS.items() if network.config not in studies.GROKKED.values())

@@ -22,8 +22,10 @@ class Verdict(StrEnum):
 UNDECIDED = "undecided"
 """What is said where runs were measured and leave a claim open."""
 
-COLORS = dict(zip(Verdict, ("#00795c", "#a05a00", "#b3261e", "#5f6368"), strict=True))
-"""Colours of the verdicts, dark enough to be read as text on white."""
+WORDS = (*list(Verdict)[:3], UNDECIDED, Verdict.NOT_YET_MEASURED)
+
+COLORS: dict[str, str] = dict(zip(WORDS, ("#00795c", "#a05a00", "#b3261e", "#5d4a8a", "#5f6368"), strict=True))
+"""Colours of the verdicts in words, dark enough to be read as text on white."""
 
 
 TIGHT = "style='margin:.3em 0'"
@@ -115,7 +117,7 @@ class Card:
         return UNDECIDED if verdict is Verdict.NOT_YET_MEASURED and n else str(verdict)
 
     def _repr_html_(self) -> str:
-        claim, measured, color = self.claim, self.measured, COLORS[self.measured.verdict]
+        claim, measured, color = self.claim, self.measured, COLORS[self.word]
         stands = claim.changed or "nothing"
         name, says, source, rule, ours, changed, remark, word = map(escape, (
             claim.id, claim.says, claim.source, claim.rule, claim.ours, stands, measured.remark, self.word))

@@ -5,10 +5,11 @@ import pandas as pd
 import xarray as xr
 
 from grokbook.analysis import circuit
-from grokbook.analysis.statistics import rate
-from grokbook.claims.card import Measured, Number, TooLittle, claim
-from grokbook.claims.rules import decided, number, verdict
-from grokbook.studies import NETWORKS, RISING
+from grokbook.analysis.events import final
+from grokbook.analysis.statistics import interval, rate
+from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
+from grokbook.claims.rules import LEVEL_WITHIN, decided, number, verdict
+from grokbook.studies import EARLY, NETWORKS, RISING, critical_size
 
 GROKKED = ("grokked", "grokked-1", "grokked-2")
 """Three seeds of one cell that grokked."""
@@ -68,8 +69,8 @@ AT_CHANCE = 0.1
 
 ENOUGH_NETWORKS = 5
 
-RISING_FIVE = ("grokked", *(f"grokked-{seed}" for seed in range(1, ENOUGH_NETWORKS)))
-"""Five seeds of the same cell, with weights from before they generalised."""
+RISING_SEEDS = ("grokked", *(name for name in NETWORKS if name.startswith("grokked-")))
+"""Seeds of one cell, with weights from before they generalised."""
 
 
 @claim("frequencies-first", source="Nanda et al. 2023, §5.2",
@@ -83,11 +84,11 @@ RISING_FIVE = ("grokked", *(f"grokked-{seed}" for seed in range(1, ENOUGH_NETWOR
             f"{ENOUGH_NETWORKS} seeds that end above {1 - AT_CHANCE:g}.",
        ours="the whole rule; the paper looks at one network with restricted and excluded loss. Known when it was "
             "written were the shares of power along the training of seed 0, not how many frequencies were key when",
-       networks=RISING_FIVE)
+       networks=RISING_SEEDS)
 def frequencies_first(*networks: dict[int, circuit.Weights]) -> Measured:
     """How much of each network's circuit is there while it still answers at chance."""
     return judged_first([circuit.first_signs(by_step, NETWORKS[name].config, RISING)
-                         for name, by_step in zip(RISING_FIVE, networks, strict=True)])
+                         for name, by_step in zip(RISING_SEEDS, networks, strict=True)])
 
 
 def judged_first(networks: list[pd.DataFrame]) -> Measured:
@@ -106,3 +107,69 @@ def judged_first(networks: list[pd.DataFrame]) -> Measured:
           for column, words, form in (
               ("found", "share of the later key frequencies, each seed", ".2f"), ("step", "at step", ",.0f"),
               ("twin_free_val_acc", "with a twin-free accuracy of", ".3f")))), n)
+
+
+STEPS = (200, 1_000)
+"""Before and after a network nearly knows its training pairs; almost none answers new ones yet."""
+
+OF_USE = 0.75
+"""Share of pairs told rightly that would be of some use, halfway between guessing and certainty."""
+
+
+@claim("early-frequencies", source="ours, after Nanda et al. 2023, §5.2",
+       says="While a network still answers at chance, its embedding tells whether it will come to understand, and so, "
+            "from one size of network to another, D_crit.",
+       rule=f"At steps {' and '.join(f'{step:,}' for step in STEPS)}: the share of W_E's power in its "
+            f"{circuit.STRONGEST} strongest frequencies; runs with a twin-free accuracy above {AT_CHANCE:g} then are "
+            "not asked. A run comes to understand if its final validation accuracy is above one half, as for D_crit. "
+            "Of pairs of runs, one that does and one that does not, the former has more: over one half of the pairs of "
+            "one size and seed (95 % interval over seeds), and over one half of the pairs that differ in nothing but "
+            "the seed (over cells), for which the number of pairs is no explanation. And the share that parts the runs "
+            f"of the other size best gives each size a D_crit within {LEVEL_WITHIN} pairs of its own. Reproduced if "
+            f"all three hold at step {STEPS[0]}; partly if the first holds at step {STEPS[1]:,}; not reproduced if its "
+            f"interval then lies below {OF_USE:g}; else not yet measured.",
+       ours="all of it. Known when it was written were the runs' final accuracies and the shares of power along the "
+            "training of one network of 64 and 5,000 pairs, which is not among them",
+       needs=(critical_size,), networks=tuple(EARLY))
+def early_frequencies(runs: xr.Dataset, *networks: dict[int, circuit.Weights]) -> Measured:
+    """Whether the concentration of the embedding foretells, by size and seed, within cells, and across sizes."""
+    tables = {step: _asked(runs, dict(zip(EARLY, networks, strict=True)), step) for step in STEPS}
+    return judged_early(tables)
+
+
+def _asked(runs: xr.Dataset, networks: dict[str, dict[int, circuit.Weights]], step: int) -> pd.DataFrame:
+    """A row a trained run of `EARLY` as `circuit.foretold` takes it."""
+    accuracy, rows = final(runs, "val_acc"), []
+    for name, by_step in networks.items():
+        config = EARLY[name].config
+        cell = {"d_h": config.d_h, "D_train": config.D_train, "seed": config.seed}
+        chance = float(runs["twin_free_val_acc"].sel(cell | {"step": step})) <= AT_CHANCE
+        share = circuit.concentration(by_step[step], config.p) if chance else np.nan
+        rows.append(cell | {"share": share, "understands": float(accuracy.sel(cell)) > 0.5})
+    return pd.DataFrame(rows)
+
+
+def _size(D_crit: float) -> str:
+    return "none of those measured" if np.isnan(D_crit) else f"{D_crit:,.0f}"
+
+
+def judged_early(tables: dict[int, pd.DataFrame]) -> Measured:
+    """The verdict on tables such as `circuit.foretold` takes, by step: an early one, and a later one."""
+    holds, numbers = {}, []
+    for step, table in tables.items():
+        told, own = circuit.foretold(table), circuit.critical(table)
+        seeds, cells = (interval(xr.DataArray(told[by].to_numpy(), dims="seed"), within=(0, 1))
+                        for by in ("by_seed", "by_cell"))
+        near = (told["D_crit"] - own).abs() <= LEVEL_WITHIN
+        holds[step] = bool(seeds["lo"] > 0.5), bool(cells["lo"] > 0.5), bool(near.all()), bool(seeds["hi"] < OF_USE)
+        numbers += [number(f"step {step:,}: pairs of one size and seed told rightly (n seeds)", seeds, ".2f",
+                           len(told["by_seed"])),
+                    number(f"step {step:,}: pairs that differ in the seed alone (n cells)", cells, ".2f",
+                           len(told["by_cell"])),
+                    *(Number(f"step {step:,}: D_crit of d_h {d_h}, told from the other size",
+                             f"{_size(size)}, its own {_size(own.to_dict()[d_h])}")
+                      for d_h, size in told["D_crit"].items())]
+    early, later = holds.values()
+    found = (Verdict.REPRODUCED if all(early[:3]) else Verdict.PARTLY if later[0] else
+             Verdict.NOT_REPRODUCED if later[3] else Verdict.NOT_YET_MEASURED)
+    return Measured(found, tuple(numbers), int(np.isfinite(table["share"].to_numpy()).sum()))

@@ -4,23 +4,24 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from grokbook.claims.card import Card, Verdict
+from grokbook.claims.card import UNDECIDED, WORDS, Card, Verdict
 from grokbook.store import Store
-from grokbook.studies import NETWORKS
+from grokbook.studies import EARLY, NETWORKS
 
 HEADINGS = {Verdict.REPRODUCED: "What held", Verdict.PARTLY: "What held in part",
-            Verdict.NOT_REPRODUCED: "What did not hold", Verdict.NOT_YET_MEASURED: "What is open"}
+            Verdict.NOT_REPRODUCED: "What did not hold", UNDECIDED: "What the runs leave open",
+            Verdict.NOT_YET_MEASURED: "What was not measured yet"}
 
 FOOTNOTE = ("Each sentence is what the source says, in short; the verdict is this book's, by a rule and with settings "
             "that its card states. *Did not hold* means: not with these settings, sizes and numbers of steps.")
 
 
 def tally(cards: Sequence[Card]) -> pd.DataFrame:
-    """How many claims of each source came to each verdict: a row a source, a column a verdict."""
-    counts = pd.crosstab(pd.Series([card.claim.paper for card in cards], name="source"),
-                         pd.Series([str(card.measured.verdict) for card in cards], name="verdict"))
-    papers = sorted(dict.fromkeys(card.claim.paper for card in cards), key="ours".__eq__)  # ours come last
-    return counts.reindex(index=papers, columns=[str(name) for name in Verdict], fill_value=0)
+    """How many claims of each source came to each verdict in words: a row a source, a column a verdict."""
+    papers = pd.Series([card.claim.paper for card in cards], name="source")
+    counts = pd.crosstab(papers, pd.Series([str(card.word) for card in cards], name="verdict"))
+    most_first = sorted(papers.value_counts().index, key="ours".__eq__)  # ours come last
+    return counts.reindex(index=most_first, columns=[str(word) for word in WORDS], fill_value=0)
 
 
 def lacking(cards: Sequence[Card], store: Store | None = None) -> pd.DataFrame:
@@ -36,7 +37,7 @@ def lacking(cards: Sequence[Card], store: Store | None = None) -> pd.DataFrame:
                     for size in ("laptop", "paper")]
             rows.append((claim.id, study.name, *map(len, runs), study.shown))
         if claim.networks:
-            networks = [NETWORKS[name].config for name in claim.networks]
+            networks = [(NETWORKS | EARLY)[name].config for name in claim.networks]
             n = sum(not store.weight_steps(network.run_id) for network in networks)
             rows.append((claim.id, "weights", n, n, max(network.n_steps for network in networks)))
     return pd.DataFrame(rows, columns=["claim", "study", "laptop", "paper", "steps"])
@@ -44,12 +45,13 @@ def lacking(cards: Sequence[Card], store: Store | None = None) -> pd.DataFrame:
 
 def summary(cards: Sequence[Card]) -> str:
     """What the sources got right, in part, and not, in Markdown: their statements under the verdicts."""
-    parts = []
-    for paper, counts in tally(cards).iterrows():
-        parts.append(f"### {str(paper).capitalize() if paper == 'ours' else paper}: {_counted(counts)}")
-        for verdict, heading in HEADINGS.items():
+    table = tally(cards)
+    parts = [f"In all {_counted(table.sum())}."]
+    for paper, counts in table.iterrows():
+        parts.append(f"### {str(paper)[0].upper()}{str(paper)[1:]}: {_counted(counts)}")
+        for word, heading in HEADINGS.items():
             said = [f"{card.claim.says} (`{card.claim.id}`)" for card in cards
-                    if (card.claim.paper, card.measured.verdict) == (paper, verdict)]
+                    if (card.claim.paper, card.word) == (paper, word)]
             parts += [f"**{heading}.** {' '.join(said)}"] if said else []
     return "\n\n".join([*parts, FOOTNOTE])
 

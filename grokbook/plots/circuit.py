@@ -23,7 +23,7 @@ SHARES = {"embedding": ("embedding", "#00795C", "solid"), "unembedding": ("unemb
 ROWS = ("power of W_E", "power of W_U", "neurons")
 
 
-def circuit_spectra(names: Sequence[str] = ("grokked", "mid-leap", "ungrokked", "progression")) -> go.Figure:
+def circuit_spectra(names: Sequence[str] = ("grokked", "mid-leap", "ungrokked", "progression", "mixture")) -> go.Figure:
     """By frequency, the shares of power of W_E and of W_U, and of the neurons that it tiles; one column a network.
 
     Key frequencies are orange. Errors as `circuit.stored`.
@@ -63,7 +63,7 @@ def _spectra(weights: circuit.Weights, name: str) -> list[go.Bar]:
 
 
 def circuit_growth(along: pd.DataFrame, *, name: str = "grokked") -> go.Figure:
-    """Losses with and without the key frequencies above their shares, against the step.
+    """Losses with and without the key frequencies above their shares, against the step, in the phases of training.
 
     `along` is what `circuit.along_training` gives of the network of that name.
     """
@@ -76,6 +76,12 @@ def circuit_growth(along: pd.DataFrame, *, name: str = "grokked") -> go.Figure:
                                      hovertemplate=f"{words}, step %{{x:,.0f}}: %{{y:.3g}}<extra></extra>"),
                           row=row, col=1)
     name_once(fig)
+    for i, (phase, steps) in enumerate(circuit.phases(along).items()):
+        if steps[0] < steps[1]:
+            x0, x1 = shown_steps(pd.Index(steps))
+            fig.add_vrect(x0=x0, x1=x1, fillcolor="#262626", opacity=(0.03, 0.09)[i % 2], line_width=0)
+            fig.add_annotation(x=np.log10(x0 * x1) / 2, y=1, yref="y domain", text=phase, showarrow=False,
+                               yanchor="bottom", font_size=12)
     fig.update_xaxes(step_axis(int(along.index.to_numpy().max())))
     fig.update_xaxes(title_text="step", row=2)
     fig.update_yaxes(type="log", exponentformat="power", nticks=6, title_text="loss (nats)",
@@ -84,8 +90,8 @@ def circuit_growth(along: pd.DataFrame, *, name: str = "grokked") -> go.Figure:
     config = NETWORKS[name].config
     note = (f"n = 1 network: d_h {config.d_h}, D_train {config.D_train:,}, seed {config.seed}, at {len(along)} stored "
             f"steps. The {along['n_keys'].iloc[-1]:.0f} key frequencies are those of the last step. Restricted: over "
-            "all pairs, with these alone; excluded: over training pairs, without them. Shares: of power, of neurons, "
-            "of the logits' variance.")
+            "all pairs, with these alone; excluded: over training pairs, without them; where it turns, a phase ends. "
+            "Shares: of power, of neurons, of the logits' variance.")
     return frame(fig, title="The circuit along training", caption=note, plot_height=460)
 
 

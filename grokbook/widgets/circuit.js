@@ -44,7 +44,7 @@ const spectrum = figure(places, "spectrum", (here) => {
 
 const neurons = figure(places, "neurons", (here) => {
   const inside = box(here, "neurons"), x = along(here, inside), y = scale([0, 1.04], [inside.bottom, inside.top]);
-  here.heading.textContent = "neurons: each by the frequency that explains most of it";
+  here.heading.textContent = "neurons: share that one frequency explains";
   here.legend.textContent = `a dot is a neuron; above ${data.tiled} it is of that frequency`;
   here.root.innerHTML = axes(inside, {x: frequencies(x), across: "frequency k", title: "explained",
                                       y: [0, 0.5, 1].map((share) => [y(share), share])}) + level(inside, y(data.tiled))

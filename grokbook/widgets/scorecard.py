@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from html import escape
 
-from grokbook.claims.card import COLORS, Card, Verdict
+from grokbook.claims.card import COLORS, WORDS, Card
 from grokbook.widgets.front_end import script, scripted
 
-COLUMNS = ("claim", "source", "verdict", "measured", "n", "settings", "rule")
+COLUMNS = ("claim", "verdict", "measured", "n", "source", "settings", "rule")
 
 BADGE = "color:white;padding:1px 5px;border-radius:3px;white-space:nowrap;"
 
@@ -23,7 +23,7 @@ class Scorecard:
         self.cards = tuple(cards)
 
     def __repr__(self) -> str:
-        return "\n".join(f"{card.claim.id:<22} {card.measured.verdict:<17} n = {card.measured.n}"
+        return "\n".join(f"{card.claim.id:<22} {card.word:<17} n = {card.measured.n}"
                          for card in self.cards)
 
     def _repr_html_(self) -> str:
@@ -35,14 +35,14 @@ class Scorecard:
 
 def _row(card: Card) -> str:
     claim, measured = card.claim, card.measured
-    color, order = COLORS[measured.verdict], list(Verdict).index(measured.verdict)
+    word = card.word
     theirs = "all ours" if claim.ours.startswith("everything") or claim.paper == "ours" else "partly ours"
     cells = [(f"<div style='min-width:15em'><code>{claim.id}</code><br>{escape(claim.says)}</div>", claim.id),
-             (escape(claim.source), claim.source),
-             (f"<b style='{BADGE}background:{color}'>{measured.verdict}</b>", order), (_numbers(card), _first(card)),
-             (f"{measured.n:,}", measured.n), (_folded(theirs, claim.ours), theirs),
+             (f"<b style='{BADGE}background:{COLORS[word]}'>{word}</b>", WORDS.index(word)),
+             (_numbers(card), _first(card)), (f"{measured.n:,}", measured.n), (escape(claim.source), claim.source),
+             (_folded(theirs, claim.ours), theirs),
              (_folded("changed" if claim.changed else "as first written", claim.changed), bool(claim.changed))]
-    return (f"<tr data-source='{escape(claim.paper)}' data-verdict='{measured.verdict}'>" + "".join(
+    return (f"<tr data-source='{escape(claim.paper)}' data-verdict='{word}'>" + "".join(
         f"<td style='text-align:left;vertical-align:top' data-sort='{escape(str(key))}'>{content}</td>"
         for content, key in cells) + "</tr>")
 
