@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from grokbook.training.processor import meet
+from grokbook.training.compiled import meet
 
 
 @njit(nogil=True)

@@ -8,7 +8,7 @@ from numba import njit
 from grokbook import models
 from grokbook.config import RunConfig
 from grokbook.training import engine_named
-from grokbook.training.processor import FLUSH, flush, restore
+from grokbook.training.compiled import FLUSH, flush, restore
 
 TINY = np.float32(1e-30)
 
