@@ -189,18 +189,18 @@ def _complaints(c: RunConfig) -> Iterator[str]:
     """Sentences, one a bad value: the field, the value, what is valid."""
     for f in dataclasses.fields(c):
         value, least, choices = getattr(c, f.name), f.metadata.get("least"), f.metadata.get("choices")
-        below = f.metadata.get("below", math.inf)
         if choices and value not in choices:
             yield f"{f.name}={value!r} is unknown; valid: {', '.join(choices)}"
-        if least is not None and f.type is int and value < least:
+        if f.type is int and least is not None and value < least:
             yield f"{f.name}={value} is too small; valid: {least} or more"
         if f.type is int and value >= 2**63:
             yield f"{f.name}={value} is too large; valid: less than 2**63"
-        if least is not None and f.type is float and not (math.isfinite(value) and least <= value < below):
-            limit = f", less than {below}" * math.isfinite(below)
+        if f.type is float and least is not None and not least <= value < f.metadata["below"]:
+            limit = f", less than {f.metadata['below']}" * math.isfinite(f.metadata["below"])
             yield f"{f.name}={value} is not usable; valid: a finite number, {least} or more{limit}"
-        for name, word in f.metadata.get("needs", {}).items():
-            if value != f.default and getattr(c, name) != word:
+        needs = f.metadata.get("needs", {}) if value != f.default else {}
+        for name, word in needs.items():
+            if getattr(c, name) != word:
                 yield f"{f.name}={value} needs {name}={word!r}, not {getattr(c, name)!r}; valid here: {f.default}"
     if c.architecture == "transformer" and c.d_h % c.n_heads:
         yield f"d_h={c.d_h} is not divisible by n_heads={c.n_heads}; valid: a multiple of {c.n_heads}"
