@@ -176,4 +176,4 @@ def test_the_first_notebook_links_every_chapter_by_its_title():
     (start, *others), listed = book.chapters(), book.read(book.chapters()[0]).cells[0].source
     for source in others:
         title = book.read(source).cells[0].source.splitlines()[0].removeprefix("# ")
-        assert f"- [{source.name[:2]} {title}]({source.stem}.ipynb)" in listed, f"{start.name} has no {source.stem}"
+        assert f"[{source.name[:2]} {title}]({source.stem}.ipynb)" in listed, f"{start.name} has no {source.stem}"
