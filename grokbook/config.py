@@ -32,20 +32,21 @@ BETAS = (0.9, 0.98)
 EPS = 1e-8  # AdamW's ε, PyTorch's default
 
 
-def _option(default: Any, help: str, *, least: float | None = None, choices: tuple[str, ...] = (),
-            shared: bool = True, budget: bool = False) -> Any:
+def _option(default: Any, help: str, *, least: float | None = None, below: float = math.inf,
+            choices: tuple[str, ...] = (), shared: bool = True, budget: bool = False, **needs: str) -> Any:
     """A field with all that is known of it.
 
     Args:
         help: what it means, for the command line.
-        least: the smallest valid number. choices: the valid words, added to `help`.
+        least: the smallest valid number; below: the first that is too large. choices: the valid words, added to `help`.
         shared: whether runs that train together must agree in it. A field that does not say so is shared, so that one
             which engines do not know as a member's own cannot train mixed cohorts.
         budget: whether it says how long to train, not what.
+        needs: other fields and the words that they must have for this one to differ from its default.
     """
     help = help + ": " * bool(choices) + ", ".join(choices)
-    return field(default=default, metadata={"help": help, "least": least, "choices": choices, "shared": shared,
-                                            "budget": budget})
+    return field(default=default, metadata={"help": help, "least": least, "below": below, "choices": choices,
+                                            "shared": shared, "budget": budget, "needs": needs})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +66,19 @@ class RunConfig:
     task: str = _option("add", "what the table holds", choices=TASKS)
     p: int = _option(113, "modulus", least=2)
     D_train: int = _option(4000, "training pairs of the task", shared=False)
-    D_random: int = _option(0, "random-label training pairs beside them (task add+random)", least=0, shared=False)
+    D_random: int = _option(0, "random-label training pairs beside them (task add+random)", least=0, shared=False,
+                            task="add+random")
     d_h: int = _option(64, "hidden size", least=1)
-    n_heads: int = _option(4, "attention heads (architecture transformer)", least=1)
+    n_heads: int = _option(4, "attention heads (architecture transformer)", least=1, architecture="transformer")
     n_layers: int = _option(1, "layers between embedding and unembedding", least=1)
-    split_mlp: bool = _option(False, "half of the feed-forward neurons for each task (transformer, task add+random)")
+    split_mlp: bool = _option(False, "half of the feed-forward neurons for each task (transformer, task add+random)",
+                              architecture="transformer", task="add+random")
     seed: int = _option(0, "seed of the initial weights, the split, random labels, batches, dropout and noise",
                         least=0, shared=False)
     init: str = _option("book", "how weights are drawn", choices=INITS, shared=False)
     init_scale: float = _option(1.0, "factor on the initial weights", least=0, shared=False)
     lr: float = _option(1e-3, "learning rate of AdamW", least=0, shared=False)
-    beta2: float = _option(BETAS[1], "averaging rate of squared gradients in AdamW", least=0, shared=False)
+    beta2: float = _option(BETAS[1], "averaging rate of squared gradients in AdamW", least=0, below=1, shared=False)
     weight_decay: float = _option(1.0, "decoupled weight decay of AdamW", least=0, shared=False)
     decay_towards: str = _option("zero", "where weight decay pulls, init being where the run started", choices=ANCHORS)
     n_warmup: int = _option(10, "steps over which the learning rate rises linearly", least=0, shared=False)
@@ -86,7 +89,7 @@ class RunConfig:
     loss: str = _option("exact", "cross entropy, exact being free of cancellation", choices=LOSSES)
     batch_size: int = _option(0, "training examples a step; 0: all of them", least=0)
     dropout: float = _option(0.0, "share of a feed-forward layer's outputs that a step leaves out (transformer)",
-                             least=0)
+                             least=0, below=1, architecture="transformer")
     parent: str = _option("", "run_id@step whose weights this run starts from; empty for a fresh start", shared=False)
     n_steps: int = _option(100_000, "budget: optimiser updates", least=0, shared=False, budget=True)
     stop_early: bool = _option(True, "budget: stop once every accuracy has settled at 1", shared=False, budget=True)
@@ -188,21 +191,18 @@ def _complaints(c: RunConfig) -> Iterator[str]:
         value, least, choices = getattr(c, f.name), f.metadata.get("least"), f.metadata.get("choices")
         if choices and value not in choices:
             yield f"{f.name}={value!r} is unknown; valid: {', '.join(choices)}"
-        if least is not None and f.type is int and value < least:
+        if f.type is int and least is not None and value < least:
             yield f"{f.name}={value} is too small; valid: {least} or more"
         if f.type is int and value >= 2**63:
             yield f"{f.name}={value} is too large; valid: less than 2**63"
-        if least is not None and f.type is float and not (math.isfinite(value) and value >= least):
-            yield f"{f.name}={value} is not usable; valid: a finite number, {least} or more"
-    for name in ("dropout", "beta2"):
-        if getattr(c, name) >= 1:
-            yield f"{name}={getattr(c, name)} is not usable; valid: 0 or more, less than 1"
-    if c.architecture != "transformer":
-        for name, unused in (("n_heads", 4), ("dropout", 0.0), ("split_mlp", False)):
-            if getattr(c, name) != unused:
-                yield (f"{name}={getattr(c, name)} needs architecture='transformer', not {c.architecture!r}; "
-                       f"valid here: {unused}")
-    elif c.d_h % c.n_heads:
+        if f.type is float and least is not None and not least <= value < f.metadata["below"]:
+            limit = f", less than {f.metadata['below']}" * math.isfinite(f.metadata["below"])
+            yield f"{f.name}={value} is not usable; valid: a finite number, {least} or more{limit}"
+        needs = f.metadata.get("needs", {}) if value != f.default else {}
+        for name, word in needs.items():
+            if getattr(c, name) != word:
+                yield f"{f.name}={value} needs {name}={word!r}, not {getattr(c, name)!r}; valid here: {f.default}"
+    if c.architecture == "transformer" and c.d_h % c.n_heads:
         yield f"d_h={c.d_h} is not divisible by n_heads={c.n_heads}; valid: a multiple of {c.n_heads}"
     if not 1 <= c.D_train <= c.n_pairs:
         yield f"D_train={c.D_train} is outside the table; valid: 1 to {c.n_pairs} pairs at p={c.p}"
@@ -211,10 +211,6 @@ def _complaints(c: RunConfig) -> Iterator[str]:
     if c.batch_size > c.D_train + c.D_random:
         yield (f"batch_size={c.batch_size} is more than the {c.D_train + c.D_random} training examples; "
                "valid: up to so many, or 0 for all")
-    if c.D_random and c.task != "add+random":
-        yield f"D_random={c.D_random} needs task='add+random', not {c.task!r}; valid here: 0"
-    if c.split_mlp and c.task != "add+random":
-        yield f"split_mlp={c.split_mlp} needs task='add+random', not {c.task!r}; valid here: False"
     if c.task == "divide" and any(c.p % k == 0 for k in range(2, math.isqrt(c.p) + 1)):
         yield f"p={c.p} is not a prime; task='divide' needs one, for every b to have an inverse"
     if c.parent and not re.fullmatch("[0-9a-f]{16}@(0|[1-9][0-9]*)", c.parent):

@@ -9,11 +9,10 @@ from samples import train_all
 from test_engines import flat, start
 from torch.nn import functional as F
 
-import grokbook as gb
 from grokbook import models, tasks
 from grokbook.config import RunConfig
 from grokbook.run import METRICS
-from grokbook.training import able, engine_named
+from grokbook.training import engine_named
 from grokbook.training.cohort import Batches
 
 DAVIES = RunConfig(task="divide", p=7, D_train=21, d_h=6, n_heads=1, n_layers=2, batch_size=8, dropout=0.2,
@@ -108,19 +107,3 @@ def test_mixing_is_splitmix():
     """The first outputs of the published generator started at 0."""
     states = torch.tensor([0, models._signed(0x9E3779B97F4A7C15)])
     assert [int(z) % 2**64 for z in models.splitmix64(states)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4]
-
-
-@pytest.mark.parametrize("change", [{"batch_size": 8}, {"dropout": 0.1}, {"n_layers": 2}])
-def test_only_the_reference_engine_does_them(change):
-    assert able(RunConfig(**change), torch.device("cpu")) == ["autograd", "vmapped"]
-    with pytest.raises(ValueError, match="engine='fused' cannot train .*=.*; valid here: autograd, vmapped"):
-        gb.train([RunConfig(**change)], engine="fused")
-
-
-@pytest.mark.parametrize(("change", "words"), [({"batch_size": 4001}, "batch_size=4001 is more than the 4000 training"),
-                                               ({"batch_size": -1}, "batch_size=-1 is too small"),
-                                               ({"dropout": 1.0}, "dropout=1.0 is not usable"),
-                                               ({"dropout": -0.1}, "dropout=-0.1 is not usable")])
-def test_what_cannot_be_is_refused_by_name(change, words):
-    with pytest.raises(ValueError, match=words):
-        RunConfig(**change)

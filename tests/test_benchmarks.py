@@ -88,14 +88,14 @@ def test_products_are_the_multiplications_of_the_plain_network_but_those_that_ca
 def test_kernels_are_timed_as_they_are_launched_and_held_against_float64():
     pytest.importorskip("triton")
     _, *rows = rows_of("kernels.py", "--d-h", "4", "--D-train", "40", "--p", "7", "--models", "1", "--warps", "2",
-                       "--warps", "4", "--rows", "16", "--rows", "32", TRITON_INTERPRET="1")
+                       "--rows", "16", "--rows", "32", TRITON_INTERPRET="1")
     step, tried = rows[:9], rows[9:]
     assert [row["kernel"] for row in step] == ["query", "tabulate", "differentiate", "scatter", "reduce", "collect",
                                                "embed", "locate", "adamw"]
     assert [(row["kernel"], row["rows"], row["num_warps"]) for row in tried] == [
-        ("differentiate", n_rows, n_warps) for n_rows in (16, 32) for n_warps in (2, 4)]
+        ("differentiate", 16, 2), ("differentiate", 32, 2)]
     errors = [row["error"] for row in tried]
-    assert 0 < min(errors) and max(errors) < 1e-5 and errors[0] != errors[2], "other tiles round differently"
+    assert 0 < min(errors) and max(errors) < 1e-5 and errors[0] != errors[1], "other tiles round differently"
     assert np.isfinite([row["ms"] for row in rows]).all()
 
 

@@ -167,12 +167,12 @@ own = platform.machine, binding.get_host_cpu_features
 class Features(dict):
     flatten = own[1]().flatten  # for Numba, which compiles for this processor
 platform.machine, binding.get_host_cpu_features = lambda: machine, lambda: Features(features)
-from grokbook.training import compiled, processor, products, vectors
+from grokbook.training import compiled, products, vectors
 platform.machine, binding.get_host_cpu_features = own
-print(json.dumps([vectors.VECTOR_BYTES, products.VECTORS, processor.FLUSH]))
+print(json.dumps([vectors.VECTOR_BYTES, products.VECTORS, compiled.FLUSH]))
 # What the other processor's registers hold is compiled for this one; its instructions this one has not.
-compiled.FOLDER, processor.X86, processor.ARM = None, own[0]() in ("x86_64", "AMD64"), own[0]() in ("aarch64", "arm64")
-processor.FLUSH = 0x8040 if processor.X86 else 1 << 24 if processor.ARM else 0
+compiled.FOLDER, compiled.X86, compiled.ARM = None, own[0]() in ("x86_64", "AMD64"), own[0]() in ("aarch64", "arm64")
+compiled.FLUSH = 0x8040 if compiled.X86 else 1 << 24 if compiled.ARM else 0
 from grokbook import RunConfig, models
 from grokbook.training import engine_named
 for config in (RunConfig(p=7, d_h=12, D_train=45), RunConfig(p=5, d_h=48, task="add+random", D_train=9, D_random=7))[

@@ -7,7 +7,7 @@ import pytest
 
 import grokbook as gb
 from grokbook.config import RunConfig
-from grokbook.training.start import commit
+from grokbook.training.engines import commit
 
 
 def git(folder: Path, *arguments: str) -> str:

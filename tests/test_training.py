@@ -303,11 +303,3 @@ def test_engines_and_devices_that_are_not_there_are_refused(options, sentence, m
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=sentence):
         gb.train([SMALL], **options)
-
-
-def test_an_engine_that_cannot_train_a_config_says_which_can():
-    deep = SMALL.replace(n_layers=2)
-    with pytest.raises(ValueError, match="engine='fused' cannot train n_layers=2; valid here: autograd, vmapped"):
-        gb.train([deep], engine="fused")
-    assert gb.train([deep]).provenance["engine"] == "autograd"
-    assert gb.train([SMALL], device="cpu").provenance["engine"] == "fused"

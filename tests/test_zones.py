@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from maps import STEPS, cube, rise, typical
 
@@ -47,6 +47,7 @@ def test_cut_curves_are_judged_by_what_is_left():
     assert budgets == {50: "PROGRESSION", 5_000: "UNGROKKING", 40_000: "GROKKING"}
 
 
+@settings(max_examples=25)
 @given(st.lists(st.sampled_from([*Zone, ""]), min_size=1, max_size=6))
 def test_shares_count_the_seeds_and_the_main_zone_is_the_most_frequent(seeds):
     runs = cube([8], [3000], len(seeds), lambda d, D, seed: typical(seeds[seed]) if seeds[seed] else None)

@@ -6,7 +6,7 @@ plotly's default, and in a notebook its way to display a figure too: with a pict
 
 from grokbook.plots import picture as picture  # plotly's way to display a figure in a notebook from here on
 from grokbook.plots.circuit import circuit_clock, circuit_growth, circuit_spectra
-from grokbook.plots.curves import grokking_panels, seed_panels
+from grokbook.plots.curves import grokking_panels, seed_panels, table_and_split
 from grokbook.plots.division import three_views, width_cut, width_maps, zero_counts
 from grokbook.plots.efficiency import circuit_costs, mixture_panels, mixture_scan
 from grokbook.plots.emergence import emergence, forgetting
@@ -15,7 +15,6 @@ from grokbook.plots.patterns import pattern_curves, pattern_fit, pattern_map, pa
 from grokbook.plots.recipes import critical_by_budget, recipe_filter
 from grokbook.plots.scorecard import verdicts
 from grokbook.plots.sizes import accuracy_by_size, compare_by_size, costs_by_size, final_accuracy, memory
-from grokbook.plots.table import table_and_split
 from grokbook.plots.traces import find
 from grokbook.plots.universality import delay_by_share, network_panels, unlearning
 

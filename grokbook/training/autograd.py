@@ -19,10 +19,9 @@ from torch import Tensor
 from torch.func import functional_call
 
 from grokbook.config import RunConfig
-from grokbook.training.adamw import noise, step_keys
 from grokbook.training.loss import judge, loss_gradient
 from grokbook.training.prefixes import PASSES, named
-from grokbook.training.state import State, flushed_threads
+from grokbook.training.state import State, flushed_threads, noise, step_keys
 
 ROWS = 1024
 """Examples that go forward and back at a time. Twice or half as many took as long at d_h 128."""

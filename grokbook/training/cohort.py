@@ -63,10 +63,10 @@ class Cohort:
         return dict(zip(METRICS, np.array(values, np.float64), strict=True))
 
 
-def padded(columns: Sequence[np.ndarray], multiple: int = 1) -> np.ndarray:
-    """Arrays of one axis as rows of one length, a multiple of some number, filled up with 0. (member, longest)"""
+def padded(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays of one axis as rows of one length, filled up with 0. (member, longest)"""
     longest = max(len(column) for column in columns)
-    return np.stack([np.pad(column, (0, longest + -longest % multiple - len(column))) for column in columns])
+    return np.stack([np.pad(column, (0, longest - len(column))) for column in columns])
 
 
 class Batches:

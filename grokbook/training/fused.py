@@ -21,10 +21,10 @@ from numba.core import config as numba_config
 from grokbook.config import BETAS, RunConfig
 from grokbook.training import layout
 from grokbook.training.cohort import Cohort
+from grokbook.training.compiled import ABANDONED
 from grokbook.training.engines import ONE_LAYER, unknown_options
 from grokbook.training.fused_pass import Moments, Rates, advance, evaluate
 from grokbook.training.layout import PARTS, Room, Tile
-from grokbook.training.processor import ABANDONED
 
 
 class Member:

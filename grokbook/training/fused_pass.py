@@ -16,10 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from grokbook.config import EPS
-from grokbook.training.compiled import compiled, inner
+from grokbook.training.compiled import compiled, flush, inner, meet, restore
 from grokbook.training.folding import collect, fold, unfold
 from grokbook.training.layout import PARTS
-from grokbook.training.processor import flush, meet, restore
 from grokbook.training.products import multiply, transposed
 from grokbook.training.tiles import exponentiate, mix, scale, softmax, unmix
 

@@ -17,8 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-from grokbook.training.compiled import inner
-from grokbook.training.processor import X86
+from grokbook.training.compiled import X86, inner
 from grokbook.training.vectors import (
     FEATURES,
     accumulators,
