@@ -4,7 +4,7 @@
 
 import numpy as np
 import pytest
-from maps import STEPS, cube, rise, typical
+from maps import STEPS, cube, holding_pairs, rise, typical
 
 from grokbook import analysis, plots
 from grokbook.analysis.capacity import star
@@ -30,8 +30,7 @@ def runs():
 
 @pytest.fixture(scope="module")
 def random():
-    return cube(D_H, [113**2], 3, lambda d_h, D, seed: {"train_acc": min(1, 130 * d_h / 12769) + seed * 1e-4},
-                task="random")
+    return cube(D_H, [113**2], 3, lambda d_h, D, seed: holding_pairs(130 * d_h + seed), task="random")
 
 
 def only(fig, **meta):
@@ -55,7 +54,7 @@ def test_every_colour_of_a_map_is_that_of_its_legend(runs):
     fig = plots.zone_map(runs)
     cells = only(fig, role="cells")
     legend = {trace.name: trace.marker.color for trace in fig.data[1:] if trace.marker.symbol == "square"}
-    assert list(legend) == ["progression", "ungrokking", "semi-grokking", "grokking", "still moving",
+    assert list(legend) == ["progression to nothing", "progression", "ungrokking", "semi-grokking", "grokking", "still moving",
                             "undecided"]
     for number, color in enumerate(legend.values()):
         place = (number - cells.zmin) / (cells.zmax - cells.zmin)
@@ -74,7 +73,7 @@ def test_lines_and_star_are_those_of_the_analysis(runs, random):
     fig = plots.zone_map(runs, random)
     critical, held = analysis.critical_size(runs).dropna(subset=["D_crit"]), analysis.capacity(random)
     assert list(only(fig, role="D_crit").y) == pytest.approx(critical["D_crit"].tolist())
-    assert list(only(fig, role="D_mem").y) == pytest.approx(held["D_mem"].tolist())
+    assert list(only(fig, role="D_mem").y) == pytest.approx(held["D_split"].tolist())
     met = star(held, critical)
     assert only(fig, role="star").y[0] == pytest.approx(met["D_train"])
     place = only(fig, role="star").x[0]

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from grokbook.analysis import capacity, critical_size, final
 from grokbook.analysis.capacity import place, star
 from grokbook.analysis.recipes import recipe_zones
-from grokbook.analysis.zones import Zone, main_zone, zone_label, zone_shares
+from grokbook.analysis.zones import NEGLIGIBLE, Zone, main_zone, zone_label, zone_shares
 from grokbook.plots.captions import CHOSEN, caption, frame, plain
 from grokbook.plots.cells import Runs, as_map, never_trained, row_name
 from grokbook.plots.sizes import FINAL
@@ -84,7 +84,7 @@ def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
 
 def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
     """The coloured cells. Hidden sizes stand side by side, training sizes at their place."""
-    shown = main_zone(data) if show == "zone" else final(data, show).mean("seed")
+    shown = shown_zone(data) if show == "zone" else final(data, show).mean("seed")
     z = shown.transpose("D_train", "d_h").values
     text, hover = _texts(data, show)
     scale = ZONE_SCALE if show == "zone" else {"zmin": 0, "zmax": 1, "colorscale": ACCURACY_SCALE}
@@ -94,8 +94,15 @@ def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
                       customdata=hover, hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"})
 
 
+def shown_zone(data: xr.Dataset) -> xr.DataArray:
+    """`main_zone`, and PROGRESSION_TO_NOTHING for cells of progression whose seeds end at chance, twin-free."""
+    zone, known = main_zone(data), final(data, "twin_free_val_acc").fillna(0).sum("seed")
+    nothing = (zone == Zone.PROGRESSION.value) & (known <= NEGLIGIBLE * data["trained"].sum("seed"))
+    return xr.where(nothing, "PROGRESSION_TO_NOTHING", zone).rename("zone")
+
+
 def zone_numbers(named: np.ndarray) -> np.ndarray:
-    """The place in `ZONE_COLORS` of what `main_zone` gives, NaN for nothing: what `ZONE_SCALE` colours."""
+    """The place in `ZONE_COLORS` of what `shown_zone` gives, NaN for nothing: what `ZONE_SCALE` colours."""
     number = {zone: float(i) for i, zone in enumerate(ZONE_COLORS)} | {"": np.nan}
     return np.vectorize(number.get, otypes=[float])(named)
 
@@ -129,15 +136,15 @@ def _zone_legend() -> list[go.Scatter]:
 
 def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, critical: pd.DataFrame) -> list[str]:
     """Draw D_crit, D_mem and the star where they are known; returns sentences on what they are."""
-    fig.add_trace(_line(data, critical, "D_crit", ("lo", "hi"), CRIT_COLOR))
+    fig.add_trace(_line(data, critical, "D_crit", ("D_crit", "lo", "hi"), CRIT_COLOR))
     notes = ["D_crit: where mean final validation accuracy crosses one half. Bars: 95 % intervals."]
     if random is None:
         return notes
     memory = capacity(random).query("task == 'random'")
-    fig.add_trace(_line(data, memory, "D_mem", ("D_mem_lo", "D_mem_hi"), MEM_COLOR))
+    fig.add_trace(_line(data, memory, "D_mem", ("D_split", "D_split_lo", "D_split_hi"), MEM_COLOR))
     steps = int(random["last_step"].max())
-    notes.append(f"D_mem: pairs of 12,769 with random labels known after {steps:,} steps, n = {memory['n'].min()} or "
-                 "more seeds.")
+    notes.append(f"D_mem: pairs of a split that the bits held after {steps:,} steps are worth, n = {memory['n'].min()} "
+                 "or more seeds.")
     crossing = star(memory, critical).to_dict()
     if crossing["n_crossings"]:
         lo, hi = (crossing["d_h"] if np.isnan(end) else end for end in (crossing["d_h_lo"], crossing["d_h_hi"]))
@@ -153,14 +160,15 @@ def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, crit
     return notes
 
 
-def _line(data: xr.Dataset, table: pd.DataFrame, which: str, ends: tuple[str, str], color: str) -> go.Scatter:
+def _line(data: xr.Dataset, table: pd.DataFrame, which: str, columns: tuple[str, str, str], color: str) -> go.Scatter:
     smallest, largest = data["d_h"].values[[0, -1]]
-    table = table.query("@smallest <= d_h <= @largest").dropna(subset=[which])
+    middle, *ends = columns
+    table = table.query("@smallest <= d_h <= @largest").dropna(subset=[middle])
     top, bottom = float(data["D_train"].values.max()) * 1.5, 0.0
-    lo, hi = (table[end].clip(bottom, top).fillna(table[which]) for end in ends)
-    return go.Scatter(x=_place(data, table["d_h"]), y=table[which], mode="lines+markers", name=which,
+    lo, hi = (table[end].clip(bottom, top).fillna(table[middle]) for end in ends)
+    return go.Scatter(x=_place(data, table["d_h"]), y=table[middle], mode="lines+markers", name=which,
                       line={"color": color, "width": 2.5}, marker={"size": 6, "line": {"color": "white", "width": 1}},
-                      error_y={"array": hi - table[which], "arrayminus": table[which] - lo, "width": 3,
+                      error_y={"array": hi - table[middle], "arrayminus": table[middle] - lo, "width": 3,
                                "thickness": 1.2},
                       customdata=table["d_h"], meta={"role": which},
                       hovertemplate=f"{which} at d_h %{{customdata}}: %{{y:,.0f}}<extra></extra>")
