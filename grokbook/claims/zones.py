@@ -61,9 +61,9 @@ COLUMNS = (32, 64)
             "dynamics lie around the crossing. (A sketch in the paper.)",
        rule="Reproduced if each zone is the most frequent one of some cell, the two measured lines cross once where "
             "both are known, and mean D_mem, in pairs of a split, rises from size to size while D_crit falls from the "
-            f"first d_h right of the crossing to the largest, by the 95 % interval of the difference ({RESAMPLED}); partly if some of it. "
-            "Left of it networks cannot memorise, and D_crit is no border of grokking. It takes cells of "
-            f"{ENOUGH_FOR_A_CELL} seeds; those without a most frequent zone are undecided.",
+            "first d_h right of the crossing to the largest, by the 95 % interval of the difference "
+            f"({RESAMPLED}); partly if some of it. Left of it networks cannot memorise, and D_crit is no border of "
+            f"grokking. It takes cells of {ENOUGH_FOR_A_CELL} seeds; those without a most frequent zone are undecided.",
        ours=OURS.format(STEPS) + "; the zones' thresholds", needs=(studies.zone_map, studies.capacity),
        changed="cells without a most frequent zone count as undecided; D_mem is counted in pairs of a split, known by "
                "then was which of the two lines tells better who remembers; " + LEAPS)
