@@ -148,8 +148,8 @@ gb.plots.zone_map(maps, random)
 gb.plots.zone_map(larger, random)
 
 # %% [markdown]
-# Left of $D_{mem}$ a network is shown more than it can hold: progression. Pale cells are too small to remember all pairs
-# and have too few to understand, so they know nothing new. Right of it and below $D_{crit}$ a network holds all pairs and
+# Left of $D_{mem}$ a network is shown more than it can hold: progression. Where there are
+# few pairs as well it knows nothing new. Right of it and below $D_{crit}$ a network holds all pairs and
 # has not changed its mind: ungrokking, an odd name, since nothing was grokked yet. Above $D_{crit}$ it holds them all and
 # then understands. Near it seeds disagree, so a mean of one half is mostly some near 1 and some near 0.
 #

@@ -53,8 +53,8 @@ def test_every_colour_of_a_map_is_that_of_its_legend(runs):
     fig = plots.zone_map(runs)
     cells = only(fig, role="cells")
     legend = {trace.name: trace.marker.color for trace in fig.data[1:] if trace.marker.symbol == "square"}
-    assert list(legend) == ["progression to nothing", "progression", "ungrokking", "semi-grokking", "grokking",
-                            "still moving", "undecided"]
+    assert list(legend) == ["progression", "ungrokking", "semi-grokking", "grokking", "still moving",
+                            "undecided"]
     for number, color in enumerate(legend.values()):
         place = (number - cells.zmin) / (cells.zmax - cells.zmin)
         assert [shown for begin, shown in cells.colorscale if begin <= place][-1] == color

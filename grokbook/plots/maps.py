@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from grokbook.analysis import capacity, critical_size, final
 from grokbook.analysis.capacity import place, star
 from grokbook.analysis.recipes import recipe_zones
-from grokbook.analysis.zones import NEGLIGIBLE, Zone, main_zone, zone_label, zone_shares
+from grokbook.analysis.zones import Zone, main_zone, zone_label, zone_shares
 from grokbook.plots.captions import CHOSEN, caption, frame, plain
 from grokbook.plots.cells import Runs, as_map, never_trained, row_name
 from grokbook.plots.sizes import FINAL
@@ -84,7 +84,7 @@ def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
 
 def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
     """The coloured cells. Hidden sizes stand side by side, training sizes at their place."""
-    shown = shown_zone(data) if show == "zone" else final(data, show).mean("seed")
+    shown = main_zone(data) if show == "zone" else final(data, show).mean("seed")
     z = shown.transpose("D_train", "d_h").values
     text, hover = _texts(data, show)
     scale = ZONE_SCALE if show == "zone" else {"zmin": 0, "zmax": 1, "colorscale": ACCURACY_SCALE}
@@ -94,15 +94,8 @@ def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
                       customdata=hover, hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"})
 
 
-def shown_zone(data: xr.Dataset) -> xr.DataArray:
-    """`main_zone`, and PROGRESSION_TO_NOTHING for cells of progression whose seeds end at chance, twin-free."""
-    zone, known = main_zone(data), final(data, "twin_free_val_acc").fillna(0).sum("seed")
-    nothing = (zone == Zone.PROGRESSION.value) & (known <= NEGLIGIBLE * data["trained"].sum("seed"))
-    return xr.where(nothing, "PROGRESSION_TO_NOTHING", zone).rename("zone")
-
-
 def zone_numbers(named: np.ndarray) -> np.ndarray:
-    """The place in `ZONE_COLORS` of what `shown_zone` gives, NaN for nothing: what `ZONE_SCALE` colours."""
+    """The place in `ZONE_COLORS` of what `main_zone` gives, NaN for nothing: what `ZONE_SCALE` colours."""
     number = {zone: float(i) for i, zone in enumerate(ZONE_COLORS)} | {"": np.nan}
     return np.vectorize(number.get, otypes=[float])(named)
 

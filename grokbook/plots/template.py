@@ -10,10 +10,9 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.colors import sample_colorscale
 
-ZONE_COLORS = {"PROGRESSION_TO_NOTHING": "#DADADA", "PROGRESSION": "#A6A6A6", "UNGROKKING": "#C8102E",
-               "SEMI_GROKKING": "#F2C14E", "GROKKING": "#0072B2", "STILL_MOVING": "#9000F0",
-               "UNDECIDED": "#A8F0A8"}
-"""Fill of a cell on a map, by what `plots.maps.shown_zone` says of it."""
+ZONE_COLORS = {"PROGRESSION": "#A6A6A6", "UNGROKKING": "#C8102E", "SEMI_GROKKING": "#F2C14E", "GROKKING": "#0072B2",
+               "STILL_MOVING": "#9000F0", "UNDECIDED": "#A8F0A8"}
+"""Fill of a cell on a map, by what `analysis.main_zone` says of it."""
 
 METRIC_COLORS = {"train_acc": "#303030", "train_loss": "#303030", "val_acc": "#0072B2", "val_loss": "#0072B2",
                  "twin_free_val_acc": "#E69F00", "param_norm": "#00795C"}
