@@ -24,9 +24,14 @@
 # | **semi-grokking** | yes | some, and no more for half of the training |
 # | **grokking** | yes | all |
 #
-# The book reads the zone of a run off its curves. *All* is an accuracy of 0.99, *none* a twin-free accuracy of at most
-# 0.05, and *on the way* a twin-free accuracy of one half by the step at which the training pairs are known. A run whose
-# curves end in the middle of a leap is *still moving*.
+# A run whose curves end in the middle of a leap is *still moving*.
+#
+# <details><summary>Where the lines are drawn</summary>
+#
+# *All* is an accuracy of 0.99, *none* a twin-free accuracy of at most 0.05, *on the way* a twin-free accuracy of one half
+# by the step at which the training pairs are known.
+#
+# </details>
 
 # %% tags=["parameters"]
 d_h: int = 32  # hidden size of the live network
@@ -46,10 +51,9 @@ gb.plots.grokking_panels(larger, cells=[(8, 3000), (32, 2200), (32, 3200), (64, 
                          names=["progression", "ungrokking", "semi-grokking", "grokking"])
 
 # %% [markdown]
-# The thick lines are one network of each kind, the thin ones other seeds of the same cell. The semi-grokked one has
-# known 96 % of the validation pairs for most of its training and gets no further; its two sisters grok.
-#
-# Train one yourself, and ask what became of it:
+# Thick: one network of each kind; thin: other seeds of the same cell. The semi-grokked one has known 96 % of the
+# validation pairs for most of its training and gets no further; its two sisters grok. Now train one yourself, and ask
+# what became of it:
 
 # %%
 live = gb.widgets.LiveRun(config)
@@ -65,47 +69,35 @@ else:
 # %% [markdown]
 # ## Which recipe?
 #
-# The paper names one cell for each zone: (8, 3000) for progression, (32, 2600) for ungrokking, (64, 3000) for grokking,
-# (32, 3000) for semi-grokking. It does not name its learning rate, its weight decay, its initial weights or how long it
-# trained. With the settings that most papers use (learning rate 0.001, weight decay 1, weights of variance
-# $1/d_h$), followed for 100,000 steps, its cells come out like this:
+# The paper names one cell for each zone, but not its learning rate, weight decay, initial weights or number of steps.
+# With the settings that most papers use, followed for 100,000 steps, its cells come out like this:
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("four-dynamics")
 
 # %% [markdown]
-# So which settings were the paper's? A detective would list the suspects, write down what the witness saw, and only
-# then look. The suspects: initial weights once, twice or three times as large, learning rates of 0.001 to 0.003, other
-# weight decays, another averaging rate β₂ of squared gradients, PyTorch's own initial weights. What the witness saw is
-# in the paper's figures 2 and 5: six statements on single cells. The rule stands in `analysis.filtered_recipes`, was
-# written before any of these runs was trained, and uses seeds that nothing else in the book does.
+# So which settings were the paper's? A detective lists the suspects, writes down what the witness saw, and only then
+# looks. The witness is the paper's Figures 2 and 5: six statements on single cells. Rule and seeds were fixed before any
+# of these networks was trained.
 
 # %%
 gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
 
 # %% [markdown]
-# None of the suspects does all that the witness saw, and (8, 3000) is the sharpest question of all. PyTorch's own
-# weights fail all three of its statements, so they are out. Weights twice or three times as large with a learning rate
-# of 0.001 are the only ones to pass all three, and they remember at (32, 2600) and understand nothing there, as they
-# should. But at (32, 3000), where the paper has partial understanding, they have next to none by then. As a likeness of
-# the paper they are the best that we have.
+# No suspect does all that the witness saw. PyTorch's own weights fail at all of (8, 3000) and are out; weights two or
+# three times as large with a learning rate of 0.001 come nearest. **The book takes weights × 2 with 0.003** for what it
+# trains live, and not because the filter says so: maps settle, or nearly so, within 30,000 steps, which two processor
+# cores can do. The phenomena are there, some hundred pairs below where the paper has them. It is a recipe in which one
+# can see what the paper is about, and not the paper's.
 #
-# With a learning rate of 0.003 everything happens sooner, and further down: networks with `d_h` 32 grok on 3,000 pairs
-# and even on 2,600, and small ones do not stay stuck for ever. The paper's four cells are then all on one side of the
-# border. Yet **the book takes weights × 2 with 0.003** for what it trains live and for new runs, and not because the
-# filter says so. It is for what two processor cores can do: maps settle, or nearly so, within 30,000 steps, while at
-# 0.001 networks with `d_h` 64 were still on their way by then. The phenomena are there, some hundred pairs below where
-# the paper has them. It is a recipe in which one can see what the paper is about, and not the paper's.
-#
-# Not yet tried: mini-batches counted in epochs, where 40,000 *epochs* would be several times as many steps; biases;
-# smaller learning rates with larger weights. White cells are runs that remain to be trained: one at `d_h` 32 takes two
-# minutes of one processor core, one at 64 five.
+# Not yet tried: mini-batches counted in epochs, biases, smaller learning rates with larger weights. White cells remain to
+# be trained.
 
 # %% [markdown]
 # ### Recipe or patience?
 #
-# A recipe is half of what the paper leaves open. The other half is how long it trained. Here is the critical size of
-# two hidden sizes, if training had been stopped sooner:
+# The other half is how long the paper trained. Here is the critical size of two hidden sizes, had training been stopped
+# sooner:
 
 # %%
 usual = gb.load("critical_size", budget)
@@ -113,11 +105,10 @@ columns = {"usual recipe": usual.sel(d_h=[32, 64]), "weights × 2, lr 0.003": la
 gb.plots.critical_by_budget(columns, (2_500, 5_000, 10_000, 20_000, 30_000, 40_000), paper={32: 3500, 64: 2500})
 
 # %% [markdown]
-# Read a column from left to right and the two lines change places. In the usual recipe networks with `d_h` 32 have a
-# critical size after 10,000 steps, when those with 64 have none below 4,000; after 40,000 the larger ones need no more
-# pairs than the smaller. In the other recipe the same happens within 15,000 steps, and from then on the larger ones
-# need *fewer*. The bars overlap: with these few seeds the drift is clear, the order is not. Whether $D_{crit}$ falls or
-# rises with `d_h` is a statement about patience as much as about networks.
+# In each panel the two lines change places from left to right. Early on, networks with `d_h` 64 need more pairs than
+# those with 32; in the usual recipe they need no more after 40,000 steps, in the other fewer after 15,000. The bars
+# overlap: the drift is clear, the order is not. Whether $D_{crit}$ falls or rises with `d_h` is a statement about patience
+# as much as about networks.
 
 # %% tags=["nbval-check-output"]
 for name, runs in columns.items():
@@ -125,10 +116,8 @@ for name, runs in columns.items():
     print(f"{name}: nearest to the paper's two sizes after {near['n_steps']:,.0f} steps, off by {near['off']:,.0f}")
 
 # %% [markdown]
-# The paper has the two about 1,000 pairs apart, near 3,500 and 2,500. (It gives no numbers; that is how we read its
-# Figure 3.) No budget of either recipe does: where one size is right the other is off by about so much. Of the other
-# candidates too few sizes were trained to say. A row of eleven sizes for both `d_h` and three seeds would take each of
-# them about four hours of one core.
+# By our reading of its Figure 3 the paper has the two near 3,500 and 2,500. No budget of either recipe does: where one
+# size is right, the other is off by about so much.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("time-axis")
@@ -146,36 +135,32 @@ row = gb.load("zone_map", budget).sel(D_train=3400)
 gb.widgets.Guess(gb.analysis.zones(row), "In which zone does a network of each size end?")
 
 # %% [markdown]
-# A cell has the colour of what its seeds did most often; where no single zone is ahead it is undecided. A number such
-# as 2/3 says how many seeds agree, where not all do. First the usual recipe, after 40,000 steps:
+# A cell has the colour of what its seeds did most often. First the usual recipe, after 40,000 steps:
 
 # %%
 maps, random = gb.load("zone_map", budget), gb.load("capacity")
 gb.plots.zone_map(maps, random)
 
 # %% [markdown]
-# Then three rows and two columns of it in the book's recipe, after 30,000:
+# Then three rows and two columns in the book's recipe, after 30,000:
 
 # %%
 gb.plots.zone_map(larger, random)
 
 # %% [markdown]
-# How to read them. Left of $D_{mem}$ a network is shown more than it can hold: progression. Right of it and below
-# $D_{crit}$ it holds all pairs and has not changed its mind: ungrokking, an odd name, since nothing was grokked yet.
-# Right of it and above $D_{crit}$ it holds them all and then understands: grokking. Around $D_{crit}$ seeds disagree:
-# one understands and another does not, so a mean of one half is mostly some near 1 and some near 0.
+# Left of $D_{mem}$ a network is shown more than it can hold: progression. Where there are
+# few pairs as well it knows nothing new. Right of it and below $D_{crit}$ a network holds all pairs and
+# has not changed its mind: ungrokking, an odd name, since nothing was grokked yet. Above $D_{crit}$ it holds them all and
+# then understands. Near it seeds disagree, so a mean of one half is mostly some near 1 and some near 0.
 #
-# The paper's sketch has the crossing and the zones. It has a $D_{crit}$ that falls as networks grow; measured in the
-# usual recipe those of `d_h` 32 and 64 lie within 150 pairs of each other at 40,000 steps. In its sketch semi-grokking
-# has land of its own, here it has single runs. And grey is one colour for networks that know nothing, something, and
-# everything: too small to remember all pairs, with too few pairs to understand, a network answers some training pairs,
-# no others, and stays there.
+# The paper's sketch has this crossing and these zones. It also has a $D_{crit}$ that falls, and land for semi-grokking;
+# here that is single runs.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("zone-map")
 
 # %% [markdown]
-# Look into the cells: click, or move the sliders, and read below the curves why a run counts as what it is.
+# Click on a cell, or move the sliders, and read below the curves why a run counts as what it is.
 
 # %%
 gb.widgets.Explorer(d_h=24, D_train=4000, budget=budget)
@@ -186,9 +171,9 @@ gb.claims.judge("semi-grokking")
 # %% [markdown]
 # ## Where memory ends
 #
-# $D_{mem}$ was measured on *all* 12,769 pairs, where every label counts twice, for $(a, b)$ and for $(b, a)$. The pairs
-# of a random split hold nearly as many labels as there are pairs. So of those a network can know fewer. `D_split` turns
-# the bits that it holds into pairs of a split. Which of the two tells better who remembers all of its pairs?
+# Chapter 02 measured memory on *all* 12,769 pairs, where most labels count twice, for $(a, b)$ and for $(b, a)$. The pairs
+# of a random split hold nearly as many labels as there are pairs, so a network can know fewer of them. `D_split` counts
+# in these, and is the violet line above. Which of the two tells better who remembers all of its pairs?
 
 # %% tags=["nbval-check-output"]
 capacity = gb.analysis.capacity(random)
@@ -198,8 +183,8 @@ for line in ("D_mem", "D_split"):
 capacity[["d_h", "n", "D_mem", "D_split", "D_split_lo", "D_split_hi"]].round(0)
 
 # %% [markdown]
-# Left of this line a network is shown more than it can hold. It can only get the rest right by computing, so the
-# *training* loss itself asks for understanding, and train and validation accuracy rise together. Seeds differ:
+# Left of the line a network can only get the rest right by computing, so the *training* loss itself asks for
+# understanding. Seeds differ:
 
 # %%
 four = gb.load("four_dynamics")
@@ -211,9 +196,8 @@ gb.claims.judge("progression-varies")
 # %% [markdown]
 # ## What drives a network to understand?
 #
-# In grokking it should be weight decay: the network knows its pairs, and the rule knows them with less weight, so the
-# norm *falls* while validation accuracy rises. In progression it should be the loss: the network needs more weight to
-# answer more, so the norm *rises*.
+# In grokking it should be weight decay: the rule takes less weight than the pairs, so the norm *falls* while the network
+# comes to understand. In progression it should be the loss: to answer more takes more weight, so the norm *rises*.
 
 # %%
 gb.plots.grokking_panels(maps, cells=[(8, 3000), (64, 4000)], rows=("accuracy", "norm"),
@@ -226,8 +210,8 @@ gb.claims.judge("norm-falls-or-rises")
 # ## Does efficiency set the critical size?
 #
 # If weight decay decides, networks should generalise from the training size on at which that takes a smaller norm than
-# memorising. Both can be measured. Memorisers: train from scratch on few pairs. Generalisers on as few pairs: take a
-# network that groks on 5,000 and train it on a part of them. Will it keep what it knows, or forget (*ungrok*)?
+# memorising. Memorisers we train from scratch on few pairs. For generalisers on as few pairs we take a network that
+# groks on 5,000 and train it on a part of them. Will it keep what it knows, or forget (*ungrok*)?
 
 # %%
 few, again = gb.load("few_pairs"), gb.load("retrained")
@@ -243,22 +227,21 @@ gb.claims.judge("efficiency-crossing")
 gb.claims.judge("two-way-critical-size")
 
 # %% [markdown]
-# Memorising takes more the more there is to know: from a norm of 24 at 300 pairs to 43 at 1,800. Generalising takes
-# some 30. The two cross near 600 pairs, and that is *not* where networks generalise: from scratch it takes four times
-# as many pairs, even after 30,000 steps (above). Between the two sizes a network sits with more weight than it needs,
-# and does not leave. What decides there is not what is cheaper but how long it takes to get from one to the other.
+# Memorising takes the more weight the more there is to know, generalising always about the same. The two cross near 600
+# pairs, and that is *not* where networks generalise: from scratch it takes more than 2,000. Between the two sizes a
+# network sits with more weight than it needs, and does not leave. What decides there is not what is cheaper but how long
+# it takes to get from one to the other.
 #
-# From the other side it is as efficiency says. Networks that know the rule keep it on 1,000 pairs, on which none would
-# find it, lose about half on 500, and all on 300. The border on the way down lies by the crossing, the border on the
-# way up far from it: *hysteresis*. One of the three was taken before it had settled and never came to 0.99 again, so
-# the two claims on norms have one seed too few for a verdict. What would refute the story: networks from scratch that
-# grok on 1,000 pairs, given time, or retrained ones that forget there.
+# From the other side it is as efficiency says: networks that know the rule keep most of it on 1,000 pairs, on which
+# none finds it, and forget it on 300. The border on the way down lies by the crossing, the border on the way up far from it:
+# *hysteresis*. What would refute the story: networks from scratch that grok on 1,000 pairs, given time, or retrained ones
+# that forget all of it there.
 
 # %% [markdown]
 # ## Is the map finished?
 #
-# Each map below judges the same runs of the usual recipe, stopped earlier. What is red at first may be blue later. Only
-# borders that have stopped moving are borders between zones; the others are borders between fast and slow.
+# The same runs of the usual recipe, stopped earlier. What is red at first may be blue later. Only borders that have
+# stopped moving are borders between zones; the others are borders between fast and slow.
 
 # %%
 gb.plots.atlas(maps, budgets=[budget // 8, budget // 4, budget // 2, budget])
@@ -296,7 +279,6 @@ gb.exercises.check("threshold", answer)
 # %% [markdown]
 # ## What is still open here
 #
-# - Three seeds a cell, or two, say what is common, not what is rare.
 # - The paper's own recipe has not been found. What Figure 3 asks for, 1,000 pairs between the critical sizes of `d_h`
 #   32 and 64, none of ours gives at any budget so far.
 # - Where seeds disagree, is the zone a matter of luck or of patience? At (64, 3000) in the usual recipe it was patience

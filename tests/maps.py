@@ -33,6 +33,13 @@ def cube(d_h, D_train, n_seeds: int, curves, **fields) -> xr.Dataset:
                       | {"d_h": list(d_h), "D_train": list(D_train), "seed": range(n_seeds), "step": STEPS})
 
 
+def holding_pairs(D: float) -> dict[str, float]:
+    """Accuracy and loss on random symmetric labels of networks that hold as many as D pairs of a split have."""
+    share = min(1, D / 113**2)
+    labels = 113 * share + 113 * 56 * (1 - (1 - share) ** 2)
+    return {"train_acc": share, "train_loss": np.log(113) * (1 - labels / 6441)}
+
+
 def said(measured) -> str:
     """What a claim measured as one line: the remark, then label, value, interval and n of every number."""
     return " ".join(str(measured).split())

@@ -87,7 +87,8 @@ def test_what_is_no_memory_test_is_refused(runs, sentence):
 
 
 def tables(D_mem, D_crit, d_h, spread=0.0):
-    mem = pd.DataFrame({"d_h": d_h, "D_mem": D_mem, "D_mem_lo": D_mem * (1 - spread), "D_mem_hi": D_mem * (1 + spread)})
+    mem = pd.DataFrame({"d_h": d_h, "D_split": D_mem, "D_split_lo": D_mem * (1 - spread),
+                        "D_split_hi": D_mem * (1 + spread)})
     crit = pd.DataFrame({"d_h": d_h, "D_crit": D_crit, "lo": D_crit * (1 - spread), "hi": D_crit * (1 + spread)})
     return mem, crit
 

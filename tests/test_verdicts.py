@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from maps import STEPS, cube, rise, said, typical
+from maps import STEPS, cube, holding_pairs, rise, said, typical
 from recipes import NAMED, RECIPE, four, recipes
 
 from grokbook import RunConfig, analysis, claims, studies
@@ -171,7 +171,7 @@ def papers_zone(d_h, D):
 
 def test_the_papers_sketch_would_be_reproduced():
     random = cube([4, 8, 12, 16, 24, 32, 64], ALL, 3,
-                  lambda d_h, D, seed: {"train_acc": min(1, 200 * d_h / 12769) + seed * 1e-4}, task="random")
+                  lambda d_h, D, seed: holding_pairs(200 * d_h + seed), task="random")
 
     def finished(d_h, D, seed):
         curves = typical(papers_zone(d_h, D))
@@ -184,7 +184,7 @@ def test_the_papers_sketch_would_be_reproduced():
 
 def test_a_critical_size_that_falls_left_of_the_crossing_alone_does_not_fall():
     random = cube([4, 8, 12, 16, 24, 32, 64], ALL, 3,
-                  lambda d_h, D, seed: {"train_acc": min(1, 200 * d_h / 12769) + seed * 1e-4}, task="random")
+                  lambda d_h, D, seed: holding_pairs(200 * d_h + seed), task="random")
 
     def flat(d_h, D, seed):
         return {"train_acc": rise(100), "val_acc": rise(9_000, float(D > (3300 if d_h > 16 else 5500 - 150 * d_h)))}

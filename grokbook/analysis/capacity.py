@@ -100,14 +100,14 @@ FAR = 1e9
 
 
 def star(capacity: pd.DataFrame, critical: pd.DataFrame) -> pd.Series:
-    """The crossing of D_mem (rising) with D_crit (falling) over d_h.
+    """The crossing of D_mem (rising), in pairs of a split, with D_crit (falling) over d_h.
 
     `capacity` and `critical` are the tables that the functions of these names return, the first of one task. Returns
     `d_h` and `D_train` of the crossing, with `d_h_lo`, `d_h_hi`: from where the upper end of D_mem meets the lower end
     of D_crit to where the lower end of the one meets the upper end of the other, which is wider than a 95 % interval of
     the crossing; and `n_crossings`. NaN without a crossing between sizes where both were measured.
     """
-    both = capacity.merge(critical, on="d_h").dropna(subset=["D_mem", "D_crit"]).sort_values("d_h")
+    both = capacity.merge(critical, on="d_h").dropna(subset=["D_split", "D_crit"]).sort_values("d_h")
     x = np.log(both["d_h"].to_numpy(float))
 
     def meet(mem: str, crit: str) -> np.ndarray:
@@ -116,10 +116,10 @@ def star(capacity: pd.DataFrame, critical: pd.DataFrame) -> pd.Series:
             high = np.log(both[mem].to_numpy(float)) - np.log(both[crit].clip(lower=0).to_numpy(float))
         return _roots(x, high.clip(-FAR, FAR))
 
-    at, early, late = meet("D_mem", "D_crit"), meet("D_mem_hi", "lo"), meet("D_mem_lo", "hi")
+    at, early, late = meet("D_split", "D_crit"), meet("D_split_hi", "lo"), meet("D_split_lo", "hi")
     if not len(at):
         return pd.Series({"d_h": np.nan, "D_train": np.nan, "d_h_lo": np.nan, "d_h_hi": np.nan, "n_crossings": 0})
-    height = np.exp(np.interp(at[0], x, np.log(both["D_mem"].to_numpy(float))))
+    height = np.exp(np.interp(at[0], x, np.log(both["D_split"].to_numpy(float))))
     ends = [np.exp(crossings[0]) if len(crossings) else np.nan for crossings in (early, late)]
     return pd.Series({"d_h": np.exp(at[0]), "D_train": height, "d_h_lo": ends[0], "d_h_hi": ends[1],
                       "n_crossings": len(at)})

@@ -60,12 +60,13 @@ COLUMNS = (32, 64)
        says="Memorisation capacity rises with d_h, critical size falls, they cross once, and four kinds of training "
             "dynamics lie around the crossing. (A sketch in the paper.)",
        rule="Reproduced if each zone is the most frequent one of some cell, the two measured lines cross once where "
-            "both are known, and mean D_mem rises from size to size while D_crit falls from the first d_h right of "
-            f"the crossing to the largest, by the 95 % interval of the difference ({RESAMPLED}); partly if some of it. "
-            "Left of it networks cannot memorise, and D_crit is no border of grokking. It takes cells of "
-            f"{ENOUGH_FOR_A_CELL} seeds; those without a most frequent zone are undecided.",
+            "both are known, and mean D_mem, in pairs of a split, rises from size to size while D_crit falls from the "
+            "first d_h right of the crossing to the largest, by the 95 % interval of the difference "
+            f"({RESAMPLED}); partly if some of it. Left of it networks cannot memorise, and D_crit is no border of "
+            f"grokking. It takes cells of {ENOUGH_FOR_A_CELL} seeds; those without a most frequent zone are undecided.",
        ours=OURS.format(STEPS) + "; the zones' thresholds", needs=(studies.zone_map, studies.capacity),
-       changed="cells without a most frequent zone count as undecided; " + LEAPS)
+       changed="cells without a most frequent zone count as undecided; D_mem is counted in pairs of a split, known by "
+               "then was which of the two lines tells better who remembers; " + LEAPS)
 def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
     """Whether all four zones occur, and whether D_mem rises once through a D_crit that falls from there on."""
     runs = _sampled(runs)
@@ -87,7 +88,7 @@ def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
                number("the crossing: d_h", ends, ".1f"), Number("the crossing: D_train", f"{crossing['D_train']:,.0f}"),
                *map(critical, right[:1] + right[1:][-1:]))
     return Measured(verdict(all(counts[name] for name in DYNAMICS), crossing["n_crossings"] == 1,
-                            way == "falls" and bool(held["D_mem"].is_monotonic_increasing)),
+                            way == "falls" and bool(held["D_split"].is_monotonic_increasing)),
                     cells + met, n_trained(runs) + sum(held["n"].tolist()),
                     f"Cells are counted by their most frequent zone. {remark}")
 

@@ -129,15 +129,15 @@ def _zone_legend() -> list[go.Scatter]:
 
 def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, critical: pd.DataFrame) -> list[str]:
     """Draw D_crit, D_mem and the star where they are known; returns sentences on what they are."""
-    fig.add_trace(_line(data, critical, "D_crit", ("lo", "hi"), CRIT_COLOR))
+    fig.add_trace(_line(data, critical, "D_crit", ("D_crit", "lo", "hi"), CRIT_COLOR))
     notes = ["D_crit: where mean final validation accuracy crosses one half. Bars: 95 % intervals."]
     if random is None:
         return notes
     memory = capacity(random).query("task == 'random'")
-    fig.add_trace(_line(data, memory, "D_mem", ("D_mem_lo", "D_mem_hi"), MEM_COLOR))
+    fig.add_trace(_line(data, memory, "D_mem", ("D_split", "D_split_lo", "D_split_hi"), MEM_COLOR))
     steps = int(random["last_step"].max())
-    notes.append(f"D_mem: pairs of 12,769 with random labels known after {steps:,} steps, n = {memory['n'].min()} or "
-                 "more seeds.")
+    notes.append(f"D_mem: pairs of a split that the bits held after {steps:,} steps are worth, n = {memory['n'].min()} "
+                 "or more seeds.")
     crossing = star(memory, critical).to_dict()
     if crossing["n_crossings"]:
         lo, hi = (crossing["d_h"] if np.isnan(end) else end for end in (crossing["d_h_lo"], crossing["d_h_hi"]))
@@ -153,14 +153,15 @@ def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, crit
     return notes
 
 
-def _line(data: xr.Dataset, table: pd.DataFrame, which: str, ends: tuple[str, str], color: str) -> go.Scatter:
+def _line(data: xr.Dataset, table: pd.DataFrame, which: str, columns: tuple[str, str, str], color: str) -> go.Scatter:
     smallest, largest = data["d_h"].values[[0, -1]]
-    table = table.query("@smallest <= d_h <= @largest").dropna(subset=[which])
+    middle, *ends = columns
+    table = table.query("@smallest <= d_h <= @largest").dropna(subset=[middle])
     top, bottom = float(data["D_train"].values.max()) * 1.5, 0.0
-    lo, hi = (table[end].clip(bottom, top).fillna(table[which]) for end in ends)
-    return go.Scatter(x=_place(data, table["d_h"]), y=table[which], mode="lines+markers", name=which,
+    lo, hi = (table[end].clip(bottom, top).fillna(table[middle]) for end in ends)
+    return go.Scatter(x=_place(data, table["d_h"]), y=table[middle], mode="lines+markers", name=which,
                       line={"color": color, "width": 2.5}, marker={"size": 6, "line": {"color": "white", "width": 1}},
-                      error_y={"array": hi - table[which], "arrayminus": table[which] - lo, "width": 3,
+                      error_y={"array": hi - table[middle], "arrayminus": table[middle] - lo, "width": 3,
                                "thickness": 1.2},
                       customdata=table["d_h"], meta={"role": which},
                       hovertemplate=f"{which} at d_h %{{customdata}}: %{{y:,.0f}}<extra></extra>")
