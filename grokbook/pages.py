@@ -42,8 +42,9 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Sequenc
     """Write a page for each executed notebook or Markdown file, and `index.html` that links them; returns the latter.
 
     `folder` is made where it is missing and gets the scripts as well. Pages are named after their files. With maps
-    `explored` there is also `explorer.html`, to move through them, and a picture of the first in the index. `about` is a
-    sentence under the title. Of a file called glossary each word is linked where another page first uses it.
+    `explored` there is also `explorer.html`, to move through them, and a picture of the first in the index.
+    `about` is a sentence under the title. Of a file called glossary each word is linked where another page first uses
+    it.
 
     Raises ValueError for a notebook that is damaged or no notebook, before anything is written; OSError as the system.
     """

@@ -50,8 +50,8 @@ class Explorer(Steered, Picture, W.VBox):
     Args:
         runs: a map as `gb.load("zone_map")` gives it; if not given, the stored one.
         random: runs on random labels, for D_mem.
-        d_h, D_train, D_random, seed, budget, color: where to start; if not given, at a run that understood late. A budget between
-            the slider's values joins them.
+        d_h, D_train, D_random, seed, budget, color: where to start; if not given, at a run that understood late. A
+            budget between the slider's values joins them.
         store: where `keep` writes. If not given, the folder GROKBOOK_DATA, else `my-runs` here; not the shipped runs.
 
     Raises:

@@ -196,8 +196,8 @@ class Panel(W.VBox):
         self.sliders = [self.d_h, self.D_train, *beside, self.weight_decay, self.n_seeds, self.n_steps]
         super().__init__([_row(*self.sliders),
                           _row(self.start, self.pause, self.stop, self.keep, self.bar, self.status)])
-        for name in ("d_h", "D_train", "D_random", "weight_decay", "n_seeds", "n_steps", "start", "pause", "stop", "keep",
-                     "bar", "status"):
+        for name in ("d_h", "D_train", "D_random", "weight_decay", "n_seeds", "n_steps", "start", "pause", "stop",
+                     "keep", "bar", "status"):
             getattr(self, name).add_class(f"gb-{name}")
 
     def configs(self, config: RunConfig) -> list[RunConfig]:
