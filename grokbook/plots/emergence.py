@@ -89,7 +89,7 @@ def competition(runs: xr.Dataset, fewer: xr.Dataset, *, D_random: int, bits: flo
         fig.add_scatter(x=values["d_h"].values, y=values.values, name=name, mode="lines+markers",
                         meta={"role": name}, line={"color": color, "dash": dash},
                         hovertemplate=f"{name}: d_h %{{x}}, %{{y:.3f}}<extra></extra>")
-    sizes = np.union1d(runs["d_h"], few["d_h"])
+    sizes = np.union1d(runs["d_h"], few["d_h"][few["d_h"] < runs["d_h"].min()])  # more would touch
     fig.update_xaxes(type="log", title_text="d_h", tickvals=sizes, ticktext=[*map(str, sizes)])
     fig.update_yaxes(ACCURACY_AXIS, title_text=FINAL[metric])
     words = (f"Dots: every run beside random pairs. A weight is taken to hold {bits:.2f} bits. Lines: means; dotted: "
