@@ -8,6 +8,10 @@
 #
 # **The question:** why should having to remember one thing stop a network from understanding another, and what does
 # size change?
+#
+# [← 04 Double descent](04_double_descent.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [06 One model for two curves →](06_pattern_model.ipynb)
 
 # %% [markdown]
 # ## Two tasks, one network
@@ -38,9 +42,9 @@ config = recipe.replace(d_h=d_h, D_train=D_train, D_random=D_random, seed=seed, 
 # ## Watch it happen
 #
 # Watch the orange curve beside the black one. The network finds addition while it knows few of its random pairs; then
-# it goes on to learn those by heart, and the orange curve comes *down* again. Move `D_random` to 300, or `d_h` to 32, and press
-# *Start*: addition is back in well under a minute on an idle machine. Pale below are the stored runs of each cell that
-# has any, seeds 1 to 3.
+# it goes on to learn those by heart, and the orange curve comes *down* again. Move `D_random` to 300, or `d_h` to 32,
+# and press *Start*: addition is back in well under a minute on an idle machine. Pale below are the stored runs of
+# each cell that has any, seeds 1 to 3.
 
 # %%
 live = gb.widgets.LiveRun(config)
@@ -99,10 +103,10 @@ gb.plots.competition(runs, fewer, D_random=3000, bits=bits)
 # %% [markdown]
 # The dashed line is known only where networks alone were measured on both sides. There it rises with size, while the
 # measured one falls: at `d_h` 64 memory for the random pairs costs little, and half of the ability is gone. So memory
-# used up is not the reason. The dotted line, networks alone on about half as many additions, falls with size too, though
-# at smaller sizes and lower. That speaks for a shortage of pairs, a higher $D_{crit}$; it is a likeness, not a proof, and
-# which number of pairs to compare with was chosen after the runs were seen. Only the left end looks like want of memory:
-# with 24 a network's weights hold no more than the random pairs.
+# used up is not the reason. The dotted line, networks alone on about half as many additions, falls with size too,
+# though at smaller sizes and lower. That speaks for a shortage of pairs, a higher $D_{crit}$; it is a likeness, not a
+# proof, and which number of pairs to compare with was chosen after the runs were seen. Only the left end looks like
+# want of memory: with 24 a network's weights hold no more than the random pairs.
 
 # %% [markdown]
 # ## What the paper's own measure would show
@@ -217,3 +221,7 @@ print(f"30,000 steps at 10¹⁴ a second: {30_000 * a_step / 1e14 / 3600:.1f} ho
 # - A run here ends after 6,000 steps, and beside 3,000 random pairs `d_h` 128 is still rising then, so the right shore
 #   of the valley will move. Is it a shore or a delay?
 # - Depth and width are not the same kind of size: the paper changes both at once.
+#
+# [← 04 Double descent](04_double_descent.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [06 One model for two curves →](06_pattern_model.ipynb)

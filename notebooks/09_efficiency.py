@@ -7,6 +7,10 @@
 # networks, and adds a second condition: the memory has to be learned *faster*, or nobody would ever see it.
 #
 # **The question:** are speed and cost enough to make grokking, and do they foretell when it happens?
+#
+# [← 08 Other networks](08_other_networks.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [10 The general circuit →](10_general_circuit.ipynb)
 
 # %% [markdown]
 # ## Two frozen networks and four weights
@@ -157,3 +161,7 @@ gb.exercises.check("cheaper", answer)
 # - Why is the border at more than three times the pairs at which memory becomes the dearer one? What holds a network
 #   there is not its cost; perhaps it is the way, along which everything must first get worse.
 # - Ungrokking in three kinds of network, and under several weight decays.
+#
+# [← 08 Other networks](08_other_networks.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [10 The general circuit →](10_general_circuit.ipynb)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from maps import cube
+from maps import cube, rise
 
 from grokbook import RunConfig, models, studies
 from grokbook.analysis import efficiency
@@ -99,10 +99,12 @@ def test_a_norm_that_grows_takes_a_networks_odds_with_it_by_the_power_of_its_lay
     tokens = torch.tensor([[1, 2, 7]])
     scaled = ({name: scale * w for name, w in weights.items()} for scale in (1.0, 1.5))
     sizes = [models.build(config, of, torch.float64)(tokens).max().item() for of in scaled]
-    needs = efficiency.norm_needed(pd.DataFrame({"norm": [3.0, 4.5], "log_odds": sizes}), config)
-    np.testing.assert_allclose(needs[0], needs[1])
+    needs = [efficiency.norm_needed(cube([8], [20], 1, lambda *_, of=of: {
+        "param_norm": of[0], "train_loss": np.log1p(np.exp(-of[1]))}, architecture="mlp", n_layers=2)).item()
+        for of in zip((3.0, 4.5), sizes, strict=True)]
+    np.testing.assert_allclose(needs[0], needs[1], rtol=1e-5)
     with pytest.raises(ValueError, match="architecture='lstm' has no such power; valid: mlp"):
-        efficiency.norm_needed(pd.DataFrame(), RunConfig(architecture="lstm"))
+        efficiency.norm_needed(cube([8], [20], 1, lambda *_: {}, architecture="lstm"))
 
 
 def made(power: float, D: list[int], task: str, known: float, n_seeds=3) -> xr.Dataset:
@@ -141,6 +143,40 @@ def test_slopes_take_seeds_sizes_and_a_sign():
         claims.model_efficiency(made(0.3, [500, 1000, 2000], "random-ordered", 0.01))
     with pytest.raises(TooLittle, match="memory's slope holds zero"):
         claims.model_efficiency(both(-0.01, 0.0))
+
+
+def trained_on(keeps=lambda kind, decay, seed: False, knew=1.0, n_seeds=3) -> xr.Dataset:
+    """Networks that knew the rule, each from a parent of its own, at the decays of the study; some keep it."""
+    rows = [cube([32], [104], n_seeds, lambda d_h, D, seed, kind=kind, decay=decay: {
+        "train_acc": rise(1), "val_acc": knew - rise(500, knew - 0.02) * (not keeps(kind, decay, seed))},
+        architecture=kind, weight_decay=decay, p=59).expand_dims("weight_decay")
+        for kind in ("lstm", "mlp", "transformer") for decay in ((0.3, 1.0, 3.0) if kind == "mlp" else (1.0,))]
+    kinds = [xr.concat(rows[:1], "weight_decay"), xr.concat(rows[1:4], "weight_decay"), rows[4]]
+    return xr.concat(kinds, "architecture", join="outer", combine_attrs="drop_conflicts", coords="different",
+                     compat="equals", fill_value={"trained": False, "settled": False, "last_step": -1})
+
+
+def by_kind(runs: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    return runs.sel(architecture="transformer"), runs.sel(architecture=["lstm", "mlp"])
+
+
+def test_networks_unlearn_alike_and_at_any_decay():
+    all_lose = trained_on()
+    assert claims.ungrokking(*by_kind(all_lose)).verdict == "reproduced"
+    assert claims.ungrokking_any_decay(all_lose).verdict == "reproduced"
+    stays = trained_on(lambda kind, decay, seed: kind == "lstm" or decay == 0.3)
+    assert claims.ungrokking(*by_kind(stays)).verdict == claims.ungrokking_any_decay(stays).verdict == "partly"
+    none = trained_on(lambda kind, decay, seed: kind != "mlp" or seed == 1)
+    assert claims.ungrokking(*by_kind(none)).verdict == claims.ungrokking_any_decay(none).verdict == "not reproduced"
+
+
+def test_what_unlearns_has_to_have_known():
+    with pytest.raises(TooLittle, match="0 runs of the transformer had generalised"):
+        claims.ungrokking(*by_kind(trained_on(knew=0.5)))
+    with pytest.raises(TooLittle, match="2 runs of weight decay 0.3"):
+        claims.ungrokking_any_decay(trained_on(n_seeds=2))
+    with pytest.raises(TooLittle, match="1 weight decays were trained; it takes 3"):
+        claims.ungrokking_any_decay(trained_on().sel(weight_decay=[1.0]))
 
 
 def test_speed_and_cost_are_judged_apart():

@@ -3,25 +3,27 @@
 import numpy as np
 import pytest
 import xarray as xr
-from maps import STEPS, cube, rise, said
+from maps import cube, rise, said
 
 from grokbook import RunConfig, studies, tasks
-from grokbook.analysis.universality import delays, grokked, on_mirrors, widest
+from grokbook.analysis.universality import at_share, grokked, widest
 from grokbook.claims import universality as claims
 from grokbook.claims.card import TooLittle
 from grokbook.plots import delay_by_share, find, network_panels
-from grokbook.studies import SHARES
+from grokbook.studies import SHARES, share_of
 
-SIZES = list(SHARES.values())
+SIZES = [share_of(113, share) for share in SHARES]
 
 
-def networks(late=None, n_seeds=3, d_h=32) -> xr.Dataset:
+def networks(late=None, n_seeds=3, d_h=32, p=113) -> xr.Dataset:
     """Every kind memorises at step 100 and generalises at `late(kind, D_train, seed)`; None is no run."""
+    sizes = [share_of(p, share) for share in SHARES]
+
     def of(kind: str) -> xr.Dataset:
         def curves(_, D_train, seed):
             at = late(kind, D_train, seed) if late else 2_000 * 6_384 // D_train
             return None if at is None else {"train_acc": rise(100), "val_acc": rise(at)}
-        return cube([d_h], SIZES, n_seeds, curves, architecture=kind, n_layers=2)
+        return cube([d_h], sizes, n_seeds, curves, architecture=kind, n_layers=2, p=p)
     return xr.concat([of(kind) for kind in ("lstm", "mlp", "transformer")], "architecture",
                      combine_attrs="drop_conflicts")
 
@@ -47,13 +49,21 @@ def test_networks_that_were_not_followed_far_enough_decide_nothing():
 def test_the_widest_networks_with_enough_seeds_are_judged():
     narrow, wide = networks(), networks(lambda kind, D, seed: 3_000 if seed < 2 else None, d_h=128)
     both = xr.concat([narrow, wide], "d_h", combine_attrs="drop_conflicts")
-    assert {int(of["d_h"]) for of in widest(both, 3, SHARES[0.5]).values()} == {32}
-    assert {int(of["d_h"]) for of in widest(both, 2, SHARES[0.5]).values()} == {128}
-    assert list(widest(both, 2, SHARES[0.5])) == ["transformer", "lstm", "mlp"] and not widest(both, 3, 100)
+    assert {int(of["d_h"]) for of in widest(both, 3).values()} == {32}
+    assert {int(of["d_h"]) for of in widest(both, 2).values()} == {128}
+    assert list(widest(both, 2)) == ["transformer", "lstm", "mlp"] and not widest(both, 3, 0.1)
+
+
+def test_networks_are_wide_for_their_table():
+    both = xr.concat([networks(), networks(n_seeds=2, p=59)], "p", join="outer", combine_attrs="drop_conflicts",
+                     fill_value={"trained": False, "settled": False, "last_step": -1})
+    assert {int(of["p"]) for of in widest(both, 3).values()} == {113}
+    for of in widest(both, 2).values():
+        assert int(of["p"]) == 59 and at_share(of, 0.5)["D_train"].item() == 1740 and of.sizes["D_train"] == 3
 
 
 def test_a_single_kind_is_found_without_a_dimension_of_its_own():
-    assert list(widest(networks().sel(architecture="mlp"), 3, SHARES[0.5])) == ["mlp"]
+    assert list(widest(networks().sel(architecture="mlp"), 3)) == ["mlp"]
 
 
 def test_a_run_is_told_by_when_it_knew_and_by_its_mirrors():
@@ -66,19 +76,7 @@ def test_a_run_is_told_by_when_it_knew_and_by_its_mirrors():
     ends = table[["groks", "ratio", "twin_free"]].to_numpy(float)
     assert np.all(ends[:, 0] == 1) and np.all(ends[:, 1] > 40) and np.all(ends[:, 2] == 0)
     np.testing.assert_allclose(table["plateau"], table["twins"], rtol=1e-5)
-    at = on_mirrors(cube([32], [6384], 2, symmetric).isel(d_h=0), 6384, 1, [int(STEPS[STEPS > 1_000][0])])
-    np.testing.assert_allclose(at, [[1, 1, 0]], rtol=1e-5)
     assert table["share"].tolist() == [6384 / 113**2] * 2 and 0.4 < np.min(table["twins"]) < 0.6
-
-
-def test_a_delay_is_infinite_without_an_end_and_unknown_without_a_beginning():
-    def curves(d_h, D_train, seed):
-        if seed == 3:
-            return None
-        return {"train_acc": rise(np.inf if seed == 2 else 100), "val_acc": rise(np.inf if seed else 2_000)}
-    table = delays(cube([32], [6384], 4, curves).isel(d_h=0))[6384]
-    expected = STEPS[STEPS >= 2_000][0] - STEPS[STEPS >= 100][0]
-    np.testing.assert_array_equal(table, [expected, np.inf, np.nan, np.nan])
 
 
 @pytest.mark.parametrize("at, verdict", [
@@ -146,12 +144,12 @@ def test_middling_accuracy_takes_both_ends_of_the_rise():
 
 def test_networks_stand_side_by_side_and_runs_that_did_not_get_there_are_marked():
     late = networks(lambda kind, D, seed: np.inf if (kind, seed) == ("lstm", 0) else 10_000_000 // D)
-    fig = network_panels(late, 6384)
+    fig = network_panels(late, 0.5)
     titles = {str(annotation.text) for annotation in fig.select_annotations()}
     assert {"transformer, d_h 32", "LSTM, d_h 32", "feed-forward, d_h 32"} <= titles
-    fig = delay_by_share(widest(late, 1, 6384))
+    fig = delay_by_share(widest(late, 1))
     (runs,) = find(fig, kind="lstm", role="runs")
     assert runs.marker.symbol.count("triangle-up-open") == 3 and min(runs.y) >= 1
     assert "n = 3 runs a cell" in fig.to_dict()["layout"]["meta"]["caption"]
-    with pytest.raises(ValueError, match="D_train=7 is of no run; valid: 3831, 6384, 8938"):
-        network_panels(late, 7)
+    with pytest.raises(ValueError, match="share=0.1 is of no run; D_train is 3831, 6384, 8938"):
+        network_panels(late, 0.1)

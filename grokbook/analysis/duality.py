@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 import xarray as xr
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from grokbook.analysis.descent import N_DRAWS, below_rim
 from grokbook.analysis.events import carried, crossing
@@ -80,7 +80,7 @@ def _rank_correlation(d_h: np.ndarray, step: np.ndarray) -> float:
     trained = ~np.isnan(step)
     if np.isfinite(step).sum() < 3 or len(np.unique(step[trained])) < 2:
         return np.nan
-    return float(spearmanr(d_h[trained], step[trained]).statistic)  # pyright: ignore
+    return float(np.corrcoef(rankdata(d_h[trained]), rankdata(step[trained]))[0, 1])
 
 
 def collapse(runs: xr.Dataset) -> dict[str, float]:

@@ -19,9 +19,8 @@ import xarray as xr
 from scipy.integrate import solve_ivp
 
 from grokbook import tasks
-from grokbook.analysis import circuit
-from grokbook.analysis.events import MEMORISED, final
-from grokbook.analysis.zones import NEGLIGIBLE
+from grokbook.analysis import circuit, norms
+from grokbook.analysis.events import GENERALISED, MEMORISED, final
 from grokbook.config import RunConfig
 from grokbook.store import Store
 from grokbook.studies import NETWORKS
@@ -136,30 +135,38 @@ def told(table: pd.DataFrame) -> dict[str, float | bool]:
 
 
 def costs(runs: xr.Dataset) -> pd.DataFrame:
-    """What runs cost at their end, one row a run that knows its training pairs: `d_h`, `D_train`, `seed`, `kind`,
-    `norm`, and `log_odds` of the right answer on training pairs, which is its logit above all others together.
-
-    `kind` is `memory` for a run that knows nothing but its pairs (twin-free accuracy up to `NEGLIGIBLE`), `general` for
-    one that knows nearly all others too; runs in between are left out. Over d_h, D_train, seed and step.
-    """
-    ends = xr.Dataset({name: final(runs, name) for name in ("train_acc", "train_loss", "twin_free_val_acc",
-                                                            "param_norm")})
-    table = ends.to_dataframe().reset_index().query(f"train_acc >= {MEMORISED}")
-    known = table["twin_free_val_acc"].to_numpy()
-    kind = np.where(known <= NEGLIGIBLE, "memory", np.where(known >= MEMORISED, "general", ""))
-    log_odds = -np.log(np.expm1(table["train_loss"].to_numpy(float)))
-    columns = {name: table[name] for name in ("d_h", "D_train", "seed")}
-    columns |= {"kind": kind, "norm": table["param_norm"], "log_odds": log_odds}
-    return pd.DataFrame(columns).query("kind != ''").reset_index(drop=True)
+    """What `norms.costs` gives, one row a run that has a cost: the dimensions of `runs` but `step`, `norm`, `log_odds`,
+    and `kind`, `memory` for memorising and `general` for generalising."""
+    norm = norms.costs(runs).rename(memorising="memory", generalising="general").to_array("kind")
+    table = xr.Dataset({"norm": norm, "log_odds": log_odds(runs)}).to_dataframe().dropna(subset="norm")
+    return table.reset_index()
 
 
-def norm_needed(table: pd.DataFrame, config: RunConfig, log_odds: float = 10.0) -> np.ndarray:
-    """The norm at which a feed-forward network's log odds would be that of all others here.
+def unlearned(runs: xr.Dataset) -> pd.DataFrame:
+    """Of networks that had generalised when they were handed over, one row a run: `architecture`, `weight_decay`,
+    `share` of the pairs, `seed`, `left`, the twin-free accuracy in the end, and `unlearns`, whether that is lost while
+    the training pairs are known (§5.3, Fig 7, 8)."""
+    whole = norms.of_any_parent(runs)
+    whole = whole.expand_dims([name for name in ("architecture", "weight_decay") if name not in whole.dims])
+    ends = xr.Dataset({"left": final(whole, "twin_free_val_acc"), "known": final(whole, "train_acc"),
+                       "knew": whole["val_acc"].isel(step=0, drop=True)})
+    table = ends.to_dataframe().reset_index().query(f"knew >= {GENERALISED}")
+    lost = (table["left"] < norms.SOME) & (table["known"] >= MEMORISED)
+    return table.assign(share=table["D_train"] / int(runs["p"]) ** 2, unlearns=lost)
+
+
+def log_odds(runs: xr.Dataset) -> xr.DataArray:
+    """Logit of the right answer above all others together, on training pairs at the end of each run."""
+    return -xr.apply_ufunc(lambda loss: np.log(np.expm1(loss)), final(runs, "train_loss").astype(float))
+
+
+def norm_needed(runs: xr.Dataset, odds: float = 10.0) -> xr.DataArray:
+    """The norm at which a feed-forward network's log odds would be that of all others here, over all dimensions but
+    `step`.
 
     Its logits are a product of n_layers + 2 matrices and ReLUs, so a norm s times as large gives s^(n_layers + 2) times
-    the logits, and nearly so the log odds. Raises ValueError for another network.
+    the logits, and nearly so the log odds. Raises ValueError for other networks.
     """
-    if config.architecture != "mlp":
-        raise ValueError(f"architecture={config.architecture!r} has no such power; valid: mlp")
-    norm, odds = table[["norm", "log_odds"]].to_numpy().T
-    return norm * (log_odds / odds) ** (1 / (config.n_layers + 2))
+    if (runs["architecture"] != "mlp").any():
+        raise ValueError(f"architecture={str(np.ravel(runs['architecture'])[0])!r} has no such power; valid: mlp")
+    return final(runs, "param_norm") * (odds / log_odds(runs)) ** (1 / (runs["n_layers"] + 2))

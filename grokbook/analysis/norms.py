@@ -45,16 +45,16 @@ def costs(runs: xr.Dataset) -> xr.Dataset:
     return xr.Dataset({"memorising": norm.where(knows & none), "generalising": norm.where(knows & all_)})
 
 
-def growth(norm: xr.DataArray) -> xr.Dataset:
+def growth(norm: xr.DataArray, sizes: int = 3) -> xr.Dataset:
     """A power law, norm = exp(`level`) · D_train ** `exponent`, by least squares on logarithms, for each seed.
 
-    `norm` has the dimensions D_train and seed; NaN for a seed with fewer than three sizes.
+    `norm` has the dimensions D_train and seed; NaN for a seed with fewer than `sizes`.
     """
     y = xr.apply_ufunc(np.log, norm.transpose("D_train", "seed").astype(float))
     x = xr.apply_ufunc(np.log, norm["D_train"]).where(y.notnull())
     n, slope = y.notnull().sum("D_train"), xr.cov(x, y, "D_train") / x.var("D_train", ddof=1)
     law = xr.Dataset({"exponent": slope, "level": y.mean("D_train") - slope * x.mean("D_train")})
-    return law.where(n >= 3)
+    return law.where(n >= sizes)
 
 
 def norm_crossing(memorising: xr.DataArray, generalising: xr.DataArray) -> xr.DataArray:

@@ -4,12 +4,15 @@ behind Grokking Phenomenon", Fig 1 to 4).
 `runs` have the store's dimensions, and `architecture` among them where several were trained.
 """
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokbook.analysis.events import LONG_BEFORE, events, final
-from grokbook.analysis.shortcuts import twin_accuracy, twin_share
+from grokbook.analysis.events import LONG_BEFORE, events
+from grokbook.analysis.shortcuts import twin_share
+from grokbook.studies import share_of
 
 KINDS = ("transformer", "lstm", "mlp")
 """Networks by what `RunConfig.architecture` calls them, in the order of Figure 1."""
@@ -18,22 +21,32 @@ COLUMNS = ("D_train", "share", "seed", "t_mem", "t_gen", "ratio", "groks", "plat
 """What `grokked` says of a run."""
 
 
-def widest(runs: xr.Dataset, seeds: int, D_train: int) -> dict[str, xr.Dataset]:
-    """Of each kind of network its widest runs of which `seeds` or more were trained on D_train pairs, by its name.
+def widest(runs: xr.Dataset, seeds: int, share: float = 0.5) -> dict[str, xr.Dataset]:
+    """Of each kind of network the widest for their table, d_h over p, of which `seeds` or more were trained on a share
+    of its pairs, by its name.
 
-    Each has the dimensions D_train, seed and step; a kind without so many is left out.
+    Each has the dimensions D_train (sizes of which there are runs), seed and step; a kind without so many is left out.
     """
-    if "architecture" not in runs.dims:
-        runs = runs.expand_dims("architecture")
-    if D_train not in runs["D_train"]:
-        return {}
-    n = runs["trained"].sel(D_train=D_train).sum("seed")
+    runs = runs.expand_dims([dim for dim in ("architecture", "p", "d_h") if dim not in runs.dims])
     chosen = {}
     for kind in (kind for kind in KINDS if kind in runs["architecture"].values):
-        sizes = runs["d_h"].values[n.sel(architecture=kind).values >= seeds]
-        if len(sizes):
-            chosen[kind] = runs.sel(architecture=kind, d_h=sizes.max())
+        cells = [of_table(runs.sel(architecture=kind, p=p, d_h=d_h)) for p, d_h in sorted(
+            itertools.product(runs["p"].values, runs["d_h"].values), key=lambda size: size[1] / size[0])]
+        enough = [cell for cell in cells if at_share(cell, share)["trained"].sum() >= seeds]
+        chosen |= {kind: enough[-1]} if enough else {}
     return chosen
+
+
+def of_table(runs: xr.Dataset) -> xr.Dataset:
+    """Runs of one table at the D_train of which there are any."""
+    return runs.isel(D_train=np.flatnonzero(runs["trained"].any([dim for dim in runs["trained"].dims
+                                                                 if dim != "D_train"])))
+
+
+def at_share(runs: xr.Dataset, *shares: float) -> xr.Dataset:
+    """Runs of one table on these shares of its pairs, those that were trained."""
+    sizes = [share_of(int(runs["p"]), share) for share in shares]
+    return runs.sel(D_train=[D_train for D_train in sizes if D_train in runs["D_train"].values])
 
 
 def grokked(runs: xr.Dataset) -> pd.DataFrame:
@@ -54,32 +67,3 @@ def grokked(runs: xr.Dataset) -> pd.DataFrame:
                         "twins": twin_share(runs), "trained": when["trained"]}).to_dataframe().reset_index()
     table = table.query("trained").sort_values(["D_train", "seed"]).assign(share=table["D_train"] / int(runs["p"]) ** 2)
     return pd.DataFrame({name: table[name].to_numpy() for name in COLUMNS})
-
-
-def on_mirrors(runs: xr.Dataset, D_train: int, seed: int, steps: list[int]) -> pd.DataFrame:
-    """Accuracy of one run at these steps on `train` pairs, on other pairs whose mirror it was trained on (`mirrored`),
-    and on the rest (`others`). Dimensions of `runs`: D_train, seed, step."""
-    run = runs.sel(D_train=[D_train], seed=[seed])
-    parts = {"train": run["train_acc"], "mirrored": twin_accuracy(run), "others": run["twin_free_val_acc"]}
-    at = {name: part.sel(step=steps).values.ravel() for name, part in parts.items()}
-    return pd.DataFrame(at, index=pd.Index(steps, name="step"))
-
-
-def delays(runs: xr.Dataset) -> pd.DataFrame:
-    """The steps from memorising to generalising: a row a seed, a column a D_train. Dimensions D_train, seed, step.
-
-    Infinite where a run memorised and never generalised within its steps; NaN where it was not trained or never
-    memorised.
-    """
-    when = events(runs)
-    delay = when["delay"].where(when["t_gen"].notnull() | when["t_mem"].isnull(), np.inf)
-    values = delay.where(when["trained"]).transpose("seed", "D_train")
-    return pd.DataFrame(values.values, index=values["seed"].values, columns=values["D_train"].values)
-
-
-def efficiency_of(runs: xr.Dataset) -> xr.DataArray:
-    """How much of the rule a setting finds whatever the share of data: mean final validation accuracy over D_train.
-
-    A number a seed, NaN where one of its sizes was not trained. Dimensions D_train, seed, step.
-    """
-    return final(runs, "val_acc").mean("D_train", skipna=False)

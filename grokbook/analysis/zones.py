@@ -36,6 +36,9 @@ MOVING = 0.1
 
 A leap takes less than a doubling of the steps, so a plateau that has lasted for one is no leap seen half-way."""
 
+VALLEY = 0.05
+"""Depth from which `describe_valley` speaks of one, as the claims on double descent do."""
+
 UNDECIDED = "UNDECIDED"
 """What `main_zone` calls a cell whose seeds are in two zones or more equally often: it has no most frequent one."""
 
@@ -140,8 +143,8 @@ def describe_valley(row: Mapping, additions: int | None = None) -> str:
     if np.isnan(row["depth"]):
         return f"{place} {row['sizes']} sizes of network were trained: too few for a valley."
     counted = f"(n = {row['n']} runs of {row['sizes']} sizes)"
-    if row["depth"] == 0:
-        return f"{place} mean validation accuracy has no valley over d_h {counted}."
+    if row["depth"] < VALLEY:
+        return f"{place} mean validation accuracy has no valley of {VALLEY:g} or more over d_h {counted}."
     words = (f"{place} mean validation accuracy falls and rises again by {row['depth']:.3f}: the bottom of the valley, "
              f"{row['bottom']:.3f}, is at d_h {row['at']}")
     if np.isnan(row["p"]):

@@ -17,12 +17,12 @@ from grokbook.plots.scorecard import verdicts
 from grokbook.plots.sizes import accuracy_by_size, compare_by_size, costs_by_size, final_accuracy, memory
 from grokbook.plots.table import table_and_split
 from grokbook.plots.traces import find
-from grokbook.plots.universality import delay_by_share, network_panels
+from grokbook.plots.universality import delay_by_share, network_panels, unlearning
 
 __all__ = ["accuracy_by_size", "atlas", "circuit_clock", "circuit_costs", "circuit_growth", "circuit_spectra",
            "compare_by_size", "competition",
            "costs_by_size", "critical_by_budget", "delay_by_share", "emergence", "final_accuracy",
            "find", "forgetting", "grokking_panels", "memory", "mixture_panels", "mixture_scan", "network_panels",
            "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph", "recipe_check", "recipe_filter",
-           "seed_panels", "table_and_split", "three_views", "two_pattern_squares", "verdicts", "width_cut",
-           "width_maps", "zero_counts", "zone_map"]
+           "seed_panels", "table_and_split", "three_views", "two_pattern_squares", "unlearning", "verdicts",
+           "width_cut", "width_maps", "zero_counts", "zone_map"]

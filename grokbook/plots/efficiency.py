@@ -2,6 +2,7 @@
 Grokking Phenomenon", Fig 5, 6)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,14 +25,23 @@ LINES = {"loss (nats)": {"train_loss": ("train", METRIC_COLORS["train_loss"], "s
 """Rows of panels, and their lines: column of the table to name, colour and dash."""
 
 
+GUESSING: dict[str, Any] = {"line": {"color": "#8C8C8C", "dash": "dot", "width": 1.5}}
+"""The loss of guessing."""
+
+
+def _panels(rows: int, columns: list[str]) -> go.Figure:
+    """Panels with shared axes, their columns titled where there are several."""
+    shared: dict[str, Any] = {"shared_xaxes": True, "shared_yaxes": "rows"}
+    return make_subplots(rows=rows, cols=len(columns), vertical_spacing=0.05, horizontal_spacing=0.04,
+                         column_titles=columns if len(columns) > 1 else None, **shared)
+
+
 def mixture_panels(mixtures: Mapping[str, pd.DataFrame], *, rows: tuple[str, ...] = tuple(LINES)) -> go.Figure:
     """Losses, validation accuracy and both weights of mixtures against time; a column each, by its title.
 
     `mixtures` holds tables that `analysis.efficiency.train_mixture` gives.
     """
-    fig = make_subplots(rows=len(rows), cols=len(mixtures), shared_xaxes=True, shared_yaxes="rows",  # pyright: ignore
-                        vertical_spacing=0.05, horizontal_spacing=0.04,
-                        column_titles=list(mixtures) if len(mixtures) > 1 else None)
+    fig = _panels(len(rows), list(mixtures))
     for column, table in enumerate(mixtures.values(), 1):
         later = table.query("time > 0")
         for row, title in enumerate(rows, 1):
@@ -44,7 +54,8 @@ def mixture_panels(mixtures: Mapping[str, pd.DataFrame], *, rows: tuple[str, ...
         if title.startswith("loss"):
             fig.update_yaxes(type="log", exponentformat="power", dtick=1, tickfont={"size": 11},
                              range=[-2, np.log10(2 * highest)], title_standoff=12, row=row)
-            fig.add_hline(guessing, line={"color": "#8C8C8C", "dash": "dot", "width": 1.5}, row=row)  # pyright: ignore
+            where: dict[str, Any] = {"row": row}
+            fig.add_hline(guessing, **GUESSING, **where)
     fig.update_xaxes(type="log", exponentformat="power", dtick=1)
     fig.update_xaxes(title_text="time", row=len(rows))
     name_once(fig)
@@ -73,7 +84,7 @@ def mixture_scan(scan: pd.DataFrame) -> go.Figure:
                             line={"color": color, "width": 2.5}, marker={"size": 5},
                             meta={"metric": metric, "pair": name},
                             hovertemplate=f"{name}, w_m2 %{{x:g}}: %{{y:.3g}} nats<extra></extra>")
-    fig.add_hline(np.log(113), line={"color": "#8C8C8C", "dash": "dot", "width": 1.5})  # pyright: ignore
+    fig.add_hline(np.log(113), **GUESSING)
     fig.update_xaxes(type="log", title_text="w_m2, where w_g2 is 1", tickvals=[1, 2, 5, 10, 20])
     fig.update_yaxes(rangemode="tozero")
     fig.update_yaxes(title_text="validation loss (nats)", col=1)
@@ -89,8 +100,7 @@ def circuit_costs(costs: Mapping[str, pd.DataFrame]) -> go.Figure:
     `costs` maps the title of a column to a table that `analysis.efficiency.costs` gives; lines join means.
     """
     rows = {"norm": "weight norm", "log_odds": "log odds of the answer"}
-    fig = make_subplots(rows=2, cols=len(costs), shared_xaxes=True, shared_yaxes="rows", vertical_spacing=0.06,  # pyright: ignore
-                        horizontal_spacing=0.04, column_titles=list(costs) if len(costs) > 1 else None)
+    fig = _panels(2, list(costs))
     for column, table in enumerate(costs.values(), 1):
         for kind, color in KIND_COLORS.items():
             runs = table.query(f"kind == '{kind}'")
@@ -108,9 +118,8 @@ def circuit_costs(costs: Mapping[str, pd.DataFrame]) -> go.Figure:
         fig.update_yaxes(title_text=title, rangemode="tozero", row=row, col=1)
     fig.update_xaxes(title_text="D_train", row=2)
     name_once(fig)
-    counts = "; ".join(f"{title}: " + " and ".join(f"{np.sum(table['kind'] == kind)} {words}" for kind, words in (
-        ("memory", "that know nothing but their pairs"), ("general", "that know nearly all others")))
-        for title, table in costs.items())
-    note = (f"n = {sum(map(len, costs.values()))} runs at their end; {counts}. A dot is a run, a line joins means. "
-            "Runs in between, and runs that do not know their pairs, are left out; runs of the rule stopped early.")
+    counts = "; ".join(f"{title}: {(table['kind'] == 'memory').sum()} and {(table['kind'] == 'general').sum()}"
+                       for title, table in costs.items())
+    note = (f"n = {sum(map(len, costs.values()))} runs at their end; of memory and of the rule {counts}. A dot is a "
+            "run, a line joins means. Runs in between, and runs that do not know their pairs, are left out.")
     return frame(fig, title="What memory and the rule cost", caption=note, plot_height=420, above=20)

@@ -71,7 +71,8 @@ def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
     fig = make_subplots(rows=1, cols=len(budgets), shared_yaxes=True, horizontal_spacing=0.02,
                         column_titles=[f"{budget:,} steps" for budget in budgets])
     for column, budget in enumerate(budgets, 1):
-        fig.add_trace(_cells(data.sel(step=slice(0, budget)), "zone"), row=1, col=column)
+        cells = _cells(data.sel(step=slice(0, budget)), "zone")
+        fig.add_trace(cells.update(texttemplate=""), row=1, col=column)  # too narrow for words, which hovering says
     fig.add_traces(_zone_legend())
     _lay_out(fig, data)
     fig.update_yaxes(title_text="", col=None)

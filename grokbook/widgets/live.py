@@ -15,7 +15,7 @@ from grokbook.store import Store
 from grokbook.widgets.front_end import Picture, close_with_parts, paragraph
 from grokbook.widgets.plot import Plot
 from grokbook.widgets.steered import UNDER_WAY, Steered, progress
-from grokbook.widgets.stored import Stored
+from grokbook.widgets.stored import Replay, Stored
 from grokbook.widgets.trainer import Trainer
 
 HEIGHT = 470
@@ -29,7 +29,8 @@ class LiveRun(Steered, Picture, W.VBox):
     """A training that a reader steers: sliders, start, pause, stop, growing curves, and a button that keeps the runs.
 
     The sliders are `panel.d_h`, `panel.D_train`, `panel.weight_decay`, `panel.n_seeds`, `panel.n_steps` and, where the
-    task has random pairs, `panel.D_random`; code may set their `value` too.
+    task has random pairs, `panel.D_random`; beside them stands `panel.architecture` where there is a choice. Code may
+    set their `value` too.
     A training follows them until its first step is done. Several seeds train together. `plot.figure` is what is shown.
 
     Two traits can be observed: `note`, what the widget says below its buttons (an error, or where runs were kept), and
@@ -40,7 +41,7 @@ class LiveRun(Steered, Picture, W.VBox):
 
     Args:
         config: what the sliders start at, with the settings that they do not change; seeds count up from its own.
-        n_seeds: how many.
+        n_seeds: how many. architectures: networks to choose from, that of `config` among them.
         store: where `keep` writes. If not given, the folder GROKBOOK_DATA, else `my-runs` here; not the shipped runs.
 
     Raises:
@@ -49,13 +50,14 @@ class LiveRun(Steered, Picture, W.VBox):
 
     what = "a live training with sliders and buttons"
 
-    def __init__(self, config: RunConfig | None = None, *, n_seeds: int = 1, store: Store | None = None):
+    def __init__(self, config: RunConfig | None = None, *, n_seeds: int = 1, architectures: Sequence[str] = (),
+                 store: Store | None = None):
         if not isinstance(n_seeds, int) or n_seeds < 1:
             raise ValueError(f"n_seeds={n_seeds!r} is not valid; valid: 1, 2, 3 and so on")
         self.config = config or RunConfig(n_steps=20_000)
         self._drawn: list[Run] = []
         super().__init__(store=store)
-        self.panel = Panel(self.config, n_seeds, str(self.store.path))
+        self.panel = Panel(self.config, n_seeds, str(self.store.path), architectures)
         self.plot = Plot(go.Figure())
         self._note, self._caption = W.HTML(), W.HTML()
         self.children = [self.panel, self._note, self.plot, self._caption]
@@ -63,10 +65,11 @@ class LiveRun(Steered, Picture, W.VBox):
         self._show_stored(self.panel.configs(self.config))
         self.add_class("gb-live")
         self._note.add_class("gb-note")
-        for button, act in ((self.panel.start, self.start), (self.panel.pause, self.pause_or_resume),
-                            (self.panel.stop, self.stop), (self.panel.keep, self.keep)):
+        for button, act in ((self.panel.start, self.start), (self.panel.replay, self.replay),
+                            (self.panel.pause, self.pause_or_resume), (self.panel.stop, self.stop),
+                            (self.panel.keep, self.keep)):
             button.on_click(self._saying_errors(act))
-        for slider in self.panel.sliders:
+        for slider in self.panel.choices.values():
             slider.observe(self._saying_errors(self._follow_sliders), names="value")
 
     def start(self) -> None:
@@ -75,6 +78,13 @@ class LiveRun(Steered, Picture, W.VBox):
         with self._lock:
             self._stored = Stored.of(configs[0])
             self._begin(configs)
+
+    def replay(self) -> None:
+        """Play the stored runs of the cell as if they trained. Raises LookupError where there are none."""
+        with self._lock:
+            if not self._stored:
+                raise LookupError("no runs of this network are stored; Start trains one")
+            self._begin([run.config for run in self._stored.runs], Replay(self._stored.runs))
 
     def close(self) -> None:
         """End the training, wait for it, and take the widget from the page."""
@@ -103,13 +113,14 @@ class LiveRun(Steered, Picture, W.VBox):
         with self._lock:
             if self.beginning:
                 self.start()
-            elif self.phase == "idle":
+            elif self.phase == "idle" or (not self.runs and self.phase not in UNDER_WAY):
                 self._show_stored(self.panel.configs(self.config))
 
     def _show_stored(self, configs: list[RunConfig]) -> None:
         """Draw what is stored of the cell that the sliders show, for a training to paint over."""
         self._stored = Stored.of(configs[0])
         self.plot.figure = _growing([_at_start(config) for config in configs], self._stored)
+        self.panel.replay.disabled = not self._stored
         self.panel.status.value = f"Start trains this network. {self._stored.told if self._stored else ''}"
 
     def kept(self) -> go.Figure:
@@ -127,6 +138,7 @@ class LiveRun(Steered, Picture, W.VBox):
 
     def _show_phase(self, trainer: Trainer, phase: str, keepable: bool) -> None:
         self.panel.follow(trainer, phase, keepable, self._stored.usual if self._stored else None)
+        self.panel.replay.disabled = not self._stored or keepable or phase in UNDER_WAY
         if phase not in UNDER_WAY:
             self.keep_picture()
 
@@ -145,8 +157,11 @@ def _panels(runs: Sequence[Run]) -> go.Figure:
     """Accuracy, loss and norm of runs of one cell."""
     config = runs[0].config
     fig = grokking_panels(runs, cells=[(config.d_h, config.D_train)])
+    if config.D_train == config.n_pairs:  # no pairs are left to validate on
+        fig.data = [trace for trace in fig.data if "val" not in trace.meta["metric"]]  # pyright: ignore
+    kind = "" if config.architecture == "transformer" else f"{config.architecture}, "
     beside = f", D_random {config.D_random}" if config.task == "add+random" else ""
-    return fig.update_layout(title_text=f"d_h {config.d_h}, D_train {config.D_train}{beside}")
+    return fig.update_layout(title_text=f"{kind}d_h {config.d_h}, D_train {config.D_train}{beside}")
 
 
 def _growing(runs: Sequence[Run], stored: Stored | None) -> go.Figure:
@@ -178,7 +193,10 @@ class Panel(W.VBox):
     Sliders hold values that can be trained with this config, its own among them.
     """
 
-    def __init__(self, config: RunConfig, n_seeds: int, place: str):
+    def __init__(self, config: RunConfig, n_seeds: int, place: str, architectures: Sequence[str] = ()):
+        self.architecture = W.Dropdown(options=list(dict.fromkeys([config.architecture, *architectures])),
+                                       value=config.architecture, description="network",
+                                       layout=W.Layout(width="230px"), style={"description_width": "60px"})
         self.d_h = _slider("d_h", (d_h for d_h in D_H if d_h % config.n_heads == 0), config.d_h)
         least = config.batch_size - config.D_random
         self.D_train = _slider("D_train", (size for size in D_TRAIN if least <= size <= config.n_pairs), config.D_train)
@@ -187,22 +205,24 @@ class Panel(W.VBox):
         self.n_seeds = _slider("seeds", range(1, SEEDS + 1), n_seeds)
         self.n_steps = _slider("steps", STEPS, config.n_steps)
         self.start = _button("Start", "play", "120px", "Train with these values; a training under way ends")
+        self.replay = _button("Replay", "history", "95px", "Play the stored runs, which are drawn pale")
         self.pause = _button("Pause", "pause", "95px", "Rest, and go on later")
         self.stop = _button("Stop", "stop", "80px", "End here; what was trained stays")
         self.keep = _button("Add to my store", "save", "150px", f"Keep the curves, in {place}")
         self.bar = W.IntProgress(0, 0, 1, layout=W.Layout(flex="1 1 160px", max_width="360px"))
         self.status = W.HTML("Start trains this network.", layout=W.Layout(flex="1 1 350px"))
-        beside = [self.D_random] if config.task == "add+random" else []
-        self.sliders = [self.d_h, self.D_train, *beside, self.weight_decay, self.n_seeds, self.n_steps]
-        super().__init__([_row(*self.sliders),
-                          _row(self.start, self.pause, self.stop, self.keep, self.bar, self.status)])
-        for name in ("d_h", "D_train", "D_random", "weight_decay", "n_seeds", "n_steps", "start", "pause", "stop",
-                     "keep", "bar", "status"):
+        shown = [*(["architecture"] if architectures else []), "d_h", "D_train",
+                 *(["D_random"] if config.task == "add+random" else []), "weight_decay", "n_seeds", "n_steps"]
+        self.choices = {name: getattr(self, name) for name in shown}
+        super().__init__([_row(*self.choices.values()),
+                          _row(self.start, self.replay, self.pause, self.stop, self.keep, self.bar, self.status)])
+        for name in (*self.choices, "start", "replay", "pause", "stop", "keep", "bar", "status"):
             getattr(self, name).add_class(f"gb-{name}")
 
     def configs(self, config: RunConfig) -> list[RunConfig]:
         """The config with the values of the sliders, one for each seed from its own on; ValueError as for them."""
-        chosen = config.replace(d_h=self.d_h.value, D_train=self.D_train.value, D_random=self.D_random.value,
+        chosen = config.replace(architecture=self.architecture.value, d_h=self.d_h.value, D_train=self.D_train.value,
+                                D_random=self.D_random.value,
                                 weight_decay=self.weight_decay.value, n_steps=self.n_steps.value)
         return [chosen.replace(seed=config.seed + k) for k in range(self.n_seeds.value)]
 
