@@ -1,9 +1,11 @@
-"""Speed of the training engines beside the loop that everyone writes, on this machine.
+r"""Speed of the training engines beside the loop that everyone writes, on this machine.
 
     python benchmarks/training.py                          # the full table, about 20 minutes on two cores
     python benchmarks/training.py --d-h 64 --D-train 3000 --models 1 --repeats 3
     python benchmarks/training.py --device cuda --models 77
     python benchmarks/training.py --architecture lstm --layers 2 --d-h 144
+    python benchmarks/training.py --task add+random --D-random 1000 --D-train 1000 --d-h 256 --d-h 512 --layers 1 \
+        --layers 2 --layers 4 --models 1 --repeats 3 --fresh-only --no-compile       # the networks of chapter 05
 
 Every contender does the same work, full-batch AdamW on the same networks. For one cell of the table they take turns,
 `repeats` times, so that a slow moment of the machine meets all of them; the median is printed with the range.
@@ -25,7 +27,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import click
 import numpy as np
@@ -293,14 +295,15 @@ def _processor() -> str:
 @click.option("--task", default="add", help="What the table holds.")
 @click.option("--D-random", "D_random", default=0, help="Random-label pairs beside them (task add+random).")
 @click.option("--memorised/--fresh-only", "with_memorised", default=True, help="Also networks that know their pairs.")
-@click.option("--layers", default=1, help="Layers between embedding and unembedding.")
+@click.option("--layers", "depths", multiple=True, type=int, default=(1,),
+              help="Layers between embedding and unembedding.")
 @click.option("--repeats", default=5, help="Turns of each contender.")
 @click.option("--seconds", default=0.5, help="Length of a turn.")
 @click.option("--device", default="cpu", help="cpu or cuda.")
 @click.option("--threads", default=torch.get_num_threads(), help="Threads of PyTorch and of the fused engine.")
 @click.option("--compile/--no-compile", "with_compiled", default=True, help="Also torch.compile of the usual loop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead of the table.")
-def main(sizes, train_sizes, cohorts, architecture, task, D_random, with_memorised, layers, repeats, seconds, device,
+def main(sizes, train_sizes, cohorts, architecture, task, D_random, with_memorised, depths, repeats, seconds, device,
          threads, with_compiled, as_json):
     """Time every engine that can do it on every cell of the grid."""
     torch.set_num_threads(threads)
@@ -308,28 +311,27 @@ def main(sizes, train_sizes, cohorts, architecture, task, D_random, with_memoris
     where = machine(device, threads)
     print(json.dumps(where) if as_json else " · ".join(f"{name} {value}" for name, value in where.items()))
     if not as_json:
-        print(f"{'d_h':>4} {'D_train':>7} {'models':>6} {'engine':<14} {'ms/model-step':>13} {'range':>19} "
-              f"{'memorised':>9} "
+        print(f"{'layers':>6} {'d_h':>4} {'D_train':>7} {'models':>6} {'engine':<14} {'ms/model-step':>13} "
+              f"{'range':>19} {'memorised':>9} "
               f"{'a second':>9} {'faster':>7} {'matrix rate':>11}")
-    for n_models in cohorts:
-        for d_h in sizes:
-            for D_train in train_sizes:
-                configs = [RunConfig(architecture=architecture, n_layers=layers, d_h=d_h, D_train=D_train, seed=seed,
-                                     task=task, D_random=D_random) for seed in range(n_models)]
-                fresh = contenders(configs, initial(configs), device, threads, with_compiled)
-                start = memorised(configs) if with_memorised else None
-                still = [c.replace(lr=0.0) for c in configs]
-                known = {} if start is None else contenders(still, start, device, threads, False)
-                for row in measure(configs, fresh, known, repeats, seconds, device):
-                    print(json.dumps(asdict(row)) if as_json else _line(row), flush=True)
+    for n_models, n_layers, d_h, D_train in product(cohorts, depths, sizes, train_sizes):
+        configs = [RunConfig(architecture=architecture, n_layers=n_layers, d_h=d_h, D_train=D_train, seed=seed,
+                             task=task, D_random=D_random) for seed in range(n_models)]
+        fresh = contenders(configs, initial(configs), device, threads, with_compiled)
+        start = memorised(configs) if with_memorised else None
+        still = [c.replace(lr=0.0) for c in configs]
+        known = {} if start is None else contenders(still, start, device, threads, False)
+        for row in measure(configs, fresh, known, repeats, seconds, device):
+            print(json.dumps(asdict(row)) if as_json else _line(row), flush=True)
 
 
 def _line(row: Row) -> str:
     digits = 3 if row.median_ms >= 0.1 else 5
     spread = f"{row.least_ms:.{digits}f} to {row.most_ms:.{digits}f}"
     known = "–" if math.isnan(row.memorised_ms) else f"{row.memorised_ms:.{digits}f}"
-    return (f"{row.d_h:>4} {row.D_train:>7} {row.n_models:>6} {row.engine:<14} {row.median_ms:>13.{digits}f} "
-            f"{spread:>19} {known:>9} {row.model_steps_per_second:>9,.0f} {row.times_faster:>6.1f}× "
+    return (f"{row.n_layers:>6} {row.d_h:>4} {row.D_train:>7} {row.n_models:>6} {row.engine:<14} "
+            f"{row.median_ms:>13.{digits}f} {spread:>19} {known:>9} "
+            f"{row.model_steps_per_second:>9,.0f} {row.times_faster:>6.1f}× "
             f"{row.share_of_matrix_rate:>10.0%}")
 
 

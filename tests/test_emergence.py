@@ -63,6 +63,11 @@ def test_emergence(sizes, verdict):
     assert emergence.emergence(mixture(from_size(sizes))).verdict == verdict
 
 
+def test_open_intervals_refute_nothing():
+    runs = mixture(lambda d_h, D_random, seed: {"val_acc": float(seed < 2)}, random=[0, 1000, 3000])
+    assert emergence.emergence(runs).verdict == NOT_YET
+
+
 def test_noise_alone_is_no_emergence():
     rng = np.random.default_rng(2)
     runs = [mixture(lambda *_: {"val_acc": float(rng.random() < 0.5)}) for _ in range(20)]
@@ -117,9 +122,19 @@ def test_halves_of_small_networks_that_cannot_remember_say_nothing():
     def able(d_h, D_random, seed):
         return {"val_acc": float(d_h != 96)}
 
-    small = [mixture(lambda d_h, *key: able(d_h, *key) if d_h < 64 or not split else None, random=[3000],
-                     split_mlp=split) for split in (False, True)]
-    assert emergence.separate(xr.concat(small, "split_mlp")).verdict == NOT_YET
+    shared = mixture(able, random=[3000], split_mlp=False)
+    small = mixture(lambda d_h, *key: able(d_h, *key) if d_h < 64 else None, random=[3000], split_mlp=True)
+    assert emergence.separate(xr.concat([shared, small], "split_mlp")).verdict == NOT_YET
+
+
+def test_networks_that_behave_as_smaller_ones_lie_on_their_prediction():
+    alone = {d_h: 0.1 + 0.2 * k for k, d_h in enumerate(SIZES[:5])}
+    runs = mixture(lambda d_h, D_random, seed: {"val_acc": alone.get(d_h)} if not D_random and d_h in alone
+                   else {"val_acc": 0.0}, random=[0, 3000]).squeeze("D_train")
+    left = analysis.emergence.as_smaller(runs, bits=1e9)  # random pairs that take no room leave the network as it is
+    assert np.allclose(left.sel(D_random=3000, d_h=SIZES[1:5]), list(alone.values())[1:], atol=1e-5)
+    less = analysis.emergence.as_smaller(runs, bits=1.5).sel(D_random=3000)
+    assert np.isnan(less[0]) and (less[2:5] < left.sel(D_random=3000)[2:5]).all()
 
 
 @pytest.mark.parametrize("claim", [emergence.emergence, emergence.number_of_pairs, emergence.sharp_measure])

@@ -96,6 +96,21 @@ def taken_back(runs: xr.Dataset, metric: str = "twin_free_val_acc") -> xr.Datase
     return xr.Dataset({"peak": peak, "at": at, "end": end, "fall": peak - end})
 
 
+def as_smaller(runs: xr.Dataset, bits: float, metric: str = "twin_free_val_acc") -> xr.DataArray:
+    """The accuracy to expect if random pairs only used up memory, over d_h and D_random.
+
+    A random pair takes log₂ p bits and a weight holds `bits` (chapter 02), so what is left for addition are the weights
+    of a smaller network; taken is the mean accuracy of networks *without* random pairs at that number of weights,
+    straight between two sizes on a logarithmic axis. NaN where it lies outside the sizes measured without.
+    """
+    alone = final(runs.sel(D_random=0), metric).mean("seed").dropna("d_h")
+    known = np.log([n_params(runs, d_h) for d_h in alone["d_h"].values])
+    weights = xr.DataArray([n_params(runs, d_h) for d_h in runs["d_h"].values], {"d_h": runs["d_h"]})
+    left = weights - runs["D_random"] * np.log2(int(runs["p"])) / bits
+    expected = np.interp(np.log(left.clip(min=1)), known, alone.values, left=np.nan, right=np.nan)
+    return left.copy(data=expected)
+
+
 def mean_fall(runs: xr.Dataset) -> pd.DataFrame:
     """That fall over seeds as a table: `D_random`, `d_h`, means of `peak`, `at`, `end`, `fall`; `lo`, `hi`, `n`."""
     lost = taken_back(runs)

@@ -9,7 +9,7 @@ from grokbook.plots.circuit import circuit_clock, circuit_growth, circuit_spectr
 from grokbook.plots.curves import grokking_panels, seed_panels, table_and_split
 from grokbook.plots.division import three_views, width_cut, width_maps, zero_counts
 from grokbook.plots.efficiency import circuit_costs, mixture_panels, mixture_scan
-from grokbook.plots.emergence import emergence, forgetting
+from grokbook.plots.emergence import competition, emergence, forgetting
 from grokbook.plots.maps import atlas, recipe_check, zone_map
 from grokbook.plots.patterns import pattern_curves, pattern_fit, pattern_map, pattern_morph, two_pattern_squares
 from grokbook.plots.recipes import critical_by_budget, recipe_filter
@@ -19,7 +19,8 @@ from grokbook.plots.traces import find
 from grokbook.plots.universality import delay_by_share, network_panels, unlearning
 
 __all__ = ["accuracy_by_size", "atlas", "circuit_clock", "circuit_costs", "circuit_growth", "circuit_spectra",
-           "compare_by_size", "costs_by_size", "critical_by_budget", "delay_by_share", "emergence", "final_accuracy",
+           "compare_by_size", "competition",
+           "costs_by_size", "critical_by_budget", "delay_by_share", "emergence", "final_accuracy",
            "find", "forgetting", "grokking_panels", "memory", "mixture_panels", "mixture_scan", "network_panels",
            "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph", "recipe_check", "recipe_filter",
            "seed_panels", "table_and_split", "three_views", "two_pattern_squares", "unlearning", "verdicts",

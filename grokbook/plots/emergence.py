@@ -10,6 +10,7 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from grokbook.analysis import final
+from grokbook.analysis.emergence import as_smaller
 from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import never_trained
 from grokbook.plots.sizes import FINAL
@@ -67,6 +68,34 @@ def forgetting(runs: xr.Dataset, *, sizes: Sequence[int] | None = None) -> go.Fi
     mixed = runs.sel(D_random=shown)
     return frame(fig, title="Learned and taken back", plot_height=320, above=20, caption=caption(
         mixed, "One line a run, from its first step; dot: its end; dotted: all additions and no random pair known."))
+
+
+def competition(runs: xr.Dataset, fewer: xr.Dataset, *, D_random: int, bits: float,
+                metric: str = "twin_free_val_acc") -> go.Figure:
+    """Do networks beside random pairs behave as smaller ones, or as ones with too few pairs?
+
+    Mean final accuracy against d_h: alone, beside `D_random` random pairs with every run, what `as_smaller` expects of
+    the latter if a weight holds `bits`, and networks on fewer additions with none beside (`fewer`, one D_train).
+    """
+    accuracy, expected = final(runs, metric), as_smaller(runs, bits, metric).sel(D_random=D_random)
+    beside, few = accuracy.sel(D_random=D_random), final(fewer, metric)
+    lines = {"alone": (accuracy.sel(D_random=0).mean("seed"), INK, "solid"),
+             f"beside {D_random:,} random pairs": (beside.mean("seed"), "#D55E00", "solid"),
+             "expected if they only use up memory": (expected, "#0072B2", "dash"),
+             f"alone on {int(fewer['D_train']):,}": (few.mean("seed"), "#009E73", "dot")}
+    fig = go.Figure(_dots(beside, D_random, "#D55E00"))
+    for name, (values, color, dash) in lines.items():
+        values = values.dropna("d_h")
+        fig.add_scatter(x=values["d_h"].values, y=values.values, name=name, mode="lines+markers",
+                        meta={"role": name}, line={"color": color, "dash": dash},
+                        hovertemplate=f"{name}: d_h %{{x}}, %{{y:.3f}}<extra></extra>")
+    sizes = np.union1d(runs["d_h"], few["d_h"][few["d_h"] < runs["d_h"].min()])  # more would touch
+    fig.update_xaxes(type="log", title_text="d_h", tickvals=sizes, ticktext=[*map(str, sizes)])
+    fig.update_yaxes(ACCURACY_AXIS, title_text=FINAL[metric])
+    words = (f"Dots: every run beside random pairs. A weight is taken to hold {bits:.2f} bits. Lines: means; dotted: "
+             f"n = {int(fewer['trained'].sum())} runs.")
+    return frame(fig, title="Smaller, or short of pairs?", plot_height=320,
+                 caption=caption(runs.sel(D_random=[0, D_random]), words))
 
 
 def _line(values: xr.DataArray, D_random: int, color: str, role: str) -> go.Scatter:

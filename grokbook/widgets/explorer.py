@@ -50,8 +50,8 @@ class Explorer(Steered, Picture, W.VBox):
     Args:
         runs: a map as `gb.load("zone_map")` gives it; if not given, the stored one.
         random: runs on random labels, for D_mem.
-        d_h, D_train, D_random, seed, budget, color: where to start; if not given, at a run that understood late. A budget between
-            the slider's values joins them.
+        d_h, D_train, D_random, seed, budget, color: where to start; if not given, at a run that understood late. A
+            budget between the slider's values joins them.
         store: where `keep` writes. If not given, the folder GROKBOOK_DATA, else `my-runs` here; not the shipped runs.
 
     Raises:
@@ -75,7 +75,7 @@ class Explorer(Steered, Picture, W.VBox):
         self.data = ExplorerData.stored() if runs is None else ExplorerData(runs, random)
         self.data.include(budget)
         given = dict(zip(TRAITS, (d_h, D_train, D_random, seed, budget, color), strict=True))
-        chosen = self.data.start() | {name: value for name, value in given.items() if value is not None}
+        chosen: dict[str, Any] = self.data.start() | {name: value for name, value in given.items() if value is not None}
         self._check(chosen)
         views = {str(chosen["budget"]): self.data.view(chosen["budget"])}
         super().__init__(store=store, fixed=self.data.fixed(), views=views, **chosen)

@@ -83,7 +83,8 @@ class ExplorerData:
         delay = delay.transpose("d_h", "D_train", "seed")
         middle = (delay.shape[0] // 2, delay.shape[1] // 2, 0)
         place = np.unravel_index(delay.values.argmax(), delay.shape) if delay.max() else middle
-        return {str(name): int(delay[dim][i]) for name, dim, i in zip(self.values(), delay.dims, place, strict=False)} | {
+        names = ("d_h", self.row, "seed")
+        return {name: int(delay[dim][i]) for name, dim, i in zip(names, delay.dims, place, strict=True)} | {
             "budget": self.budgets[-1], "color": "zone" if self.row == "D_train" else "twin_free_val_acc"}
 
     @property
@@ -94,7 +95,8 @@ class ExplorerData:
     def fixed(self) -> dict[str, Any]:
         """All that no budget changes: `row`, `additions`, `values`, `steps`, `cells` (by "d_h,row" and seed), looks."""
         values = self.values()
-        return {"row": self.row, "additions": self.additions, "values": values, "edges": edges(np.array(values[self.row])).tolist(),
+        return {"row": self.row, "additions": self.additions, "values": values,
+                "edges": edges(np.array(values[self.row])).tolist(),
                 "steps": self.runs["step"].values.tolist(), "x": _plain(shown_steps(self.runs["step"])),
                 "cells": _by_run(self.cells, *DRAWN),
                 "colors": COLORINGS, "shades": SHADES,
