@@ -104,7 +104,7 @@ def html(execute: bool, out: Path) -> None:
         notebooks, failures = _run_all(wanted, out)
     else:
         notebooks = [book.stored(source) for source in book.chapters()]
-    click.echo(f"wrote {pages.write([*notebooks, *book.texts()], out, 'grokbook', _stored_map(), ABOUT)}")
+    click.echo(f"wrote {pages.write([*notebooks, *book.texts()], out, 'grokbook', _stored_maps(), ABOUT)}")
     _report(failures)
 
 
@@ -291,15 +291,17 @@ def _report(failures: Sequence[str]) -> None:
         raise click.ClickException("\n".join([f"{len(failures)} failed", *failures]))
 
 
-def _stored_map():
-    """The map that the book's explorer shows; None, and a line that says so, where no run of it is stored."""
+def _stored_maps():
+    """The maps that the book's explorer shows, and a line for one of which no run is stored."""
     from grokbook.widgets.explorer_data import ExplorerData
 
-    try:
-        return ExplorerData.stored()
-    except LookupError as nothing:
-        click.echo(f"no explorer.html: {nothing}", err=True)
-        return None
+    maps = []
+    for stored in (ExplorerData.stored, ExplorerData.beside_random):
+        try:
+            maps.append(stored())
+        except LookupError as nothing:
+            click.echo(f"a map is missing in explorer.html: {nothing}", err=True)
+    return maps
 
 
 def _by_name(settings: Sequence[str]) -> dict[str, list[str]]:

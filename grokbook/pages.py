@@ -17,13 +17,11 @@ from typing import Any
 import nbformat
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_markdown_cell, new_notebook
 from traitlets.config import Config
 
 from grokbook.widgets.explorer import SCRIPT, STYLE
 from grokbook.widgets.explorer_data import ExplorerData
-from grokbook.widgets.patterns import SCRIPT as PATTERNS_SCRIPT
-from grokbook.widgets.patterns import without_kernel
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
@@ -33,16 +31,19 @@ SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
 GLOSSARY = "glossary"
 """The Markdown file whose headings are words that other pages link."""
 
+WAYS = r"(?m)^\[(?:← .*|Contents|\d\d .* →)\]\([\w.]*\)(?: ·)?$"
+"""Lines of a chapter that lead to its neighbours in JupyterLab; pages have their own."""
+
 PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN_FIRST = ["text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain"]
 
 
-def write(notebooks: Sequence[Path], folder: Path, title: str, explored: ExplorerData | None = None,
+def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Sequence[ExplorerData] = (),
           about: str = "") -> Path:
     """Write a page for each executed notebook or Markdown file, and `index.html` that links them; returns the latter.
 
-    `folder` is made where it is missing and gets the scripts as well. Pages are named after their files. With a map
-    `explored` there is also `explorer.html`, to move through it, and a picture of it in the index. `about` is a
+    `folder` is made where it is missing and gets the scripts as well. Pages are named after their files. With maps
+    `explored` there is also `explorer.html`, to move through them, with a picture in the index. `about` is a
     sentence under the title. Of a file called glossary each word is linked where another page first uses it.
 
     Raises ValueError for a notebook that is damaged or no notebook, before anything is written; OSError as the system.
@@ -63,10 +64,10 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Explore
         (folder / chapter["page"]).write_text(exporter.from_notebook_node(shown, told)[0], "utf-8")
     index = folder / "index.html"
     contents = exporter.environment.get_template("contents.html.j2")
-    entries = [*([] if explored is None else [_explorer(explored, folder, exporter)]), *chapters]
+    entries = [*([_explorer(explored, folder, exporter)] if explored else []), *chapters]
     pictured = next((chapter for chapter in chapters if chapter["picture"]), None)
     index.write_text(contents.render(title=title, about=about, entries=entries, pictured=pictured,
-                                     map=None if explored is None else _map(explored)), "utf-8")
+                                     map=_map(explored[0]) if explored else None), "utf-8")
     return index
 
 
@@ -103,13 +104,13 @@ def _map(explored: ExplorerData) -> dict[str, Any]:
     return {"rows": rows[::-1], "sizes": fixed["values"]["d_h"], "zones": zones, "budget": budget}
 
 
-def _explorer(explored: ExplorerData, folder: Path, exporter: HTMLExporter) -> dict[str, Any]:
-    """Write the map to move through; its entry in the contents."""
+def _explorer(explored: Sequence[ExplorerData], folder: Path, exporter: HTMLExporter) -> dict[str, Any]:
+    """Write the maps to move through, by what their rows are; their entry in the contents."""
     page, heading = folder / "explorer.html", "The map to move through"
     opening = "Every cell is networks that were really trained, with their curves."
-    views = {budget: explored.view(budget) for budget in explored.budgets}
-    data = json.dumps({"start": explored.start(), "fixed": explored.fixed(), "views": views}, separators=(",", ":"),
-                      allow_nan=False).replace("<", r"\u003c")
+    maps = {data.row: {"start": data.start(), "fixed": data.fixed(),
+                       "views": {budget: data.view(budget) for budget in data.budgets}} for data in explored}
+    data = json.dumps(maps, separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
     template = exporter.environment.get_template("explorer.html.j2")
     page.write_text(template.render(heading=heading, opening=opening, script=SCRIPT, style=STYLE, data=data), "utf-8")
     return {"page": page.name, "title": heading, "opening": opening, "changed": ""}
@@ -142,20 +143,12 @@ def _drawn(notebook: NotebookNode, pages: Collection[str]) -> NotebookNode:
         return f"[{text}]({name}.html{anchor})" if name in pages else text
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
+            cell.source = re.sub(WAYS, "", cell.source)
             cell.source = re.sub(r"\[([^]]*)\]\(([\w.=+-]+)\.(?:ipynb|py|md)(#[^)]*)?\)", link, cell.source)
-        if cell.cell_type == "code" and "gb.widgets.PatternExplorer(" in cell.source:
-            cell.outputs = [new_output("display_data", {"text/html": _pattern_model(f"model-{cell.id}")})]
         for position, output in enumerate(cell.get("outputs", [])):
             if PLOTLY in output.get("data", {}):
                 output.data["text/html"] = _figure(f"figure-{cell.id}-{position}", output.data[PLOTLY])
     return notebook
-
-
-def _pattern_model(name: str) -> str:
-    """The pattern model as a part of a page that computes it: no picture can be dragged."""
-    data = json.dumps(without_kernel(), ensure_ascii=False).replace("<", r"\u003c")
-    return (f'<style>{STYLE}</style><div id="{name}"></div><script type="module">{PATTERNS_SCRIPT}\n'
-            f'render_patterns(document.getElementById("{name}"), {data});</script>')
 
 
 def _figure(name: str, figure: dict) -> str:
@@ -177,11 +170,17 @@ def _picture(notebook: NotebookNode, file: Path) -> str:
     return file.name if pictures else ""
 
 
+def _opening(text: str) -> str:
+    """The question that a chapter asks in its first cell; where it asks none, its first sentence."""
+    question = re.search(r"\*\*The question:\*\* (.+?)(?:\n\n|\Z)", text, re.DOTALL)
+    words = " ".join((question[1] if question else text.strip().partition("\n\n")[0]).split())
+    return words[0].upper() + words[1:] if question else re.split(r"(?<=[.!?])\s", words)[0]
+
+
 def _entry(path: Path, notebook: NotebookNode, folder: Path) -> dict[str, Any]:
-    """What is said of a notebook: heading, first sentence after it, sections, and what papermill changed."""
+    """What is said of a notebook: heading, opening words, sections, and what papermill changed."""
     text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
     heading, _, rest = text.strip().partition("\n")
-    paragraph = " ".join(rest.strip().partition("\n\n")[0].split())
     changed = [line for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", [])
                for line in cell.source.splitlines() if not line.startswith("#")]
     sections = [match for cell in notebook.cells if cell.cell_type == "markdown"
@@ -189,5 +188,5 @@ def _entry(path: Path, notebook: NotebookNode, folder: Path) -> dict[str, Any]:
     number = re.match(r"\d+(?=_)", path.name)
     return {"page": f"{path.stem}.html", "picture": _picture(notebook, folder / f"{path.stem}.png"),
             "number": number[0] if number else "", "title": heading.lstrip("# ") or path.stem,
-            "opening": re.split(r"(?<=[.!?])\s", paragraph)[0], "changed": ", ".join(changed),
+            "opening": _opening(rest), "changed": ", ".join(changed),
             "sections": [{"title": words, "anchor": words.replace(" ", "-")} for words in sections]}

@@ -5,23 +5,14 @@
 # shown. Click on a cell, or move the sliders, and see what it did. Nothing trains while you look; **Train this** trains
 # exactly that network here and now, and its curves grow over the stored ones.
 #
-# <details><summary><b>Contents: the chapters</b></summary>
-#
-# - [01 Grokking](01_grokking.ipynb)
-# - [02 Memorization capacity](02_memorization_capacity.ipynb)
-# - [03 Four zones](03_four_zones.ipynb)
-# - [04 Double descent](04_double_descent.ipynb)
-# - [05 Emergence](05_emergence.ipynb)
-# - [06 One model for two curves](06_pattern_model.ipynb)
-# - [07 Grokking along the size](07_model_wise_grokking.ipynb)
-# - [08 Other networks](08_other_networks.ipynb)
-# - [09 Efficiency](09_efficiency.ipynb)
-# - [10 The general circuit](10_general_circuit.ipynb)
-# - [11 The scorecard](11_scorecard.ipynb)
+# **Contents:** [01 Grokking](01_grokking.ipynb) · [02 Memorization capacity](02_memorization_capacity.ipynb) ·
+# [03 Four zones](03_four_zones.ipynb) · [04 Double descent](04_double_descent.ipynb) ·
+# [05 Emergence](05_emergence.ipynb) · [06 One model for two curves](06_pattern_model.ipynb) ·
+# [07 Grokking along the size](07_model_wise_grokking.ipynb) · [08 Other networks](08_other_networks.ipynb) ·
+# [09 Efficiency](09_efficiency.ipynb) · [10 The general circuit](10_general_circuit.ipynb) ·
+# [11 The scorecard](11_scorecard.ipynb)
 #
 # The book's words are in the [glossary](glossary.md), what it cites in the [bibliography](bibliography.md).
-#
-# </details>
 
 # %% tags=["parameters"]
 d_h: int = 32  # hidden size of the cell to start at
@@ -49,3 +40,5 @@ explorer
 #
 # Why there are four zones is told in [chapter 03](03_four_zones.ipynb), and from the start in
 # [chapter 01](01_grokking.ipynb).
+#
+# [01 Grokking →](01_grokking.ipynb)

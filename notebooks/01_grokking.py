@@ -7,6 +7,9 @@
 #
 # **The question:** when a network that has learnt its training examples by heart comes to generalise, what decides
 # whether and when?
+#
+# [← 00 Explore](00_explore.ipynb) ·
+# [02 Memorization capacity →](02_memorization_capacity.ipynb)
 
 # %% [markdown]
 # ## Preliminaries
@@ -87,6 +90,10 @@ live
 # that most papers use; chapter 03 tells how ours above was found, in which all happens five to ten times sooner.
 
 # %%
+curves = gb.analysis.carried(gb.load("grokking"), "val_acc")
+gb.widgets.Guess(curves.sel(d_h=64, D_train=4000), "Shown 4,000 pairs, how accurate is such a network on new ones?")
+
+# %%
 runs = gb.load("grokking")
 gb.plots.grokking_panels(runs, cells=[(64, 5000), (64, 4000), (64, 3000), (64, 2000)], rows=["accuracy"])
 
@@ -156,7 +163,7 @@ gb.claims.judge("twin-free")
 # %% [markdown]
 # ## Try it yourself
 #
-# Replace `None` by your answer and run the cell; it tells you whether you are right, or gives a hint.
+# Replace `None` by your answer and run the cell; it tells you whether you are right, and why. A hint opens on demand.
 #
 # **1.** With `D_train = 3000` of the 12,769 pairs in training, what share of the validation pairs has its mirror in
 # training? (The diagonal $a = b$ is its own mirror.)
@@ -211,3 +218,6 @@ gb.exercises.check("slowest", answer)
 # - Five seeds a cell are few where seeds differ this much.
 # - A run that has not generalised after 60,000 steps may do so after 600,000. The book calls it *not by then*. Two of
 #   the five networks at 3,000 pairs would have been called so, had we stopped at 40,000.
+#
+# [← 00 Explore](00_explore.ipynb) ·
+# [02 Memorization capacity →](02_memorization_capacity.ipynb)

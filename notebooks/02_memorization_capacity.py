@@ -6,6 +6,10 @@
 # find, and every right answer has been stored somewhere in the weights.
 #
 # **The question:** how much can a network of hidden size `d_h` know by heart?
+#
+# [← 01 Grokking](01_grokking.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [03 Four zones →](03_four_zones.ipynb)
 
 # %% [markdown]
 # ## The task
@@ -132,3 +136,7 @@ gb.exercises.check("half-known", answer)
 # - Capacity grows with patience, and the paper does not say how long it trained. The table says how fast it still grew.
 # - Weight decay 1 is strong. How much of the gap to 2 bits a parameter, measured in other networks, is its doing?
 # - Is the structure of attention in the way? Each label is reached through two tokens that it shares with 225 others.
+#
+# [← 01 Grokking](01_grokking.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [03 Four zones →](03_four_zones.ipynb)

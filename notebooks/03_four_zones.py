@@ -6,6 +6,10 @@
 # map; here it is measured, and depends on more than the two.
 #
 # **The question:** given the size of a network and the number of training pairs, what will happen?
+#
+# [← 02 Memorization capacity](02_memorization_capacity.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [04 Double descent →](04_double_descent.ipynb)
 
 # %% [markdown]
 # ## Four ways to go
@@ -135,6 +139,13 @@ gb.claims.judge("recipe-robust")
 # %% [markdown]
 # ## The map
 #
+# First your own: walk along the row of 3,400 pairs, from small networks to large. What will they have come to?
+
+# %%
+row = gb.load("zone_map", budget).sel(D_train=3400)
+gb.widgets.Guess(gb.analysis.zones(row), "In which zone does a network of each size end?")
+
+# %% [markdown]
 # A cell has the colour of what its seeds did most often; where no single zone is ahead it is undecided. A number such
 # as 2/3 says how many seeds agree, where not all do. First the usual recipe, after 40,000 steps:
 
@@ -290,3 +301,7 @@ gb.exercises.check("threshold", answer)
 #   32 and 64, none of ours gives at any budget so far.
 # - Where seeds disagree, is the zone a matter of luck or of patience? At (64, 3000) in the usual recipe it was patience
 #   for two of five seeds after 40,000 steps, and the other three may follow.
+#
+# [← 02 Memorization capacity](02_memorization_capacity.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [04 Double descent →](04_double_descent.ipynb)

@@ -11,6 +11,10 @@
 # find the first half of it.
 #
 # **The question:** can a larger network be worse, and can we tell beforehand when?
+#
+# [← 03 Four zones](03_four_zones.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [05 Emergence →](05_emergence.ipynb)
 
 # %% tags=["parameters"]
 d_h: int = 8  # hidden size of the live network
@@ -35,7 +39,12 @@ live
 
 # %% [markdown]
 # ## Measured in the usual recipe
-#
+
+# %%
+row = gb.analysis.final(gb.load("double_descent", budget).sel(D_train=2600), "val_acc")
+gb.widgets.Guess(row, "How accurate on new pairs does each size end that was shown 2,600?")
+
+# %% [markdown]
 # Final accuracies against the hidden size, for four sizes of the training set, after 40,000 steps. Dots are runs:
 
 # %%
@@ -191,3 +200,7 @@ gb.exercises.check("interval", answer)
 # - The mean hides what seeds do: a mean of 0.3 can be one network in three that understands, or three that understand
 #   a third. The dots in the figure tell.
 # - Belkin's descent is in the error against the number of *parameters*; here it is against `d_h`.
+#
+# [← 03 Four zones](03_four_zones.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [05 Emergence →](05_emergence.ipynb)

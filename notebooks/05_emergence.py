@@ -8,6 +8,10 @@
 #
 # **The question:** why should having to remember one thing stop a network from understanding another, and what does
 # size change?
+#
+# [← 04 Double descent](04_double_descent.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [06 One model for two curves →](06_pattern_model.ipynb)
 
 # %% [markdown]
 # ## Two tasks, one network
@@ -186,3 +190,7 @@ print(f"30,000 steps at 10¹⁴ a second: {30_000 * a_step / 1e14 / 3600:.1f} ho
 # - A run here ends after 6,000 steps, and beside 3,000 random pairs `d_h` 128 is still rising then, so the right shore
 #   of the valley will move. Is it a shore or a delay?
 # - Depth and width are not the same kind of size: the paper changes both at once.
+#
+# [← 04 Double descent](04_double_descent.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [06 One model for two curves →](06_pattern_model.ipynb)

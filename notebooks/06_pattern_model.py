@@ -6,6 +6,10 @@
 # different speeds. They write the race down in two equations, small enough to hold in your hand.
 #
 # **The question:** can one model give both curves, and what must change to get from one to the other?
+#
+# [← 05 Emergence](05_emergence.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [07 Grokking along the size →](07_model_wise_grokking.ipynb)
 
 # %% [markdown]
 # ## Patterns
@@ -41,10 +45,8 @@ clock: str = "linear"  # time of the fit: linear, the step, or log, its logarith
 # ## Move it
 #
 # The next cell is the model. It starts in double descent; drag *morph* to the right and watch it turn into grokking.
-# Then take any slider. The sentence under the sliders says what the curves show and which pattern makes them so. On the
-# right is the map of the two $\gamma$ that the morph moves, with the place where you are.
-#
-# (In the HTML book it has these three patterns and no map; where nothing runs you see a picture of its start.)
+# Then take any slider. The sentence says what the curves show. On the right is the map of the $\gamma$ of the first and
+# of the last pattern, the two that the morph moves; the ring is where you are, and can be dragged.
 
 # %%
 import grokbook as gb
@@ -259,3 +261,7 @@ gb.exercises.check("least-heuristic", answer)
 # - With a dozen free numbers it could hardly fail to fit one run. A test would be to fix the patterns on some runs and
 #   foretell others.
 # - The paper says that the size of a network acts like time. That is a claim about networks, and another chapter's.
+#
+# [← 05 Emergence](05_emergence.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [07 Grokking along the size →](07_model_wise_grokking.ipynb)

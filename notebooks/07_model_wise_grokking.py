@@ -7,6 +7,10 @@
 # complexity*: how much a network can have learned by then.
 #
 # **The question:** if you may pay in steps or in width, do you get the same?
+#
+# [← 06 One model for two curves](06_pattern_model.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [08 Other networks →](08_other_networks.ipynb)
 
 # %% [markdown]
 # ## Another rule, another network
@@ -179,3 +183,7 @@ gb.exercises.check("twice-as-wide", answer)
 # - Their network has LayerNorm and sinusoidal positions; ours has not. Nothing here says what they change.
 # - One variable $u$ is the simplest form of the claim. If it fails, two variables may still do: one for fitting and
 #   one for forgetting.
+#
+# [← 06 One model for two curves](06_pattern_model.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [08 Other networks →](08_other_networks.ipynb)

@@ -6,6 +6,10 @@
 # feed-forward network, and says that it is not: all three memorise first and understand later.
 #
 # **The question:** which networks grok, and how does the delay follow the share of data they are shown?
+#
+# [← 07 Grokking along the size](07_model_wise_grokking.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [09 Efficiency →](09_efficiency.ipynb)
 
 # %% [markdown]
 # ## Three ways to read two numbers
@@ -185,3 +189,7 @@ gb.exercises.check("between", answer)
 #   steps.
 # - One recipe for three kinds is fair to none of them: each may have a better one.
 # - Do transformers and LSTMs of the report's size wait on half of a table of 113, as ours do on half of one of 59?
+#
+# [← 07 Grokking along the size](07_model_wise_grokking.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [09 Efficiency →](09_efficiency.ipynb)

@@ -7,6 +7,10 @@
 # networks, and adds a second condition: the memory has to be learned *faster*, or nobody would ever see it.
 #
 # **The question:** are speed and cost enough to make grokking, and do they foretell when it happens?
+#
+# [← 08 Other networks](08_other_networks.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [10 The general circuit →](10_general_circuit.ipynb)
 
 # %% [markdown]
 # ## Two frozen networks and four weights
@@ -192,3 +196,7 @@ gb.exercises.check("cheaper", answer)
 # - Cost is judged where runs ended, and runs that generalised stopped early, before decay had finished with them.
 # - Why is the border at more than three times the pairs at which memory becomes the dearer one? What holds a network
 #   there is not its cost; perhaps it is the way, along which everything must first get worse.
+#
+# [← 08 Other networks](08_other_networks.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [10 The general circuit →](10_general_circuit.ipynb)

@@ -5,6 +5,10 @@
 # addition the answer can be read from the weights, as Nanda et al. (2023) showed.
 #
 # **The question:** what is inside a network that has grokked, when did it come about, and do other networks have it?
+#
+# [← 09 Efficiency](09_efficiency.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [11 The scorecard →](11_scorecard.ipynb)
 
 # %% [markdown]
 # ## Adding on a clock
@@ -135,3 +139,7 @@ gb.exercises.check("margin", answer)
 # - Restricted loss is not blind to memory: pairs known by heart are right about $a + b$ too, on an average over pairs.
 # - All five seeds grok, so they cannot tell whether early frequencies foretell grokking. That takes early weights of
 #   networks that never do.
+#
+# [← 09 Efficiency](09_efficiency.ipynb) ·
+# [Contents](00_explore.ipynb) ·
+# [11 The scorecard →](11_scorecard.ipynb)

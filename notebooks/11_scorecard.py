@@ -5,6 +5,9 @@
 # runs by the same code, so this page cannot say anything else than the chapters do.
 #
 # **The question:** what did these papers get right?
+#
+# [← 10 The general circuit](10_general_circuit.ipynb) ·
+# [Contents](00_explore.ipynb)
 
 # %% tags=["parameters"]
 paper: str = ""  # the source to show, such as Davies et al. 2022; empty for all
@@ -78,3 +81,6 @@ gb.exercises.check("by chance", answer)
 # - Verdicts count claims as if they weighed the same; they do not.
 # - Claims share runs: those of one study fall together if its settings are wrong.
 # - Where no number of steps is stated in a paper, ours may be too few: *not reproduced* can mean *not yet*.
+#
+# [← 10 The general circuit](10_general_circuit.ipynb) ·
+# [Contents](00_explore.ipynb)

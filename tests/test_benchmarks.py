@@ -126,7 +126,7 @@ def test_options_that_a_card_refuses_do_not_end_the_others():
 
 def test_the_explorers_page_is_timed_from_its_opening_and_at_every_move(tmp_path, chromium):
     runs = cube((8, 16), (2000, 3000), 2, lambda *_: typical("GROKKING"))
-    pages.write([], tmp_path, "A book", ExplorerData(runs))
+    pages.write([], tmp_path, "A book", [ExplorerData(runs)])
     rows = rows_of("explorer.py", str(tmp_path / "explorer.html"), "--openings", "2", "--moves", "3")
     assert [row["what"] for row in rows] == ["open", *(f"{name}, {part}" for name in ("d_h", "D_train", "budget")
                                                        for part in ("changed", "frame"))]

@@ -22,7 +22,7 @@ def notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "07_sample.py").write_text(SAMPLE)
     monkeypatch.setattr(book, "NOTEBOOKS", folder)
-    monkeypatch.setattr("grokbook.cli._stored_map", lambda: None)
+    monkeypatch.setattr("grokbook.cli._stored_maps", lambda: ())
     monkeypatch.chdir(tmp_path)
     return folder
 

@@ -10,7 +10,7 @@ from maps import cube, typical
 from traitlets import TraitError
 
 import grokbook as gb
-from grokbook.widgets import Explorer, LiveRun, PatternExplorer, live
+from grokbook.widgets import Explorer, LiveRun, live
 
 CONFIG = gb.RunConfig(p=7, d_h=8, D_train=20, n_steps=60, stop_early=False)
 
@@ -69,19 +69,6 @@ def test_trainings_that_replace_each_other_leave_nothing(runs, monkeypatch):
 def test_an_explorer_that_is_closed_leaves_no_widget(runs):
     before = set(_instances)
     Explorer(runs).close()
-    assert set(_instances) == before
-
-
-def test_a_pattern_explorer_keeps_no_widget_of_patterns_that_are_gone():
-    PatternExplorer().close()
-    before = set(_instances)
-    explorer = PatternExplorer()
-    whole = len(_instances)
-    explorer.add.click()
-    assert len(_instances) > whole
-    explorer.rows.children[-1].remove.click()
-    assert len(explorer.rows.children) == 3 and len(_instances) == whole
-    explorer.close()
     assert set(_instances) == before
 
 

@@ -113,6 +113,15 @@ def test_separate_parameters(shared, split, verdict):
     assert emergence.separate(halves(shared, split)).verdict == verdict
 
 
+def test_halves_of_small_networks_that_cannot_remember_say_nothing():
+    def able(d_h, D_random, seed):
+        return {"val_acc": float(d_h != 96)}
+
+    small = [mixture(lambda d_h, *key: able(d_h, *key) if d_h < 64 or not split else None, random=[3000],
+                     split_mlp=split) for split in (False, True)]
+    assert emergence.separate(xr.concat(small, "split_mlp")).verdict == NOT_YET
+
+
 @pytest.mark.parametrize("claim", [emergence.emergence, emergence.number_of_pairs, emergence.sharp_measure])
 def test_two_seeds_decide_nothing(claim):
     with pytest.raises(TooLittle):

@@ -36,10 +36,17 @@ def runs() -> xr.Dataset:
     return cube(SIZES, PAIRS, 2, made_up)
 
 
+def beside_random() -> xr.Dataset:
+    """Networks of 16 that add unless random pairs stand beside, of 32 that always do."""
+    runs = cube((16, 32), (0, 3000), 2, lambda d_h, D_random, _: typical(
+        "GROKKING" if d_h == 32 or not D_random else "UNGROKKING"), task="add+random")
+    return runs.drop_vars("D_random").rename(D_train="D_random").assign_coords(D_train=5000)
+
+
 @pytest.fixture(scope="module")
 def address(runs, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("book")
-    pages.write([], folder, "A book", ExplorerData(runs))
+    pages.write([], folder, "A book", [ExplorerData(runs), ExplorerData(beside_random())])
     assert "explorer.html" in (folder / "index.html").read_text()
     for word in ("src=", "import(", "fetch(", "eval("):
         assert word not in (folder / "explorer.html").read_text().replace("srcset", "")
@@ -142,6 +149,22 @@ def test_the_map_is_clicked_or_touched_and_walked_by_arrow_keys(page: Page, runs
     assert "d_h 16, D_train 4,000" in (page.locator(".gb-explorer-map svg").get_attribute("aria-label") or "")
 
 
+def test_the_other_map_is_chosen_moved_through_and_linked_to(page: Page, address: str):
+    page.get_by_label("Rows of the map").select_option("D_random")
+    map = page.locator(".gb-explorer-map svg")
+    assert map.get_attribute("aria-label", timeout=5_000).startswith("Map of d_h and D_random")
+    map.focus()
+    for key in ("ArrowLeft", "ArrowUp"):
+        map.press(key)
+    sentence = page.locator(".gb-explorer-sentence")
+    expect(sentence).to_contain_text("knew its 5,000 additions and 3,000 random pairs")
+    expect(page).to_have_url(re.compile("#d_h=16&D_random=3000"))
+    told = sentence.text_content()
+    page.goto("about:blank")
+    page.goto(f"{address}#d_h=16&D_random=3000")
+    assert page.locator(".gb-explorer-sentence").text_content() == told
+
+
 def test_the_colours_of_the_map_are_those_of_the_budget(page: Page):
     cells, choice = page.locator(".gb-explorer-map svg > g rect[fill^='#']"), page.get_by_label("color")
     late = cells.evaluate_all("cells => cells.map((cell) => cell.getAttribute('fill'))")
@@ -228,8 +251,8 @@ def test_every_control_has_a_name(page: Page):
 
 
 def test_the_page_with_the_shipped_runs_is_small(tmp_path: Path):
-    pages.write([], tmp_path, "The book", explored := ExplorerData.stored())
+    pages.write([], tmp_path, "The book", [explored := ExplorerData.stored(), ExplorerData.beside_random()])
     text = (tmp_path / "explorer.html").read_text()
     assert len(text.encode()) < LARGEST
     (data,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', text)
-    assert [int(budget) for budget in json.loads(data)["views"]] == explored.budgets
+    assert [int(budget) for budget in json.loads(data)["D_train"]["views"]] == explored.budgets

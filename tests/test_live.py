@@ -16,7 +16,7 @@ import grokbook as gb
 from grokbook import plots, training
 from grokbook.plots.cells import as_dataset
 from grokbook.run import METRICS, Run, evaluation_steps
-from grokbook.widgets import front_end, live
+from grokbook.widgets import front_end, live, stored
 from grokbook.widgets.steered import progress
 from grokbook.widgets.trainer import Trainer
 
@@ -412,14 +412,28 @@ def test_a_live_run_starts_from_the_stored_runs_of_its_cell_and_paints_over_them
     assert traces.index("stored line") < traces.index("line") and np.isfinite(drawn(run)).all()
 
 
+def test_a_replay_paints_the_stored_runs_and_trains_nothing(make, known, monkeypatch):
+    monkeypatch.setattr(stored, "REPLAY_SECONDS", 0.0)
+    monkeypatch.setattr(training, "train", None)
+    run = make()
+    run.panel.replay.click()
+    reach(run, *ENDED)
+    assert (run.phase, run.note) == ("finished", "") and run.panel.status.value.startswith("Stored runs, played again")
+    painted = [np.array(line.y) for line in plots.find(run.plot.figure, metric="val_acc", role="line")]
+    assert any(np.array_equal(y[np.isfinite(y)], known[0].curves["val_acc"]) for y in painted)
+    assert run.panel.keep.disabled and not run.panel.replay.disabled
+    with pytest.raises(LookupError, match="nothing has been trained here yet"):
+        run.keep()
+
+
 def test_the_stored_runs_are_those_of_the_sliders(make, known):
     run = make(CONFIG.replace(p=113, D_train=500))
     assert not plots.find(run.plot.figure, role="stored line")
-    assert run.panel.status.value.strip() == "Start trains this network."
+    assert run.panel.status.value.strip() == "Start trains this network." and run.panel.replay.disabled
 
 
 def test_progress_tells_step_rate_and_time_left():
-    at: Any = SimpleNamespace(configs=[CONFIG.replace(n_steps=20_000)], step=2_000, steps_per_second=100.0)
+    at: Any = SimpleNamespace(replay=None, configs=[CONFIG.replace(n_steps=20_000)], step=2_000, steps_per_second=100.0)
     assert progress(at, "training") == "Step 2,000 of 20,000, 100 a second, at most 3 min left"
     assert progress(at, "training", usual=7_000).endswith("usually understands near step 7,000, in 50 s")
     assert progress(at, "training", usual=1_999) == progress(at, "training", usual=20_001) == progress(at, "training")

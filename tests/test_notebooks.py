@@ -63,6 +63,19 @@ def test_every_notebook_has_a_source():
     assert {notebook.stem for notebook in book.finished(book.NOTEBOOKS)} == {source.stem for source in SOURCES}
 
 
+def test_chapters_lead_to_their_neighbours_and_the_contents_lead_to_all():
+    titles = [f"{source.stem[:2]} {book.read(source).cells[0].source.splitlines()[0][2:]}" for source in SOURCES]
+    links = [f"({source.stem}.ipynb)" for source in SOURCES]
+    for k in range(1, len(SOURCES)):
+        last = "" if k + 1 == len(SOURCES) else f" ·\n[{titles[k + 1]} →]{links[k + 1]}"
+        middle = "" if k == 1 else f" ·\n[Contents]{links[0]}"
+        cells = [cell.source for cell in book.read(SOURCES[k]).cells if cell.cell_type == "markdown"]
+        ways = f"[← {titles[k - 1]}]{links[k - 1]}{middle}{last}"
+        assert cells[0].endswith(f"\n\n{ways}") and cells[-1].endswith(ways)
+        assert not re.sub(pages.WAYS, "", ways).strip()
+        assert f"[{titles[k]}]{links[k]}" in book.read(SOURCES[0]).cells[0].source
+
+
 @every_chapter
 def test_the_pair_holds_the_same_cells(source: Path):
     cells = [[(cell.id, cell.cell_type, cell.source, cell.metadata) for cell in notebook.cells]

@@ -15,6 +15,7 @@ from grokbook import book, pages
 FIGURE = {"data": [{"type": "scatter", "y": [1, 4, 9], "name": "</script><!--<script>"}],
           "layout": {"height": 321, "title": {"text": 'Squares of "k"'}}, "config": {"displaylogo": False}}
 CAPTION = "n = 3 numbers, which a page shows as words."
+ASKS = "## Other\n\nIt begins.\n\n**The question:** what is\nit?\n\nMore."
 TEXT = "# A sample\n\nThe sum of $k$ is *quadratic*. There is more.\n\nRead [on](08_b.ipynb#x) or [not](09_c.ipynb)."
 
 
@@ -41,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
              new_markdown_cell("## A part & more\n\nText."), new_code_cell("gb.widgets.Explorer()")]
     widgets = {"application/vnd.jupyter.widget-state+json": {"version_major": 2, "version_minor": 0, "state": {}}}
     nbformat.write(new_notebook(cells=cells, metadata={"widgets": widgets}), folder / "07_a.ipynb")
-    nbformat.write(new_notebook(cells=[new_markdown_cell("## Other")]), folder / "08_b.ipynb")
+    nbformat.write(new_notebook(cells=[new_markdown_cell(ASKS)]), folder / "08_b.ipynb")
     pages.write([folder / "07_a.ipynb", folder / "08_b.ipynb"], folder / "html", "Two chapters", about="A book of two.")
     return folder / "html"
 
@@ -95,13 +96,13 @@ def test_a_figure_has_a_name_and_its_caption_is_read_after_it(folder: Path):
     assert CAPTION in [words.text for words in figure.find_all_next("p")]
 
 
-def test_the_contents_tell_titles_first_sentences_and_changed_parameters(folder: Path):
+def test_the_contents_tell_titles_questions_or_first_sentences_and_changed_parameters(folder: Path):
     text = (folder / "index.html").read_text()
     assert "<h1>Two chapters</h1>" in text and "<p>A book of two.</p>" in text
     assert '<span class="number">07</span> <a href="07_a.html">A sample</a>' in text
     assert "</a><p>The sum of $k$ is <em>quadratic</em>.</p>" in text
     assert "<p>n = 4</p>" in text and "There is more" not in text
-    assert '<a href="08_b.html">Other</a>' in text
+    assert '<a href="08_b.html">Other</a><p>What is it?</p>' in text
 
 
 def test_on_a_telephone_figures_keep_their_width_and_pages_do_not_scroll_sideways(folder: Path, chromium):
@@ -175,4 +176,4 @@ def test_the_first_notebook_links_every_chapter_by_its_title():
     (start, *others), listed = book.chapters(), book.read(book.chapters()[0]).cells[0].source
     for source in others:
         title = book.read(source).cells[0].source.splitlines()[0].removeprefix("# ")
-        assert f"- [{source.name[:2]} {title}]({source.stem}.ipynb)" in listed, f"{start.name} has no {source.stem}"
+        assert f"[{source.name[:2]} {title}]({source.stem}.ipynb)" in listed, f"{start.name} has no {source.stem}"

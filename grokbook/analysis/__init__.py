@@ -8,7 +8,7 @@ from grokbook.analysis import circuit, efficiency, emergence, kinds, patterns, u
 from grokbook.analysis.capacity import border_errors, capacity
 from grokbook.analysis.critical import critical_size, nearest_budget
 from grokbook.analysis.descent import double_descent
-from grokbook.analysis.events import GENERALISED, events, final
+from grokbook.analysis.events import GENERALISED, carried, events, final
 from grokbook.analysis.norms import norm_change
 from grokbook.analysis.patterns import fit_patterns
 from grokbook.analysis.recipes import filtered_recipes
@@ -16,7 +16,7 @@ from grokbook.analysis.shortcuts import twin_accuracy
 from grokbook.analysis.statistics import interval
 from grokbook.analysis.zones import NEGLIGIBLE, describe, outcomes, zones
 
-__all__ = ["GENERALISED", "NEGLIGIBLE", "border_errors", "capacity", "circuit", "critical_size", "describe",
+__all__ = ["GENERALISED", "NEGLIGIBLE", "border_errors", "capacity", "carried", "circuit", "critical_size", "describe",
            "double_descent", "efficiency", "emergence", "events", "filtered_recipes", "final", "fit_patterns",
            "interval", "kinds", "nearest_budget", "norm_change", "outcomes", "patterns", "twin_accuracy",
            "universality", "zones"]

@@ -36,6 +36,9 @@ MOVING = 0.1
 
 A leap takes less than a doubling of the steps, so a plateau that has lasted for one is no leap seen half-way."""
 
+VALLEY = 0.05
+"""Depth from which `describe_valley` speaks of one, as the claims on double descent do."""
+
 UNDECIDED = "UNDECIDED"
 """What `main_zone` calls a cell whose seeds are in two zones or more equally often: it has no most frequent one."""
 
@@ -120,25 +123,28 @@ def describe(cell: xr.Dataset, seed: int) -> str:
     """
     seeds = cell["seed"].values[cell["trained"].values].tolist()
     if not seeds:
-        return f"No network of d_h {int(cell['d_h'])} was trained on {int(cell['D_train']):,} pairs."
+        return f"No network of d_h {int(cell['d_h'])} was trained on {_pairs(cell)}."
     zone_of = dict(zip(cell["seed"].values.tolist(), cell["zone"].values, strict=True))
     others = [Zone(zone_of[other]) for other in seeds if other != seed]
     if seed not in seeds:
         return f"Seed {seed} was not trained here. {_seeds(others, 'Of the seeds that were')}"
     zone, run = Zone(zone_of[seed]), list(zone_of).index(seed)
     numbers = {str(name): float(cell[name].values[run]) for name in cell.data_vars if name not in ("zone", "trained")}
-    why = _why(zone, int(cell["D_train"]), numbers)
+    why = _why(zone, _pairs(cell), numbers)
     return f"{zone_label(zone).capitalize()}: seed {seed} {why}. {_compared(zone, others)}"
 
 
-def describe_valley(row: Mapping) -> str:
-    """A row of the table of `double_descent` in words: how deep, where, and whether noise makes such valleys."""
-    place = f"On {row['D_train']:,} pairs"
+def describe_valley(row: Mapping, additions: int | None = None) -> str:
+    """A row of the table of `double_descent` in words: how deep, where, and whether noise makes such valleys.
+
+    `additions`: their number where the rows are those of random pairs beside them.
+    """
+    place = f"On {_counted(row['D_train'], additions)}"
     if np.isnan(row["depth"]):
         return f"{place} {row['sizes']} sizes of network were trained: too few for a valley."
     counted = f"(n = {row['n']} runs of {row['sizes']} sizes)"
-    if row["depth"] == 0:
-        return f"{place} mean validation accuracy has no valley over d_h {counted}."
+    if row["depth"] < VALLEY:
+        return f"{place} mean validation accuracy has no valley of {VALLEY:g} or more over d_h {counted}."
     words = (f"{place} mean validation accuracy falls and rises again by {row['depth']:.3f}: the bottom of the valley, "
              f"{row['bottom']:.3f}, is at d_h {row['at']}")
     if np.isnan(row["p"]):
@@ -146,12 +152,20 @@ def describe_valley(row: Mapping) -> str:
     return f"{words}. A curve that only rises would look as deep with p = {row['p']:.3g} {counted}."
 
 
-def _why(zone: Zone, D_train: int, run: dict[str, float]) -> str:
+def _pairs(cell: xr.Dataset) -> str:
+    return _counted(int(cell["D_train"]), int(cell["additions"]) if "additions" in cell.coords else None)
+
+
+def _counted(rows: int, additions: int | None) -> str:
+    return f"{rows:,} pairs" if additions is None else f"{additions:,} additions and {rows:,} random pairs"
+
+
+def _why(zone: Zone, pairs: str, run: dict[str, float]) -> str:
     end = f"{run['twin_free_val_acc']:.3f} after {run['last_step']:,.0f} steps"
     if np.isnan(run["t_mem"]):
-        return (f"never kept {MEMORISED:.0%} of its {D_train:,} pairs in memory: train accuracy ended at "
+        return (f"never kept {MEMORISED:.0%} of its {pairs} in memory: train accuracy ended at "
                 f"{run['train_acc']:.3f}, twin-free validation accuracy at {end}")
-    knew = (f"knew its {D_train:,} pairs at step {run['t_mem']:,.0f}, when twin-free validation accuracy was "
+    knew = (f"knew its {pairs} at step {run['t_mem']:,.0f}, when twin-free validation accuracy was "
             f"{run['at_t_mem']:.3f}")
     return knew + {
         Zone.PROGRESSION: f", so it had understood on the way; it ended at {end}",

@@ -101,13 +101,18 @@ def sharp_measure(runs: xr.Dataset) -> Measured:
 @claim("separate-parameters", source="Huang et al. 2024, Fig 10, Takeaway 8",
        says="If each task has half of the feed-forward layer to itself, addition emerges at a far smaller size.",
        rule=COMES_BACK + "Reproduced if with halves it has come back at a size at which without them it has not, not "
-            "reproduced if it has not come back at a size at which without them it has, else not yet measured.",
+            "reproduced if it has not come back at a size at which without them it has, else not yet measured. "
+            "Only sizes measured both ways count.",
+       changed="small networks can add because they cannot remember, so halves of small ones alone would have passed; "
+               "no network with halves had been trained then",
        ours=MIXTURE, needs=(studies.separate_parameters,))
 def separate(runs: xr.Dataset) -> Measured:
     """Sizes at which the ability comes back with halves of the feed-forward layer, and without."""
     if "split_mlp" not in runs.dims:
         raise TooLittle("It takes networks with and without halves.")
-    shared, halves = (_sizes(_mixture(runs.sel(split_mlp=split)), least=1).iloc[-1] for split in (False, True))
+    runs = _mixture(runs)
+    both = runs["trained"].any("seed").all("split_mlp").any("D_random").values
+    shared, halves = (_sizes(runs.sel(split_mlp=split, d_h=both), least=1).iloc[-1] for split in (False, True))
     return Measured(decided(halves["hi"] <= shared["lo"], halves["lo"] >= shared["hi"]), (
         _size(shared, ", shared"), _size(halves, ", halves")), n_trained(runs))
 

@@ -12,6 +12,9 @@ from grokbook.store.store import CUBE_COLUMNS, cube
 Runs = xr.Dataset | Sequence[Run]
 """What a figure takes: runs as the store loads them, or a list of them as training returns it."""
 
+ADDITIONS = "additions"
+"""Where a map keeps D_train while its rows are D_random."""
+
 
 def as_dataset(runs: Runs) -> xr.Dataset:
     """Runs as the Dataset that the store loads, whichever form they come in. Raises ValueError for an empty list."""
@@ -23,12 +26,23 @@ def as_dataset(runs: Runs) -> xr.Dataset:
 
 
 def as_map(runs: Runs) -> xr.Dataset:
-    """Runs as a Dataset of cells (d_h, D_train). Raises ValueError where they vary over more than these and seeds."""
+    """Runs as a Dataset of cells (d_h, D_train). Raises ValueError where they vary over more than these and seeds.
+
+    Where D_random varies and D_train does not, it takes the place of D_train, whose value becomes that of `additions`;
+    `row_name` tells which of the two the rows are.
+    """
     data = as_dataset(runs)
+    if "D_random" in data.dims and "D_train" not in data.dims:
+        data = data.rename(D_train=ADDITIONS, D_random="D_train")
     others = set(map(str, data.dims)) - {"d_h", "D_train", "seed", "step"}
     if others:
         raise ValueError(f"the runs vary over {', '.join(sorted(others))} too; select one value of it first")
     return data
+
+
+def row_name(data: xr.Dataset) -> str:
+    """What the rows of a map are: D_train or D_random."""
+    return "D_random" if ADDITIONS in data.coords else "D_train"
 
 
 def choose(runs: xr.Dataset, **wanted: int | None) -> xr.Dataset:

@@ -16,7 +16,7 @@ from grokbook.analysis.capacity import place, star
 from grokbook.analysis.recipes import recipe_zones
 from grokbook.analysis.zones import Zone, main_zone, zone_label, zone_shares
 from grokbook.plots.captions import CHOSEN, caption, frame, plain
-from grokbook.plots.cells import Runs, as_map, never_trained
+from grokbook.plots.cells import Runs, as_map, never_trained, row_name
 from grokbook.plots.sizes import FINAL
 from grokbook.plots.template import INK, ZONE_COLORS
 from grokbook.studies import EXAMPLES
@@ -44,6 +44,7 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     `random`: runs on random labels, for D_mem. `show` is "zone", "train_acc", "val_acc" or "twin_free_val_acc". A cell
     whose seeds disagree says how many of them are in the zone shown; a cell that nobody trained stays white. D_crit is
     fitted to the same runs; the star is where it meets D_mem. Bars are 95 % intervals, the star's that of its d_h.
+    Over D_random, at a single D_train, the rows are that and there are no lines.
     Raises ValueError: another `show`, or runs that vary over more than d_h, D_train and seed.
     """
     if show not in SHOWN:
@@ -52,7 +53,7 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     fig = go.Figure(_cells(data, show).update(texttemplate="%{text}" + LEFT))
     if show == "zone":
         fig.add_traces(_zone_legend())
-    notes = _add_lines(fig, data, random, critical_size(data))
+    notes = _add_lines(fig, data, random, critical_size(data)) if row_name(data) == "D_train" else []
     _lay_out(fig, data)
     title = "The four zones, measured" if show == "zone" else f"Mean {FINAL[show]}"
     return frame(fig, title=title, plot_height=440,
@@ -70,7 +71,8 @@ def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
     fig = make_subplots(rows=1, cols=len(budgets), shared_yaxes=True, horizontal_spacing=0.02,
                         column_titles=[f"{budget:,} steps" for budget in budgets])
     for column, budget in enumerate(budgets, 1):
-        fig.add_trace(_cells(data.sel(step=slice(0, budget)), "zone"), row=1, col=column)
+        cells = _cells(data.sel(step=slice(0, budget)), "zone")
+        fig.add_trace(cells.update(texttemplate=""), row=1, col=column)  # too narrow for words, which hovering says
     fig.add_traces(_zone_legend())
     _lay_out(fig, data)
     fig.update_yaxes(title_text="", col=None)
@@ -107,7 +109,7 @@ def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
     accuracy = (accuracy.sum("seed") / known.where(known > 0)).transpose("D_train", "d_h").values
     text, hover = np.full(n.shape, "", object), np.full(n.shape, "", object)
     for i, j in np.ndindex(*n.shape):
-        place = f"d_h {data['d_h'].values[j]}, D_train {data['D_train'].values[i]:,}"
+        place = f"d_h {data['d_h'].values[j]}, {row_name(data)} {data['D_train'].values[i]:,}"
         if not n[i, j]:
             hover[i, j] = f"{place}<br>not trained"
             continue
@@ -183,7 +185,7 @@ def _lay_out(fig: go.Figure, data: xr.Dataset) -> None:
     sizes, borders = data["d_h"].values, edges(data["D_train"].values)
     fig.update_xaxes(title_text="d_h", tickvals=list(range(len(sizes))), ticktext=[str(d) for d in sizes],
                      showgrid=False, range=[-0.5, len(sizes) - 0.5])
-    fig.update_yaxes(title_text="D_train", showgrid=False, range=[borders[0], borders[-1]],
+    fig.update_yaxes(title_text=row_name(data), showgrid=False, range=[borders[0], borders[-1]],
                      tickvals=_apart(data["D_train"].values, (borders[-1] - borders[0]) / 20))
 
 

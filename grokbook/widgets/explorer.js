@@ -4,8 +4,8 @@
 // (templates/offline/explorer.html.j2). All numbers and sentences were made in Python (explorer_data.py); they are looked
 // up here, so that a move needs no kernel.
 
-const SLIDERS = ["d_h", "D_train", "seed", "budget"], CHOICES = [...SLIDERS, "color"];
-const READ_ALOUD = {d_h: (v) => `hidden size ${v}`, D_train: (v) => `${v} training pairs`, seed: (v) => `seed ${v}`,
+const READ_ALOUD = {d_h: (v) => `hidden size ${v}`, D_train: (v) => `${v} training pairs`,
+                    D_random: (v) => `${v} random pairs`, seed: (v) => `seed ${v}`,
                     budget: (v) => `judged after ${v} steps`};
 
 function render({model, el}) {
@@ -42,7 +42,7 @@ function render({model, el}) {
   }
 
   const tell = () => say(state.get("note") ?? "", state.get("wrong"));
-  const events = {...Object.fromEntries(CHOICES.map((name) => [`change:${name}`, draw])), "msg:custom": state.take,
+  const events = {...Object.fromEntries(state.choices.map((name) => [`change:${name}`, draw])), "msg:custom": state.take,
                   "change:live": () => { training.draw(); cell.draw(); }, "change:note": tell};
   for (const [event, act] of Object.entries(events)) model.on(event, act);
   // JupyterLab takes keys for its own from whatever has the focus, unless that says otherwise.
@@ -61,17 +61,18 @@ function render({model, el}) {
 // What is chosen, and all that is known of it. A notebook sends the view of one budget with the page; the others are
 // asked for one by one, that of the chosen budget first.
 function look_up(model, draw) {
-  const fixed = model.get("fixed"), {values} = fixed, views = {...model.get("views")};
+  const fixed = model.get("fixed"), {row, values} = fixed, views = {...model.get("views")};
+  const choices = ["d_h", row, "seed", "budget", "color"];
   let asked = null;
   const state = {
-    ...fixed, metrics: seen(fixed.metrics), sizes: values.d_h, rows: values.D_train, model, trains: model.get("live") !== undefined,
+    ...fixed, choices, metrics: seen(fixed.metrics), sizes: values.d_h, rows: values[row], model, trains: model.get("live") !== undefined,
     get: (name) => model.get(name),
     at: (name) => values[name].indexOf(model.get(name)),
-    key: () => `${model.get("d_h")},${model.get("D_train")}`,
+    key: () => `${model.get("d_h")},${model.get(row)}`,
     view: () => views[model.get("budget")],
     runs: () => fixed.cells[state.key()] ?? {},
     live: () => model.get("live") ?? {},
-    chosen: () => Object.fromEntries(CHOICES.map((name) => [name, model.get(name)])),
+    chosen: () => Object.fromEntries(choices.map((name) => [name, model.get(name)])),
     choose(chosen) {
       for (const [name, value] of Object.entries(chosen)) model.set(name, value);
       model.save_changes();
@@ -96,8 +97,8 @@ function look_up(model, draw) {
 // Dark ink becomes light where the page is dark.
 const seen = (metrics) => metrics.map((metric, k) => k ? metric : {...metric, color: "var(--gb-train)"});
 
-function choosing(place, {values, colors, get, at, choose}) {
-  const inputs = SLIDERS.map((name) => {
+function choosing(place, {choices, values, colors, get, at, choose}) {
+  const inputs = choices.slice(0, -1).map((name) => {
     const label = add(place, "label", {}, name), last = values[name].length - 1;
     const input = add(label, "input", {type: "range", min: 0, max: last, class: `gb-explorer-${name}`, "aria-label": name});
     input.disabled = !last;
@@ -144,7 +145,7 @@ function link_button(place, {get, chosen}, say) {
   });
 }
 
-function trainer(place, {model, trains, live, chosen}, say) {
+function trainer(place, {model, trains, live, chosen, row}, say) {
   if (!trains) return {draw() {}};
   button(place, "train", "Train this", () => {
     say("");
@@ -156,13 +157,13 @@ function trainer(place, {model, trains, live, chosen}, say) {
   const status = add(place, "span", {class: "gb-explorer-status"});
 
   function draw() {
-    const {under_way = false, paused, keepable, step = 0, n_steps = 1, words, d_h, D_train, seed} = live();
+    const {under_way = false, paused, keepable, step = 0, n_steps = 1, words, d_h, seed} = live();
     pause.textContent = paused ? "Resume" : "Pause";
     pause.hidden = stop.hidden = !under_way;
     keep.hidden = !keepable;
     bar.hidden = !words;
     [bar.max, bar.value] = [n_steps, step];
-    status.textContent = words ? `d_h ${d_h}, D_train ${number(D_train)}, seed ${seed}: ${words}` : "";
+    status.textContent = words ? `d_h ${d_h}, ${row} ${number(live()[row])}, seed ${seed}: ${words}` : "";
   }
   return {draw};
 }

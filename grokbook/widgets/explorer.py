@@ -28,7 +28,7 @@ from grokbook.widgets.trainer import Trainer
 SCRIPT, STYLE = script("svg.js", "explorer_figures.js", "explorer.js"), script("explorer.css")
 """What draws the explorer, here and in the page of the book that has no kernel."""
 
-TRAITS = ("d_h", "D_train", "seed", "budget", "color")
+TRAITS = ("d_h", "D_train", "D_random", "seed", "budget", "color")
 
 
 class ExplorerDrawing(Drawing):
@@ -41,7 +41,8 @@ class Explorer(Steered, Picture, W.VBox):
     """The map, the curves of one cell, the row of final accuracies in which it stands, a sentence on the chosen run.
 
     Traits `d_h`, `D_train`, `seed`, `budget` (steps after which all is judged) and `color` (one of `plots.maps.SHOWN`)
-    may be set, here or on the page. `selection` and `sentence` follow. As the last line of a cell it is shown; where
+    may be set, here or on the page. `selection` and `sentence` follow. Of runs that vary over D_random at one D_train
+    the map's rows are that, and `D_random` is the trait. As the last line of a cell it is shown; where
     nobody watches it leaves pictures.
 
     *Train this* trains the chosen run over its stored curves; `result()` is what was trained, `keep()` stores it.
@@ -49,7 +50,7 @@ class Explorer(Steered, Picture, W.VBox):
     Args:
         runs: a map as `gb.load("zone_map")` gives it; if not given, the stored one.
         random: runs on random labels, for D_mem.
-        d_h, D_train, seed, budget, color: where to start; if not given, at a run that understood late. A budget between
+        d_h, D_train, D_random, seed, budget, color: where to start; if not given, at a run that understood late. A budget between
             the slider's values joins them.
         store: where `keep` writes. If not given, the folder GROKBOOK_DATA, else `my-runs` here; not the shipped runs.
 
@@ -61,7 +62,7 @@ class Explorer(Steered, Picture, W.VBox):
 
     what = "a map to move through, with a button that trains its cells"
 
-    d_h, D_train, seed, budget = (Int().tag(sync=True) for _ in range(4))
+    d_h, D_train, D_random, seed, budget = (Int().tag(sync=True) for _ in range(5))
     color = Unicode("zone").tag(sync=True)
     fixed, views = Dict().tag(sync=True), Dict().tag(sync=True)
     note, wrong = Unicode().tag(sync=True), Bool().tag(sync=True)
@@ -69,11 +70,11 @@ class Explorer(Steered, Picture, W.VBox):
     """The training on the page: its run, its curves, a line of words, and what can be done with it."""
 
     def __init__(self, runs: xr.Dataset | None = None, random: xr.Dataset | None = None, *, d_h: int | None = None,
-                 D_train: int | None = None, seed: int | None = None, budget: int | None = None,
-                 color: str | None = None, store: Store | None = None):
+                 D_train: int | None = None, D_random: int | None = None, seed: int | None = None,
+                 budget: int | None = None, color: str | None = None, store: Store | None = None):
         self.data = ExplorerData.stored() if runs is None else ExplorerData(runs, random)
         self.data.include(budget)
-        given = {"d_h": d_h, "D_train": D_train, "seed": seed, "budget": budget, "color": color}
+        given = dict(zip(TRAITS, (d_h, D_train, D_random, seed, budget, color), strict=True))
         chosen = self.data.start() | {name: value for name, value in given.items() if value is not None}
         self._check(chosen)
         views = {str(chosen["budget"]): self.data.view(chosen["budget"])}
@@ -90,16 +91,20 @@ class Explorer(Steered, Picture, W.VBox):
     @property
     def selection(self) -> xr.Dataset:
         """The runs of the chosen cell as they stood at the budget: dimensions seed and step, perhaps no seed."""
-        return trained(choose(runs_until(self.data.runs, self.budget), d_h=self.d_h, D_train=self.D_train))
+        return trained(choose(runs_until(self.data.runs, self.budget), **self._cell()))
 
     @property
     def sentence(self) -> str:
         """What became of the chosen run by the budget, and how it compares with the other seeds."""
-        return self.data.view(self.budget)["told"][f"{self.d_h},{self.D_train}"][self.seed]
+        return self.data.view(self.budget)["told"]["{},{}".format(*self._cell().values())][self.seed]
 
     def config(self) -> RunConfig:
         """The chosen run, with the budget as its number of steps."""
         return self._config({name: getattr(self, name) for name in TRAITS})
+
+    def _cell(self) -> dict[str, int]:
+        """The chosen d_h and row."""
+        return {name: getattr(self, name) for name in ("d_h", self.data.row)}
 
     def train(self) -> None:
         """Begin to train the chosen run; a training that was begun here before ends."""
@@ -113,15 +118,16 @@ class Explorer(Steered, Picture, W.VBox):
 
     def pictures(self) -> list[go.Figure]:
         """The map with the chosen cell framed, the cell's curves, and its row."""
-        runs, seeds = runs_until(self.data.runs, self.budget), self.selection["seed"]
-        cell = grokking_panels(runs, cells=[(self.d_h, self.D_train)], rows=("accuracy", "norm"),
+        runs, seeds, chosen = runs_until(self.data.runs, self.budget), self.selection["seed"], self._cell()
+        row = runs.sel({self.data.row: chosen[self.data.row]})
+        cell = grokking_panels(row, cells=[(self.d_h, int(row["D_train"]))], rows=("accuracy", "norm"),
                                seed=self.seed if self.seed in seeds else None)
-        return [self.kept(), cell, accuracy_by_size(runs.sel(D_train=[self.D_train]))]
+        return [self.kept(), cell, accuracy_by_size(row.expand_dims("D_train"))]
 
     def kept(self) -> go.Figure:
         """The map with the chosen cell framed."""
         chart = zone_map(runs_until(self.data.runs, self.budget), self.data.random, show=self.color)
-        return chart.add_traces(_frame(self.data.runs, self.d_h, self.D_train))
+        return chart.add_traces(_frame(self.data.cells, *self._cell().values()))
 
     @validate(*TRAITS)
     def _on_the_map(self, proposal) -> Any:
@@ -131,8 +137,9 @@ class Explorer(Steered, Picture, W.VBox):
     def _check(self, chosen: dict[str, Any]) -> None:
         values = self.data.values() | {"color": [*COLORINGS]}
         for name, value in chosen.items():
-            if value not in values[name]:
-                raise TraitError(f"{name}={value} is not on the map; valid: {', '.join(map(str, values[name]))}")
+            if value not in values.get(name, []):
+                valid = ", ".join(map(str, values.get(name, [f"none, its rows are {self.data.row}"])))
+                raise TraitError(f"{name}={value} is not on the map; valid: {valid}")
 
     def _answer(self, message: dict[str, Any]) -> None:
         """Do what the page asks for. It says what it shows: a busy kernel hears of a click before a slider's move."""
@@ -148,7 +155,7 @@ class Explorer(Steered, Picture, W.VBox):
                 {"pause": self.pause_or_resume, "stop": self.stop, "keep": self.keep}[act]()
 
     def _config(self, chosen: dict[str, Any]) -> RunConfig:
-        return config_of(self.data.runs, **{name: chosen[name] for name in ("d_h", "D_train", "seed")},
+        return config_of(self.data.runs, **{name: chosen[name] for name in ("d_h", self.data.row, "seed")},
                          n_steps=chosen["budget"])
 
     def _draw(self, trainer: Trainer, runs: list[Run]) -> None:
@@ -157,8 +164,9 @@ class Explorer(Steered, Picture, W.VBox):
     def _show_phase(self, trainer: Trainer, phase: str, keepable: bool) -> None:
         config, curves = trainer.configs[0], trainer.runs[0].curves if trainer.runs else {}
         lines = [np.round(curves[name], 4).tolist() for name in DRAWN] if curves else [[]] * len(DRAWN)
-        usual = usual_step(choose(self.data.runs, d_h=config.d_h, D_train=config.D_train))
-        self.live = {"d_h": config.d_h, "D_train": config.D_train, "seed": config.seed, "n_steps": config.n_steps,
+        cell = {name: getattr(config, name) for name in ("d_h", self.data.row)}
+        usual = usual_step(choose(self.data.runs, **cell))
+        self.live = cell | {"seed": config.seed, "n_steps": config.n_steps,
                      "step": trainer.step, "words": progress(trainer, phase, usual), "under_way": phase in UNDER_WAY,
                      "paused": phase == "paused", "keepable": keepable, "lines": lines,
                      "x": shown_steps(curves["step"]).tolist() if curves else []}

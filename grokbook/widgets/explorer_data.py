@@ -14,7 +14,7 @@ from grokbook import studies
 from grokbook.analysis import describe, double_descent, interval, outcomes
 from grokbook.analysis.zones import describe_valley, runs_until, zone_label
 from grokbook.plots import find, zone_map
-from grokbook.plots.cells import Runs, as_map
+from grokbook.plots.cells import Runs, as_dataset, as_map, row_name
 from grokbook.plots.maps import ACCURACY_SCALE, SHOWN, edges
 from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, shown_steps
 from grokbook.plots.traces import NAMES
@@ -38,14 +38,16 @@ SHADES = [str(color) for color in sample_colorscale(ACCURACY_SCALE, 64)]
 class ExplorerData:
     """A map, and what a page needs of it. Each view is made once; several threads may ask.
 
-    `random`: runs on random labels, for D_mem.
+    `row` is what its rows are: D_train, or D_random where that varies and D_train does not. In `cells`, of which all is
+    computed, they are called D_train either way. `random`: runs on random labels, for D_mem.
 
     Raises:
-        ValueError: runs that vary over more than d_h, D_train and seed.
+        ValueError: runs that vary over more than d_h, that and seed.
     """
 
     def __init__(self, runs: Runs, random: xr.Dataset | None = None):
-        self.runs, self.random = as_map(runs), random
+        self.runs, self.cells, self.random = as_dataset(runs), as_map(runs), random
+        self.row = row_name(self.cells)
         self.budgets = _budgets(max(int(self.runs["last_step"].max()), 1))
         self._views: dict[int, dict[str, Any]] = {}
 
@@ -57,34 +59,44 @@ class ExplorerData:
         known = len(random) > len(store.missing(random))
         return cls(studies.zone_map.load(n_steps, store), store.load(random) if known else None)
 
+    @classmethod
+    def beside_random(cls, store: Store | None = None) -> "ExplorerData":
+        """The map over D_random of one-layer networks on 5,000 additions; LookupError where there are none."""
+        return cls(studies.emergence.load(store=store, D_train=5000, n_layers=1).squeeze("D_train"))
+
     def include(self, budget: int | None) -> None:
         """Let this be one of the budgets too, where the runs were followed so far."""
         if isinstance(budget, int) and 0 < budget < self.budgets[-1]:
             self.budgets = sorted({*self.budgets, budget})
 
     def values(self) -> dict[str, list[int]]:
-        """What there is to choose from: d_h, D_train, seed, budget."""
-        return {name: self.runs[name].values.tolist() for name in ("d_h", "D_train", "seed")} | {"budget": self.budgets}
+        """What there is to choose from: d_h, `row`, seed, budget."""
+        return {name: self.runs[name].values.tolist() for name in ("d_h", self.row, "seed")} | {"budget": self.budgets}
 
     def start(self) -> dict[str, Any]:
         """Where to begin: the run that took the longest, as a ratio of steps, from knowing its pairs to understanding.
 
         Among the rows with the most sizes; where no run did both, in the middle of the map.
         """
-        outcome, n_sizes = outcomes(self.runs), self.runs["trained"].any("seed").sum("d_h")
+        outcome, n_sizes = outcomes(self.cells), self.cells["trained"].any("seed").sum("d_h")
         delay = (outcome["t_gen"] / outcome["t_mem"]).where(n_sizes == n_sizes.max()).fillna(0)
         delay = delay.transpose("d_h", "D_train", "seed")
         middle = (delay.shape[0] // 2, delay.shape[1] // 2, 0)
         place = np.unravel_index(delay.values.argmax(), delay.shape) if delay.max() else middle
-        return {str(dim): int(delay[dim][i]) for dim, i in zip(delay.dims, place, strict=True)} | {
-            "budget": self.budgets[-1], "color": "zone"}
+        return {str(name): int(delay[dim][i]) for name, dim, i in zip(self.values(), delay.dims, place, strict=False)} | {
+            "budget": self.budgets[-1], "color": "zone" if self.row == "D_train" else "twin_free_val_acc"}
+
+    @property
+    def additions(self) -> int | None:
+        """How many there are in every row, where the rows are those of random pairs."""
+        return int(self.cells["additions"]) if self.row == "D_random" else None
 
     def fixed(self) -> dict[str, Any]:
-        """All that no budget changes: `values`, `steps`, `cells` (by "d_h,D_train" and seed, each metric), looks."""
+        """All that no budget changes: `row`, `additions`, `values`, `steps`, `cells` (by "d_h,row" and seed), looks."""
         values = self.values()
-        return {"values": values, "edges": edges(np.array(values["D_train"])).tolist(),
+        return {"row": self.row, "additions": self.additions, "values": values, "edges": edges(np.array(values[self.row])).tolist(),
                 "steps": self.runs["step"].values.tolist(), "x": _plain(shown_steps(self.runs["step"])),
-                "cells": _by_run(self.runs, *DRAWN),
+                "cells": _by_run(self.cells, *DRAWN),
                 "colors": COLORINGS, "shades": SHADES,
                 "zones": [{"name": zone_label(zone), "color": color} for zone, color in ZONE_COLORS.items()],
                 "metrics": [{"key": key, "name": NAMES[key], "color": METRIC_COLORS[key]} for key in DRAWN]}
@@ -92,7 +104,7 @@ class ExplorerData:
     def view(self, budget: int) -> dict[str, Any]:
         """What all looks like when it is judged at that step.
 
-        `shown`: by colour, rows (D_train) of columns (d_h); `text` and `hover` alike. `lines`: x, y, lo, hi of D_crit
+        `shown`: by colour, rows of columns (d_h); `text` and `hover` alike. `lines`: x, y, lo, hi of D_crit
         and D_mem; `star`: where they cross. `row`: by accuracy, `mean`, `lo` and `hi` as `shown`. `runs`: by cell and
         seed, the events' steps and the final accuracies. `told` and `valleys`: sentences.
         """
@@ -101,7 +113,7 @@ class ExplorerData:
         return self._views[budget]
 
     def _view(self, budget: int) -> dict[str, Any]:
-        runs = runs_until(self.runs, budget)
+        runs = runs_until(self.cells, budget)
         outcome, fig = outcomes(runs).load(), zone_map(runs, self.random)
         (cells,) = find(fig, role="cells")
         stats = {metric: interval(outcome[metric], within=(0, 1)).transpose("D_train", "d_h") for metric in ACCURACIES}
@@ -113,7 +125,7 @@ class ExplorerData:
                 "row": {metric: {part: _plain(stats[metric][part]) for part in ("mean", "lo", "hi")}
                         for metric in ACCURACIES},
                 "runs": _by_run(outcome, *MARKED, *ACCURACIES), "told": _stories(outcome),
-                "valleys": [describe_valley(descents[D]) for D in outcome["D_train"].values],
+                "valleys": [describe_valley(descents[D], self.additions) for D in outcome["D_train"].values],
                 "caption": fig.to_dict()["layout"]["meta"]["caption"]}
 
 

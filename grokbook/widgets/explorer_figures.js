@@ -3,7 +3,7 @@
 const CRIT = "#000000", MEM = "#7A3E9D", HALO = 0.35, FOR_A_BAND = 5;
 const SHARES = [0, 0.5, 1];
 
-function map_of(place, {sizes, rows, edges, zones, shades, colors, get, at, view, choose, intervals}) {
+function map_of(place, {row, sizes, rows, edges, zones, shades, colors, get, at, view, choose, intervals}) {
   const inside = `gb-${Math.random().toString(36).slice(2)}`;  // a page may hold several explorers
   let drawn = "";
   const map = figure(place, "map", (here) => {
@@ -32,7 +32,7 @@ function map_of(place, {sizes, rows, edges, zones, shades, colors, get, at, view
     const clip = {x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top};
     const parts = shown ? [cells(shown, x, y), ...lines.map(([name, stroke]) => lined(shown.lines[name], x, y, stroke, intervals())),
                            ...shown.star.map(([column, pairs]) => star(x(column), y(pairs)))] : [];
-    here.root.innerHTML = axes(box, {x: sizes.map((size, j) => [x(j), size]), across: "d_h", title: "D_train, rows of equal height",
+    here.root.innerHTML = axes(box, {x: sizes.map((size, j) => [x(j), size]), across: "d_h", title: `${row}, rows of equal height`,
                                      y: apart(rows, y, 16).map((pairs) => [y(pairs), number(pairs)])})
       + svg("clipPath", {id: inside}, svg("rect", clip)) + svg("g", {"clip-path": `url(#${inside})`}, parts.join(""))
       + svg("g", {class: "gb-explorer-frame"});
@@ -53,14 +53,14 @@ function map_of(place, {sizes, rows, edges, zones, shades, colors, get, at, view
 
   // The frame alone moves with the sliders; its row is marked too.
   function frame({root, x, y, box: {left, right}}) {
-    const i = at("D_train"), j = at("d_h"), top = y(edges[i + 1]), height = y(edges[i]) - top;
+    const i = at(row), j = at("d_h"), top = y(edges[i + 1]), height = y(edges[i]) - top;
     const cell = {x: x(j - 0.5), y: top, width: x(1) - x(0), height, fill: "none"};
     root.querySelector(".gb-explorer-frame").innerHTML =
       svg("path", {d: `M${left},${top}H${right}M${left},${top + height}H${right}`, stroke: "currentColor", "stroke-dasharray": "3 3"})
       + svg("rect", {...cell, stroke: "white", "stroke-width": 6})
       + svg("rect", {...cell, stroke: "black", "stroke-width": 3});
     const words = view()?.hover[i][j].replaceAll("<br>", ", ") ?? "";
-    root.setAttribute("aria-label", `Map of d_h and D_train; arrow keys move. ${words}`);
+    root.setAttribute("aria-label", `Map of d_h and ${row}; arrow keys move. ${words}`);
   }
 
   function cell(px, py) {
@@ -72,14 +72,14 @@ function map_of(place, {sizes, rows, edges, zones, shades, colors, get, at, view
 
   function pick(event) {
     const [j, i] = cell(...map.point(event));
-    if (j !== null) choose({d_h: sizes[j], D_train: rows[i]});
+    if (j !== null) choose({d_h: sizes[j], [row]: rows[i]});
   }
 
   function walk(event) {
     const [dx, dy] = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1]}[event.key] ?? [];
     if (dx === undefined) return;
     event.preventDefault();
-    choose({d_h: sizes[at("d_h") + dx] ?? get("d_h"), D_train: rows[at("D_train") + dy] ?? get("D_train")});
+    choose({d_h: sizes[at("d_h") + dx] ?? get("d_h"), [row]: rows[at(row) + dy] ?? get(row)});
   }
 
   map.root.setAttribute("tabindex", 0);
@@ -119,11 +119,11 @@ function lined(points, x, y, stroke, intervals) {
 }
 
 // The curves of a cell: accuracies above, the norm below; thin all seeds, thick the chosen one, wide what is trained here.
-function cell_of(place, {values, steps, x: places, metrics, get, key, view, live, runs}) {
+function cell_of(place, {row, values, steps, x: places, metrics, get, key, view, live, runs}) {
   const last = values.budget.at(-1), powers = [10, 100, 1e3, 1e4, 1e5, 1e6].filter((power) => power <= last);
 
   function draw(here) {
-    const lines = runs(), mine = live().d_h === get("d_h") && live().D_train === get("D_train") ? live() : null;
+    const lines = runs(), mine = live().d_h === get("d_h") && live()[row] === get(row) ? live() : null;
     const wide = {left: 46, right: here.width - 8};
     const above = {...wide, top: 8, bottom: 196}, below = {...wide, top: 208, bottom: 264};
     const x = scale([places[0] * 0.8, last * 1.2], [wide.left, wide.right], Math.log);
@@ -133,7 +133,7 @@ function cell_of(place, {values, steps, x: places, metrics, get, key, view, live
     const norm = scale([0, most * 1.08], [below.bottom, below.top]);
     const y = [accuracy, accuracy, accuracy, norm];
     here.near = [];
-    here.heading.textContent = `d_h ${get("d_h")}, D_train ${number(get("D_train"))}: seed ${get("seed")} thick`;
+    here.heading.textContent = `d_h ${get("d_h")}, ${row} ${number(get(row))}: seed ${get("seed")} thick`;
     here.legend.innerHTML = swatches(metrics.map(({color, name}) => [color, name, "gb-explorer-line"]))
       + "<span>● memorised</span><span>◆ generalised</span>" + (mine ? swatches([["#0072B259", "trained here"]]) : "");
     const named = [[x(places[0]), 0], ...powers.map((power) => [x(power), power < 1000 ? power : `${power / 1000}k`])];
@@ -141,7 +141,7 @@ function cell_of(place, {values, steps, x: places, metrics, get, key, view, live
       + axes(below, {title: "norm", x: named, across: "step", y: [[norm(0), 0], [norm(most), Math.round(most)]]})
       + [0.25, 0.5, 0.75, 1].map((share) => level(wide, accuracy(share))).join("")
       + curves(here, lines, mine, x, y) + marks(lines, x, y);
-    here.root.setAttribute("aria-label", `Curves of d_h ${get("d_h")} and D_train ${get("D_train")}, told in the sentence.`);
+    here.root.setAttribute("aria-label", `Curves of d_h ${get("d_h")} and ${row} ${get(row)}, told in the sentence.`);
   }
 
   function curves({near}, lines, mine, x, y) {
@@ -181,28 +181,28 @@ function cell_of(place, {values, steps, x: places, metrics, get, key, view, live
 }
 
 // The row of the map in which the cell stands: final accuracies against d_h, and in words how deep their valley is.
-function row_of(place, {sizes, rows, metrics, get, at, view}) {
+function row_of(place, {row: across, sizes, metrics, get, at, view}) {
   const accuracies = metrics.slice(0, 3);
-  const part = (metric, name) => view().row[metric][name][at("D_train")];
+  const part = (metric, name) => view().row[metric][name][at(across)];
 
   function draw(here) {
-    const shown = view(), pairs = get("D_train"), box = {left: 46, right: here.width - 8, top: 8, bottom: HEIGHT.row - 38};
+    const shown = view(), pairs = get(across), box = {left: 46, right: here.width - 8, top: 8, bottom: HEIGHT.row - 38};
     const x = here.x = scale([sizes[0] * 0.9, sizes.at(-1) * 1.1], [box.left, box.right], Math.log);
     const y = scale([-0.04, 1.06], [box.bottom, box.top]);
-    here.heading.textContent = `final accuracy, ${number(pairs)} pairs, after ${number(get("budget"))} steps`;
+    here.heading.textContent = `final accuracy, ${across} ${number(pairs)}, after ${number(get("budget"))} steps`;
     here.legend.textContent = `dots: every run; line: their mean; band: its 95 % interval, of ${FOR_A_BAND} runs or more`;
     here.root.innerHTML = axes(box, {x: apart(sizes, x, 22).map((size) => [x(size), size]), across: "d_h",
                                      title: "accuracy", y: SHARES.map((share) => [y(share), share])})
       + level(box, y(0.5)) + level(box, y(1))
       + svg("path", {d: `M${x(get("d_h"))},${box.top}V${box.bottom}`, stroke: "currentColor", "stroke-dasharray": "3 3"})
       + (shown ? accuracies.map((metric, k) => accuracy(metric, k, x, y)).join("") : "");
-    valley.textContent = shown?.valleys[at("D_train")] ?? "";
+    valley.textContent = shown?.valleys[at(across)] ?? "";
     here.root.setAttribute("aria-label", `Final accuracy against d_h. ${valley.textContent}`);
   }
 
   function accuracy({key: metric, color: stroke}, k, x, y) {
     const means = part(metric, "mean").map((mean, j) => [x(sizes[j]), mean === null ? null : y(mean)]);
-    const runs = sizes.map((size) => Object.values(view().runs[`${size},${get("D_train")}`] ?? {}));
+    const runs = sizes.map((size) => Object.values(view().runs[`${size},${get(across)}`] ?? {}));
     const dots = runs.flatMap((own, j) => own.map((numbers) =>
       svg("circle", {cx: x(sizes[j]) + 5 * (k - 1), cy: y(numbers[2 + k]), r: 3, fill: stroke, "fill-opacity": 0.7})));
     const ends = part(metric, "lo").map((low, j) => runs[j].length < FOR_A_BAND ? null : low);

@@ -15,7 +15,7 @@ from grokbook.store import Store
 from grokbook.widgets.front_end import Picture, close_with_parts, paragraph
 from grokbook.widgets.plot import Plot
 from grokbook.widgets.steered import UNDER_WAY, Steered, progress
-from grokbook.widgets.stored import Stored
+from grokbook.widgets.stored import Replay, Stored
 from grokbook.widgets.trainer import Trainer
 
 HEIGHT = 470
@@ -28,8 +28,9 @@ FEW = [digit * 10.0**power for power in range(-9, 4) for digit in (1, 2, 5)]
 class LiveRun(Steered, Picture, W.VBox):
     """A training that a reader steers: sliders, start, pause, stop, growing curves, and a button that keeps the runs.
 
-    The sliders are `panel.d_h`, `panel.D_train`, `panel.weight_decay`, `panel.n_seeds` and `panel.n_steps`, beside them
-    stands `panel.architecture` where there is a choice; code may set their `value` too.
+    The sliders are `panel.d_h`, `panel.D_train`, `panel.weight_decay`, `panel.n_seeds`, `panel.n_steps` and, where the
+    task has random pairs, `panel.D_random`; beside them stands `panel.architecture` where there is a choice. Code may
+    set their `value` too.
     A training follows them until its first step is done. Several seeds train together. `plot.figure` is what is shown.
 
     Two traits can be observed: `note`, what the widget says below its buttons (an error, or where runs were kept), and
@@ -64,8 +65,9 @@ class LiveRun(Steered, Picture, W.VBox):
         self._show_stored(self.panel.configs(self.config))
         self.add_class("gb-live")
         self._note.add_class("gb-note")
-        for button, act in ((self.panel.start, self.start), (self.panel.pause, self.pause_or_resume),
-                            (self.panel.stop, self.stop), (self.panel.keep, self.keep)):
+        for button, act in ((self.panel.start, self.start), (self.panel.replay, self.replay),
+                            (self.panel.pause, self.pause_or_resume), (self.panel.stop, self.stop),
+                            (self.panel.keep, self.keep)):
             button.on_click(self._saying_errors(act))
         for slider in self.panel.choices.values():
             slider.observe(self._saying_errors(self._follow_sliders), names="value")
@@ -76,6 +78,13 @@ class LiveRun(Steered, Picture, W.VBox):
         with self._lock:
             self._stored = Stored.of(configs[0])
             self._begin(configs)
+
+    def replay(self) -> None:
+        """Play the stored runs of the cell as if they trained. Raises LookupError where there are none."""
+        with self._lock:
+            if not self._stored:
+                raise LookupError("no runs of this network are stored; Start trains one")
+            self._begin([run.config for run in self._stored.runs], Replay(self._stored.runs))
 
     def close(self) -> None:
         """End the training, wait for it, and take the widget from the page."""
@@ -104,13 +113,14 @@ class LiveRun(Steered, Picture, W.VBox):
         with self._lock:
             if self.beginning:
                 self.start()
-            elif self.phase == "idle":
+            elif self.phase == "idle" or (not self.runs and self.phase not in UNDER_WAY):
                 self._show_stored(self.panel.configs(self.config))
 
     def _show_stored(self, configs: list[RunConfig]) -> None:
         """Draw what is stored of the cell that the sliders show, for a training to paint over."""
         self._stored = Stored.of(configs[0])
         self.plot.figure = _growing([_at_start(config) for config in configs], self._stored)
+        self.panel.replay.disabled = not self._stored
         self.panel.status.value = f"Start trains this network. {self._stored.told if self._stored else ''}"
 
     def kept(self) -> go.Figure:
@@ -128,6 +138,7 @@ class LiveRun(Steered, Picture, W.VBox):
 
     def _show_phase(self, trainer: Trainer, phase: str, keepable: bool) -> None:
         self.panel.follow(trainer, phase, keepable, self._stored.usual if self._stored else None)
+        self.panel.replay.disabled = not self._stored or keepable or phase in UNDER_WAY
         if phase not in UNDER_WAY:
             self.keep_picture()
 
@@ -146,8 +157,11 @@ def _panels(runs: Sequence[Run]) -> go.Figure:
     """Accuracy, loss and norm of runs of one cell."""
     config = runs[0].config
     fig = grokking_panels(runs, cells=[(config.d_h, config.D_train)])
+    if config.D_train == config.n_pairs:  # no pairs are left to validate on
+        fig.data = [trace for trace in fig.data if "val" not in trace.meta["metric"]]  # pyright: ignore
     kind = "" if config.architecture == "transformer" else f"{config.architecture}, "
-    return fig.update_layout(title_text=f"{kind}d_h {config.d_h}, D_train {config.D_train}")
+    beside = f", D_random {config.D_random}" if config.task == "add+random" else ""
+    return fig.update_layout(title_text=f"{kind}d_h {config.d_h}, D_train {config.D_train}{beside}")
 
 
 def _growing(runs: Sequence[Run], stored: Stored | None) -> go.Figure:
@@ -167,6 +181,7 @@ def _growing(runs: Sequence[Run], stored: Stored | None) -> go.Figure:
 
 D_H = (4, 8, 16, 24, 32, 48, 64, 96, 128)
 D_TRAIN = range(500, 12_501, 500)
+D_RANDOM = (0, 100, 300, *range(1_000, 6_001, 1_000))
 DECAYS = (0.0, 0.1, 0.3, 1.0, 3.0)
 STEPS = (200, 1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 60_000, 100_000)
 SEEDS = 8
@@ -185,25 +200,29 @@ class Panel(W.VBox):
         self.d_h = _slider("d_h", (d_h for d_h in D_H if d_h % config.n_heads == 0), config.d_h)
         least = config.batch_size - config.D_random
         self.D_train = _slider("D_train", (size for size in D_TRAIN if least <= size <= config.n_pairs), config.D_train)
+        self.D_random = _slider("D_random", (n for n in D_RANDOM if n <= config.p**2), config.D_random)
         self.weight_decay = _slider("decay", DECAYS, config.weight_decay)
         self.n_seeds = _slider("seeds", range(1, SEEDS + 1), n_seeds)
         self.n_steps = _slider("steps", STEPS, config.n_steps)
         self.start = _button("Start", "play", "120px", "Train with these values; a training under way ends")
+        self.replay = _button("Replay", "history", "95px", "Play the stored runs, which are drawn pale")
         self.pause = _button("Pause", "pause", "95px", "Rest, and go on later")
         self.stop = _button("Stop", "stop", "80px", "End here; what was trained stays")
         self.keep = _button("Add to my store", "save", "150px", f"Keep the curves, in {place}")
         self.bar = W.IntProgress(0, 0, 1, layout=W.Layout(flex="1 1 160px", max_width="360px"))
         self.status = W.HTML("Start trains this network.", layout=W.Layout(flex="1 1 350px"))
-        self.choices = {name: getattr(self, name) for name in (
-            *(["architecture"] if architectures else []), "d_h", "D_train", "weight_decay", "n_seeds", "n_steps")}
+        shown = [*(["architecture"] if architectures else []), "d_h", "D_train",
+                 *(["D_random"] if config.task == "add+random" else []), "weight_decay", "n_seeds", "n_steps"]
+        self.choices = {name: getattr(self, name) for name in shown}
         super().__init__([_row(*self.choices.values()),
-                          _row(self.start, self.pause, self.stop, self.keep, self.bar, self.status)])
-        for name in (*self.choices, "start", "pause", "stop", "keep", "bar", "status"):
+                          _row(self.start, self.replay, self.pause, self.stop, self.keep, self.bar, self.status)])
+        for name in (*self.choices, "start", "replay", "pause", "stop", "keep", "bar", "status"):
             getattr(self, name).add_class(f"gb-{name}")
 
     def configs(self, config: RunConfig) -> list[RunConfig]:
         """The config with the values of the sliders, one for each seed from its own on; ValueError as for them."""
         chosen = config.replace(architecture=self.architecture.value, d_h=self.d_h.value, D_train=self.D_train.value,
+                                D_random=self.D_random.value,
                                 weight_decay=self.weight_decay.value, n_steps=self.n_steps.value)
         return [chosen.replace(seed=config.seed + k) for k in range(self.n_seeds.value)]
 

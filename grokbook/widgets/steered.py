@@ -12,6 +12,7 @@ from grokbook.config import RunConfig
 from grokbook.plots.cells import as_dataset
 from grokbook.run import Run
 from grokbook.store import Store
+from grokbook.widgets.stored import Replay
 from grokbook.widgets.trainer import Trainer, reason
 
 STUDY, MY_RUNS = "live", "my-runs"
@@ -44,7 +45,7 @@ class Steered(HasTraits):
     @property
     def runs(self) -> list[Run]:
         """The runs of the last training, as far as they were followed; replaced by a new list now and then."""
-        return self._trainer.runs if self._trainer else []
+        return self._trainer.runs if self._trainer and not self._trainer.replay else []
 
     def pause_or_resume(self) -> None:
         """Pause the training, or go on if it is paused."""
@@ -82,10 +83,10 @@ class Steered(HasTraits):
                 self._show_phase(self._trainer, self.phase, False)
         return path
 
-    def _begin(self, configs: Sequence[RunConfig]) -> None:
+    def _begin(self, configs: Sequence[RunConfig], replay: Replay | None = None) -> None:
         """Train these in the background, in place of a training under way. ValueError where they cannot be trained."""
         with self._lock:
-            self._trainer = Trainer(configs, after=self._trainer, tell=self._follow)
+            self._trainer = Trainer(configs, after=self._trainer, tell=self._follow, replay=replay)
             self._say("")
 
     def _follow(self, trainer: Trainer) -> None:
@@ -103,7 +104,7 @@ class Steered(HasTraits):
                 phase = "failed"
             if trainer.error:
                 self._say(f"This cannot be trained: {trainer.error}", wrong=True)
-            self._show_phase(trainer, phase, bool(runs) and runs is not self._kept)
+            self._show_phase(trainer, phase, bool(runs) and runs is not self._kept and not trainer.replay)
             self.phase = phase
 
     def _draw(self, trainer: Trainer, runs: list[Run]) -> None:
@@ -134,6 +135,8 @@ def progress(trainer: Trainer, phase: str, usual: int | None = None) -> str:
     """How far a training in that phase is, in a line; until the `usual` step at which such networks understand, how
     long that will take."""
     step, rate, n_steps = trainer.step, trainer.steps_per_second, trainer.configs[0].n_steps
+    if trainer.replay:
+        return f"Stored runs, played again: step {step:,} of {n_steps:,}"
     if phase in ("preparing", "training"):
         if not rate:
             return "Preparing: the first training on a machine compiles for half a minute"

@@ -16,6 +16,7 @@ from grokbook.run import Run
 
 if TYPE_CHECKING:
     from grokbook.training import Training
+    from grokbook.widgets.stored import Replay
 
 COPY_EVERY, TELL_EVERY = 0.25, 0.5
 """Seconds between copies of the runs, for which the training waits, and between calls of `tell`: a page that is redrawn
@@ -35,18 +36,18 @@ class Trainer:
     one sentence in phase failed, else empty.
 
     `after` is a training that this one replaces: it is stopped, and this one begins when it has ended. `tell` is called
-    with this trainer now and then, at each change of phase, and once after the end.
+    with this trainer now and then, at each change of phase, and once after the end. With a `replay` nothing is trained.
     """
 
     def __init__(self, configs: Sequence[RunConfig], *, after: "Trainer | None" = None,
-                 tell: Callable[["Trainer"], None] = lambda trainer: None):
-        self.configs = list(configs)
+                 tell: Callable[["Trainer"], None] = lambda trainer: None, replay: "Replay | None" = None):
+        self.configs, self.replay = list(configs), replay
         self.phase, self.error = "preparing", ""
         self.runs: list[Run] = []
         self._changed = threading.Event()
         self._go, self._halt, self._lock = threading.Event(), threading.Event(), threading.Lock()
         self._go.set()
-        self._training: Training | None = None
+        self._training: Training | Replay | None = None
         self._ended_at, self._looked = (0, 0.0), 0.0
         self._thread = threading.Thread(target=self._work, args=(after,), name="training", daemon=True)
         self._telling = threading.Thread(target=self._tell, args=(tell,), name="telling", daemon=True)
@@ -66,7 +67,7 @@ class Trainer:
     @property
     def beginning(self) -> bool:
         """Whether its first step is not done yet, and nobody has paused or stopped it."""
-        return self.phase == "preparing" and self._go.is_set() and not self._halt.is_set()
+        return self.phase == "preparing" and not self.replay and self._go.is_set() and not self._halt.is_set()
 
     def pause(self) -> None:
         """Rest where it stands, after one more evaluation there, until `resume` or `stop`."""
@@ -114,16 +115,14 @@ class Trainer:
             if after:
                 after.stop()
                 after.join()
-            from grokbook.training import train  # here, since a page opens without PyTorch
-
-            self._training = train(self.configs)
+            self._training = self.replay or _begun(self.configs)
             ended = self._train(self._training)
         except Exception as error:  # whatever it is, nobody sees what a thread raises unless it is said
             self.error, ended = reason(error), "failed"
         self._ended_at, self._training = self._pace(), None  # which holds the networks, and threads of its own
         self._enter(ended)
 
-    def _train(self, training: "Training") -> str:
+    def _train(self, training: "Training | Replay") -> str:
         """Train until all runs have ended or `stop`; returns which of the two."""
         left = len(self.configs)
         while left and self._may_go_on():
@@ -141,7 +140,7 @@ class Trainer:
             self._enter(before)
         return not self._halt.is_set()
 
-    def _look(self, training: "Training") -> None:
+    def _look(self, training: "Training | Replay") -> None:
         if time.monotonic() - self._looked >= COPY_EVERY:
             self.runs, self._looked = training.runs(), time.monotonic()
         if training.step:
@@ -151,6 +150,12 @@ class Trainer:
         if phase != self.phase:
             self.phase = phase
             self._changed.set()
+
+
+def _begun(configs: Sequence[RunConfig]) -> "Training":
+    from grokbook.training import train  # here, since a page opens without PyTorch
+
+    return train(configs)
 
 
 def reason(error: Exception) -> str:
