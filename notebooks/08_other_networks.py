@@ -92,15 +92,15 @@ gb.plots.network_panels(runs.sel(p=[113]), 0.5)
 #
 # The report notes a difference: its transformer climbs to a middling validation accuracy at once, waits there, and then
 # surges; LSTM and feed-forward network stay at chance until the surge. It leaves open why. Chapter 01 has a reason to
-# offer. A transformer reads $a$ and $b$ by the same attention, so what it knows of $(a, b)$ it nearly knows of
-# $(b, a)$. On half of the pairs, half of the *others* have their mirror in train. Here is every network at twice the
-# step at which it had memorised:
+# offer. A transformer reads $a$ and $b$ by the same attention, so what it knows of $(a, b)$ it nearly knows of $(b,
+# a)$. On half of the pairs, half of the *others* have their mirror in train. Here are the networks of the small table
+# at twice the step at which they had memorised:
 
 # %% tags=["nbval-check-output"]
 import pandas as pd
 
 universality = gb.analysis.universality
-kinds = universality.widest(runs, 1)
+kinds = universality.widest(runs.sel(p=[59]), 1)
 plateaus = pd.concat({kind: universality.grokked(universality.at_share(of, 0.5)) for kind, of in kinds.items()})
 plateaus[["seed", "t_mem", "t_gen", "plateau", "twin_free", "twins"]].round(3)
 
