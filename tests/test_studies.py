@@ -49,12 +49,14 @@ WANTED = {
     "emergence/laptop": "cc0ad91955c7dde5",
     "separate_parameters/paper": "b81fd3b07c90d285",
     "separate_parameters/laptop": "bbc784fb2a320ebb",
-    "universality/paper": "c76602d5aee30489",
-    "universality/laptop": "08aab198559ee1dc",
+    "universality/paper": "ae9b2a30616fd004",
+    "universality/laptop": "69942802b57bdf44",
     "data_fraction/paper": "6c991fd2cf435db7",
     "data_fraction/laptop": "072fdfdc2b977d10",
-    "efficiency/paper": "e717aceaf09fa944",
-    "efficiency/laptop": "e717aceaf09fa944",
+    "ungrokking/paper": "28dcf375654b76d2",
+    "ungrokking/laptop": "2317234971f542a4",
+    "efficiency/paper": "66879599c5007366",
+    "efficiency/laptop": "6fef1a0436b7ca29",
 }
 """Digests of every run's run_id and budget: what is stored belongs to these."""
 

@@ -39,7 +39,8 @@ def unlearning(networks: Mapping[str, xr.Dataset]) -> go.Figure:
 
     Of each only the seed may vary, and the parent with it.
     """
-    cells = [of_any_parent(runs) for runs in networks.values()]
+    wholes = [of_any_parent(runs) for runs in networks.values()]
+    cells = [whole.squeeze([dim for dim in whole.dims if dim not in ("seed", "step")]) for whole in wholes]
     return panels(cells, ["accuracy"], None, "Trained on with few pairs", list(networks))
 
 
