@@ -28,8 +28,8 @@
 #
 # <details><summary>Where the lines are drawn</summary>
 #
-# *All* is an accuracy of 0.99, *none* a twin-free accuracy of at most 0.05, *on the way* a twin-free accuracy of one half
-# by the step at which the training pairs are known.
+# *All* is an accuracy of 0.99, *none* a twin-free accuracy of at most 0.05, *on the way* a twin-free accuracy of one
+# half by the step at which the training pairs are known.
 #
 # </details>
 
@@ -77,8 +77,8 @@ gb.claims.judge("four-dynamics")
 
 # %% [markdown]
 # So which settings were the paper's? A detective lists the suspects, writes down what the witness saw, and only then
-# looks. The witness is the paper's Figures 2 and 5: six statements on single cells. Rule and seeds were fixed before any
-# of these networks was trained.
+# looks. The witness is the paper's Figures 2 and 5: six statements on single cells. Rule and seeds were fixed before
+# any of these networks was trained.
 
 # %%
 gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
@@ -90,8 +90,8 @@ gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
 # cores can do. The phenomena are there, some hundred pairs below where the paper has them. It is a recipe in which one
 # can see what the paper is about, and not the paper's.
 #
-# Not yet tried: mini-batches counted in epochs, biases, smaller learning rates with larger weights. White cells remain to
-# be trained.
+# Not yet tried: mini-batches counted in epochs, biases, smaller learning rates with larger weights. White cells remain
+# to be trained.
 
 # %% [markdown]
 # ### Recipe or patience?
@@ -107,8 +107,8 @@ gb.plots.critical_by_budget(columns, (2_500, 5_000, 10_000, 20_000, 30_000, 40_0
 # %% [markdown]
 # In each panel the two lines change places from left to right. Early on, networks with `d_h` 64 need more pairs than
 # those with 32; in the usual recipe they need no more after 40,000 steps, in the other fewer after 15,000. The bars
-# overlap: the drift is clear, the order is not. Whether $D_{crit}$ falls or rises with `d_h` is a statement about patience
-# as much as about networks.
+# overlap: the drift is clear, the order is not. Whether $D_{crit}$ falls or rises with `d_h` is a statement about
+# patience as much as about networks.
 
 # %% tags=["nbval-check-output"]
 for name, runs in columns.items():
@@ -148,10 +148,10 @@ gb.plots.zone_map(maps, random)
 gb.plots.zone_map(larger, random)
 
 # %% [markdown]
-# Left of $D_{mem}$ a network is shown more than it can hold: progression. Where there are
-# few pairs as well it knows nothing new. Right of it and below $D_{crit}$ a network holds all pairs and
-# has not changed its mind: ungrokking, an odd name, since nothing was grokked yet. Above $D_{crit}$ it holds them all and
-# then understands. Near it seeds disagree, so a mean of one half is mostly some near 1 and some near 0.
+# Left of $D_{mem}$ a network is shown more than it can hold: progression. Where there are few pairs as well it knows
+# nothing new. Right of it and below $D_{crit}$ a network holds all pairs and has not changed its mind: ungrokking, an
+# odd name, since nothing was grokked yet. Above $D_{crit}$ it holds them all and then understands. Near it seeds
+# disagree, so a mean of one half is mostly some near 1 and some near 0.
 #
 # The paper's sketch has this crossing and these zones. It also has a $D_{crit}$ that falls, and land for semi-grokking;
 # here that is single runs.
@@ -171,9 +171,9 @@ gb.claims.judge("semi-grokking")
 # %% [markdown]
 # ## Where memory ends
 #
-# Chapter 02 measured memory on *all* 12,769 pairs, where most labels count twice, for $(a, b)$ and for $(b, a)$. The pairs
-# of a random split hold nearly as many labels as there are pairs, so a network can know fewer of them. `D_split` counts
-# in these, and is the violet line above. Which of the two tells better who remembers all of its pairs?
+# Chapter 02 measured memory on *all* 12,769 pairs, where most labels count twice, for $(a, b)$ and for $(b, a)$. The
+# pairs of a random split hold nearly as many labels as there are pairs, so a network can know fewer of them. `D_split`
+# counts in these, and is the violet line above. Which of the two tells better who remembers all of its pairs?
 
 # %% tags=["nbval-check-output"]
 capacity = gb.analysis.capacity(random)
@@ -196,8 +196,9 @@ gb.claims.judge("progression-varies")
 # %% [markdown]
 # ## What drives a network to understand?
 #
-# In grokking it should be weight decay: the rule takes less weight than the pairs, so the norm *falls* while the network
-# comes to understand. In progression it should be the loss: to answer more takes more weight, so the norm *rises*.
+# In grokking it should be weight decay: the rule takes less weight than the pairs, so the norm *falls* while the
+# network comes to understand. In progression it should be the loss: to answer more takes more weight, so the norm
+# *rises*.
 
 # %%
 gb.plots.grokking_panels(maps, cells=[(8, 3000), (64, 4000)], rows=("accuracy", "norm"),
@@ -227,15 +228,15 @@ gb.claims.judge("efficiency-crossing")
 gb.claims.judge("two-way-critical-size")
 
 # %% [markdown]
-# Memorising takes the more weight the more there is to know, generalising always about the same. The two cross near 600
-# pairs, and that is *not* where networks generalise: from scratch it takes more than 2,000. Between the two sizes a
-# network sits with more weight than it needs, and does not leave. What decides there is not what is cheaper but how long
-# it takes to get from one to the other.
+# Memorising takes the more weight the more there is to know, generalising always about the same. The two cross near
+# 600 pairs, and that is *not* where networks generalise: from scratch it takes more than 2,000. Between the two sizes
+# a network sits with more weight than it needs, and does not leave. What decides there is not what is cheaper but how
+# long it takes to get from one to the other.
 #
 # From the other side it is as efficiency says: networks that know the rule keep most of it on 1,000 pairs, on which
-# none finds it, and forget it on 300. The border on the way down lies by the crossing, the border on the way up far from it:
-# *hysteresis*. What would refute the story: networks from scratch that grok on 1,000 pairs, given time, or retrained ones
-# that forget all of it there.
+# none finds it, and forget it on 300. The border on the way down lies by the crossing, the border on the way up far
+# from it: *hysteresis*. What would refute the story: networks from scratch that grok on 1,000 pairs, given time, or
+# retrained ones that forget all of it there.
 
 # %% [markdown]
 # ## Is the map finished?

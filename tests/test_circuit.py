@@ -205,4 +205,4 @@ def test_concentration_is_the_share_of_the_strongest():
 def test_phases_end_where_excluded_loss_turns():
     along = pd.DataFrame({"excluded_loss": [5, 3, 2, 9, 4, 1]}, index=[0, 10, 20, 30, 40, 50])
     assert circuit.phases(along) == {"memorising": (0, 20), "forming": (20, 30), "clean-up": (30, 50)}
-    assert circuit.phases(along[:3]) == {"memorising": (0, 20), "forming": (20, 20), "clean-up": (20, 20)}
+    assert circuit.phases(along.iloc[:3]) == {"memorising": (0, 20), "forming": (20, 20), "clean-up": (20, 20)}
