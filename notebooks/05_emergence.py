@@ -72,11 +72,11 @@ gb.claims.judge("emergence")
 gb.claims.judge("number-of-random-pairs")
 
 # %% [markdown]
-# A surprise: beside 3,000 random pairs it is networks of 32 and 48 that add. With more `d_h` the ability is lost,
-# most of it at 96, and at 128 some is back in what ran there: a valley, like those of chapter 04. The paper, whose
-# smallest network has 64, would look at its right shore alone. Beside 1,000 random pairs the mean of no size falls
-# below one half, so here their number matters. What small networks lack is another thing: with 24 and 32 single seeds
-# are slow even without any random pairs, and that leaves the sizes of the table so uncertain.
+# A surprise: beside 3,000 random pairs it is networks of 32 and 48 that add. With more `d_h` the ability is lost, most
+# of it at 96, and at 128 about half is back, in each of three seeds: a valley, like those of chapter 04. The paper,
+# whose smallest network has 64, would look at its right shore alone. Beside 1,000 random pairs the mean of no size
+# falls below one half, so here their number matters. What small networks lack is another thing: with 24 and 32 single
+# seeds are slow even without any random pairs, and that leaves the sizes of the table so uncertain.
 #
 # The search for the right shore went to `d_h` 128 and 6,000 steps, at two numbers of random pairs. Beside 3,000 mean
 # accuracy was not seen to pass one half again; beside 1,000 there is nothing to come back from.
