@@ -7,12 +7,12 @@ from playwright.sync_api import expect
 
 from grokbook import book
 
-CONTROLS = r"gb\.widgets\.(?!Scorecard|CircuitExplorer)"
+CONTROLS = r"gb\.widgets\.(?!Scorecard|CircuitExplorer|PatternExplorer|Guess)"
 CHAPTERS = [path.stem for path in sorted(book.NOTEBOOKS.glob("*.py")) if re.search(CONTROLS, path.read_text("utf-8"))]
 
 WIDGETS = r"gb\.widgets\.|^import |^(config|runs|efficiency) = |^\w+: \w+ = "
 """Cells that show widgets, and what these need; that chapters run from start to end others test. What carries its own
-script is tried in test_scripted_page.py."""
+script is tried in test_scripted_page.py and test_pattern_page.py."""
 
 
 def test_there_are_chapters_with_widgets():
