@@ -5,15 +5,13 @@ import io
 import itertools
 import os
 import sys
-import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
@@ -162,16 +160,12 @@ def status(store: Path | None) -> None:
 def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
     """Train the NETWORKs (all, if none is named) that chapters open, unless they are kept already; keep their weights.
     """
-    from grokbook import studies
+    from grokbook.networks import EARLY, NETWORKS, named
     from grokbook.store import Store
     from grokbook.sweep import keep_weights
 
-    kept, known = Store(store), studies.NETWORKS | studies.EARLY
-    unknown = [name for name in networks if name not in known]
-    if unknown:
-        raise click.ClickException(f"network={unknown[0]!r} is unknown; valid: {', '.join(studies.NETWORKS)}, early-…")
-    for name in networks or known:
-        network = known[name]
+    kept = Store(store)
+    for name, network in {name: named(name) for name in networks or NETWORKS | EARLY}.items():
         if set(network.steps) < set(kept.weight_steps(network.config.run_id)):  # its last step, which it chose itself
             click.echo(f"{name}: its weights are there; delete them to train it anew")
         else:
@@ -267,6 +261,8 @@ def _run_all(wanted: Mapping[Path, tuple[Path, Mapping[str, Any]]], folder: Path
     A file `.unfinished` stands in the folder meanwhile. Where a call that was ended has left it, this one goes on:
     what was made since it began is not made again, unless its source or the package has changed.
     """
+    from multiprocessing.pool import ThreadPool
+
     from grokbook import book
 
     failures, begun = {}, folder / ".unfinished"
@@ -276,47 +272,34 @@ def _run_all(wanted: Mapping[Path, tuple[Path, Mapping[str, Any]]], folder: Path
     package = Path(grokbook.__file__).parent.rglob("*.py")
     changed = max(path.stat().st_mtime_ns for path in (begun, *package))
 
-    def make(path: Path) -> str:
-        """How it went, in words."""
+    def make(path: Path) -> tuple[Path, str]:
+        """A notebook, and how it went, in words."""
         (source, values), start = wanted[path], time.monotonic()
         try:
             if goes_on and path.exists() and path.stat().st_mtime_ns > max(changed, source.stat().st_mtime_ns):
-                return "made before the interruption"
+                return path, "made before the interruption"
             book.execute(source, path, values, timeout)
         except (book.ChapterError, ValueError, TypeError, OSError) as error:
             failures[path] = _sentence(error)
-            return "failed"
-        return f"{time.monotonic() - start:.0f} s"
+            return path, "failed"
+        finally:
+            _close_loop()
+        return path, f"{time.monotonic() - start:.0f} s"
 
-    with book.own_kernel():
-        for number, (path, went) in enumerate(_in_threads(make, wanted, at_once), 1):
+    with book.own_kernel(), ThreadPool(at_once) as pool:  # its threads end with the process, whatever they wait for
+        for number, (path, went) in enumerate(pool.imap_unordered(make, wanted), 1):
             click.echo(f"[{number}/{len(wanted)}] {path.stem} … {went}")
     begun.unlink(missing_ok=True)  # as another call in this folder may have
     return [path for path in wanted if path not in failures], list(failures.values())
 
 
-def _in_threads(make: Callable[[Path], str], paths: Iterable[Path], n: int) -> Iterator[tuple[Path, str]]:
-    """What `make` gives of each path, as it comes, from n threads, for which a process that is ended does not wait."""
+def _close_loop() -> None:
+    """End the event loop that papermill makes in each thread, and leaves open."""
     import asyncio
 
-    left, done = iter(list(paths)), SimpleQueue()
-
-    def work() -> None:
-        for path in left:
-            try:
-                done.put((path, make(path), None))
-            except BaseException as error:
-                done.put((path, "", error))
-        with suppress(RuntimeError):  # where none was made
-            asyncio.get_event_loop().close()  # papermill makes one a thread and leaves it open
-
-    for _ in range(n):
-        threading.Thread(target=work, daemon=True).start()
-    for _ in paths:
-        path, went, error = done.get()
-        if error:
-            raise error
-        yield path, went
+    with suppress(RuntimeError):  # where none was made
+        asyncio.get_event_loop().close()
+    asyncio.set_event_loop(None)
 
 
 def _report(failures: Sequence[str]) -> None:

@@ -27,9 +27,10 @@ import torch
 
 from grokbook import interrupts
 from grokbook.config import RunConfig
+from grokbook.networks import named
 from grokbook.run import Run, covers
 from grokbook.store import Store
-from grokbook.studies import EARLY, NETWORKS, Study
+from grokbook.studies import Study
 from grokbook.training import Training, cohorts, train
 
 COHORT = 8
@@ -131,16 +132,13 @@ def _parents(configs: Sequence[RunConfig], store: Store) -> dict[str, dict[str, 
 
 def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
                  say: Callable[[str], None] | None = None) -> Run:
-    """Train one of `studies.NETWORKS` or `EARLY` and store its weights at the steps named there and at its end.
+    """Train one of `networks.NETWORKS` or `EARLY` and store its weights at the steps named there and at its end.
 
     Raises:
         ValueError: there is no such network.
         OSError: the store cannot be written.
     """
-    networks = NETWORKS | EARLY
-    if name not in networks:
-        raise ValueError(f"network={name!r} is unknown; valid: {', '.join(NETWORKS)}, early-…")
-    store, network = store or Store(), networks[name]
+    store, network = store or Store(), named(name)
     store.try_writing()
     training, said = train([network.config], device=device), time.monotonic()
     for evaluation in training:

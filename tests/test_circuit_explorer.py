@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from grokbook import models, plots, studies
+from grokbook import models, plots
 from grokbook.analysis import circuit
 from grokbook.config import RunConfig
+from grokbook.networks import NETWORKS, Network
 from grokbook.widgets import CircuitExplorer
 
 KEYS, P = [2, 5, 9], 23
@@ -25,7 +26,7 @@ def planted(monkeypatch) -> CircuitExplorer:
     by_step = {step: models.initial_weights(CONFIG) for step in (0, 100)}
     waves = [f(2 * np.pi * k * np.arange(P) / P) for k in KEYS for f in (np.cos, np.sin)]
     by_step[100]["W_E"][:P] = np.stack(waves + [0 * waves[0]] * 10, 1)
-    monkeypatch.setitem(studies.NETWORKS, "planted", studies.Network(CONFIG))
+    monkeypatch.setitem(NETWORKS, "planted", Network(CONFIG))
     monkeypatch.setattr(circuit, "stored", lambda name, store=None: by_step)
     explorer = CircuitExplorer("planted", a=20, b=7)
     explorer.data["networks"][1]["votes"] = [5.0] * 3

@@ -1,5 +1,7 @@
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from samples import SHORT, fake_run, truncate
 
 from grokbook import RunConfig, Store, book, studies
 from grokbook.cli import main
+from grokbook.networks import NETWORKS, Network
 from grokbook.run import Run, hours
 
 
@@ -222,11 +225,13 @@ def test_a_notebook_that_is_only_unusual_gives_its_page(allowed: Callable, noteb
 
 
 def test_a_call_that_was_ended_goes_on_and_a_later_one_begins_anew(notebooks: Path, monkeypatch: pytest.MonkeyPatch):
-    made = []
+    made, over = [], threading.Event()
 
     def execute(source: Path, out: Path, values: dict, timeout: int | None) -> None:
         if values["n"] == 3 and len(made) == 2:
-            raise KeyboardInterrupt
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # which alone hears of it
+            over.wait(60)
+            return
         nbformat.write(book.read(source), out)
         made.append(values["n"])
 
@@ -234,6 +239,7 @@ def test_a_call_that_was_ended_goes_on_and_a_later_one_begins_anew(notebooks: Pa
     rerun = ("rerun", "07", "--set", "n=1,2,3")
     assert sentence(grokbook(*rerun)).endswith("interrupted; what was trained or written before is kept")
     made.append("interrupted")
+    over.set()
     result = grokbook(*rerun)
     assert result.exit_code == 0 and result.output.count("made before the interruption") == 2
     assert Path("_reruns/index.html").exists() and made == [1, 2, "interrupted", 3]
@@ -283,8 +289,8 @@ def test_weights_are_not_trained_for_a_store_that_cannot_be_written(tmp_path: Pa
 
 
 def test_weights_that_are_there_are_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    network = studies.Network(SHORT, (0, 10))
-    monkeypatch.setitem(studies.NETWORKS, "small", network)
+    network = Network(SHORT, (0, 10))
+    monkeypatch.setitem(NETWORKS, "small", network)
     trained, run = [], fake_run(SHORT, weights={"W_E": np.ones(3)})
     monkeypatch.setattr("grokbook.sweep.keep_weights", lambda name, *_, **__: trained.append(name))
     for step in (0, 10):

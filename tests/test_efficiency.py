@@ -7,11 +7,12 @@ import torch
 import xarray as xr
 from maps import cube, rise
 
-from grokbook import RunConfig, models, studies
+from grokbook import RunConfig, models
 from grokbook.analysis import efficiency
 from grokbook.analysis.efficiency import Frozen, Mixture
 from grokbook.claims import efficiency as claims
 from grokbook.claims.card import TooLittle
+from grokbook.networks import NETWORKS
 from grokbook.plots import circuit_costs, find, mixture_panels
 from grokbook.widgets import MixtureExplorer
 
@@ -209,4 +210,4 @@ def test_mixtures_share_their_axes_and_name_their_lines_once():
     named = list(fig.select_traces({"showlegend": True}))
     assert len(named) == 5 - 1  # validation has loss and accuracy
     assert "n = 1 pair" in fig.to_dict()["layout"]["meta"]["caption"]
-    assert set(studies.NETWORKS) >= {claims.MEMORY, *claims.RULES}
+    assert set(NETWORKS) >= {claims.MEMORY, *claims.RULES}

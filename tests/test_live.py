@@ -10,36 +10,25 @@ import pytest
 import traitlets
 import xarray as xr
 from IPython.core.interactiveshell import InteractiveShell
+from liveruns import CONFIG, ENDED, PATIENCE, drawn, making, reach
 from samples import train_all
 
 import grokbook as gb
 from grokbook import plots, training
 from grokbook.plots.cells import as_dataset
-from grokbook.run import METRICS, Run, evaluation_steps
-from grokbook.widgets import front_end, live, stored
+from grokbook.run import METRICS, evaluation_steps
+from grokbook.widgets import front_end, live
 from grokbook.widgets.steered import progress
 from grokbook.widgets.trainer import Trainer
 
-CONFIG = gb.RunConfig(p=7, d_h=8, D_train=20, n_steps=60, stop_early=False)
 LONG = CONFIG.replace(n_steps=10**9)
-ENDED = ("stopped", "finished", "failed")
 WIDGET = "application/vnd.jupyter.widget-view+json"
-PATIENCE = 120
-"""Seconds after which a condition counts as failed: on a new machine the first training compiles."""
 
 
 @pytest.fixture
 def make(tmp_path):
-    """A live run that writes into a folder of the test, closed in the end."""
-    made = []
-
-    def make(config: gb.RunConfig = CONFIG, **more) -> gb.widgets.LiveRun:
-        made.append(gb.widgets.LiveRun(config, store=gb.Store(tmp_path / "mine"), **more))
-        return made[-1]
-
-    yield make
-    for run in made:
-        run.close()
+    with making(tmp_path / "mine") as make:
+        yield make
 
 
 @pytest.fixture
@@ -53,20 +42,6 @@ def gate(monkeypatch):
     opened.set()
 
 
-def reach(run: gb.widgets.LiveRun, *phases: str) -> None:
-    """Wait until the widget is in one of these phases."""
-    reached = threading.Event()
-
-    def look(_=None):
-        if run.phase in phases:
-            reached.set()
-
-    run.observe(look, "phase")
-    look()
-    assert reached.wait(PATIENCE), run.phase
-    run.unobserve(look, "phase")
-
-
 def wait_for_step(run: gb.widgets.LiveRun, step: int) -> None:
     """Wait until the curves on the page reach that step."""
     reached = threading.Event()
@@ -77,12 +52,6 @@ def wait_for_step(run: gb.widgets.LiveRun, step: int) -> None:
 
     run.panel.status.observe(look, "value")
     assert reached.wait(PATIENCE)
-
-
-def drawn(run: gb.widgets.LiveRun, metric: str = "val_acc") -> np.ndarray:
-    """What the figure shows of a metric, of all seeds, without the gap behind each."""
-    (trace,) = plots.find(run.plot.figure, metric=metric, role="line")
-    return np.array(trace.y)[:-1]
 
 
 # Training
@@ -388,48 +357,6 @@ def test_a_page_is_watched_where_questions_can_be_asked(make, monkeypatch, reque
     formatter: Any = shell.display_formatter
     bundle, _ = formatter.format(run)
     assert (WIDGET in bundle, run.phase == "idle", not shown) == (somebody, somebody, somebody)
-
-
-@pytest.fixture
-def known(tmp_path, monkeypatch) -> list[Run]:
-    """Two runs of the cell that the sliders start at, in the store that the book reads."""
-    runs = train_all([CONFIG.replace(seed=seed) for seed in range(2)])
-    gb.Store(tmp_path / "known").write(runs, "others")
-    monkeypatch.setenv("GROKBOOK_DATA", str(tmp_path / "known"))
-    return runs
-
-
-def test_a_live_run_starts_from_the_stored_runs_of_its_cell_and_paints_over_them(make, known):
-    run = make()
-    (pale,) = plots.find(run.plot.figure, metric="val_acc", role="stored line")
-    np.testing.assert_array_equal(np.array(pale.y)[:-1], known[0].curves["val_acc"])
-    assert pale.opacity < 0.5 and not pale.showlegend and not np.isfinite(drawn(run)).any()
-    assert "Pale: 2 stored runs of it, of which" in run.panel.status.value
-    assert plots.find(run.kept(), role="stored line"), "a picture of it is never empty"
-    run.panel.start.click()
-    reach(run, *ENDED)
-    traces = [trace.meta["role"] for trace in run.plot.figure.data if trace.meta["metric"] == "val_acc"]
-    assert traces.index("stored line") < traces.index("line") and np.isfinite(drawn(run)).all()
-
-
-def test_a_replay_paints_the_stored_runs_and_trains_nothing(make, known, monkeypatch):
-    monkeypatch.setattr(stored, "REPLAY_SECONDS", 0.0)
-    monkeypatch.setattr(training, "train", None)
-    run = make()
-    run.panel.replay.click()
-    reach(run, *ENDED)
-    assert (run.phase, run.note) == ("finished", "") and run.panel.status.value.startswith("Stored runs, played again")
-    painted = [np.array(line.y) for line in plots.find(run.plot.figure, metric="val_acc", role="line")]
-    assert any(np.array_equal(y[np.isfinite(y)], known[0].curves["val_acc"]) for y in painted)
-    assert run.panel.keep.disabled and not run.panel.replay.disabled
-    with pytest.raises(LookupError, match="nothing has been trained here yet"):
-        run.keep()
-
-
-def test_the_stored_runs_are_those_of_the_sliders(make, known):
-    run = make(CONFIG.replace(p=113, D_train=500))
-    assert not plots.find(run.plot.figure, role="stored line")
-    assert run.panel.status.value.strip() == "Start trains this network." and run.panel.replay.disabled
 
 
 def test_progress_tells_step_rate_and_time_left():

@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from grokbook import studies, tasks
+from grokbook import tasks
 from grokbook.analysis.critical import critical_size
 from grokbook.config import RunConfig
+from grokbook.networks import NETWORKS, named
 from grokbook.run import ACCURACIES
 from grokbook.store import Store
+from grokbook.studies import GROKKED
 
 Weights = Mapping[str, np.ndarray]
 
@@ -37,17 +39,14 @@ class Pass(NamedTuple):
     logits: np.ndarray
 
 
-def stored(name: str, store: Store | None = None,
-           networks: Mapping[str, studies.Network] = studies.NETWORKS) -> dict[int, Weights]:
-    """The stored weights of one of the networks by step, the last one included.
+def stored(name: str, store: Store | None = None) -> dict[int, Weights]:
+    """The stored weights of one of `networks.NETWORKS` or `EARLY` by step, the last one included.
 
     Raises:
         ValueError: there is no such network.
         LookupError: its weights are not stored.
     """
-    if name not in networks:
-        raise ValueError(f"network={name!r} is unknown; valid: {', '.join(studies.NETWORKS)}")
-    store, run_id = store or Store(), networks[name].config.run_id
+    store, run_id = store or Store(), named(name).config.run_id
     steps = store.weight_steps(run_id)
     if not steps:
         raise LookupError(f"the weights of network {name!r} are not stored; `grokbook weights {name}` trains it")
@@ -265,7 +264,7 @@ def _parting(runs: pd.DataFrame) -> float:
 
 def along_training(name: str, store: Store | None = None) -> pd.DataFrame:
     """`measure` at every stored step of a network, a row a step, for the key frequencies of its last step."""
-    network, by_step = studies.NETWORKS[name].config, stored(name, store)
+    network, by_step = NETWORKS[name].config, stored(name, store)
     keys = key_frequencies(embedding_power(by_step[max(by_step)], network.p))
     return pd.DataFrame({step: measure(w, network, keys) for step, w in by_step.items()}).T.rename_axis("step")
 
@@ -283,7 +282,7 @@ def phases(along: pd.DataFrame) -> dict[str, tuple[int, int]]:
     return dict(zip(("memorising", "forming", "clean-up"), zip(ends[:-1], ends[1:], strict=True), strict=True))
 
 
-COMPARED = tuple(name for name, network in studies.NETWORKS.items() if network.config not in studies.GROKKED.values())
+COMPARED = tuple(name for name, network in NETWORKS.items() if network.config not in GROKKED.values())
 """The networks that are compared: parents of other runs are not among them."""
 
 
@@ -292,4 +291,4 @@ def compare(names: tuple[str, ...] = COMPARED, store: Store | None = None) -> pd
     def last(name: str) -> Weights:
         by_step = stored(name, store)
         return by_step[max(by_step)]
-    return pd.DataFrame({name: measure(last(name), studies.NETWORKS[name].config) for name in names}).T
+    return pd.DataFrame({name: measure(last(name), NETWORKS[name].config) for name in names}).T

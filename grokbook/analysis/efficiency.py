@@ -22,8 +22,8 @@ from grokbook import tasks
 from grokbook.analysis import circuit, norms
 from grokbook.analysis.events import GENERALISED, MEMORISED, final
 from grokbook.config import RunConfig
+from grokbook.networks import NETWORKS
 from grokbook.store import Store
-from grokbook.studies import NETWORKS
 
 DECAY, TIMES = 0.03, np.concatenate([[0.0], np.geomspace(0.01, 200, 130)])
 """Our weight decay and times; the report has neither."""
@@ -53,7 +53,7 @@ class Frozen(NamedTuple):
 
 def frozen(memory: str = "ungrokked", general: str = "grokked", *, by_norm: bool = True,
            store: Store | None = None) -> Frozen:
-    """Two of `studies.NETWORKS` at their last stored weights, as `mixed`. Errors as `circuit.stored`."""
+    """Two of `networks.NETWORKS` at their last stored weights, as `mixed`. Errors as `circuit.stored`."""
     return mixed({name: last(circuit.stored(name, store)) for name in (memory, general)}, by_norm=by_norm)
 
 
@@ -63,7 +63,7 @@ def last(by_step: Mapping[int, circuit.Weights]) -> circuit.Weights:
 
 
 def mixed(weights: Mapping[str, circuit.Weights], *, by_norm: bool = True) -> Frozen:
-    """The memory and the rule, in this order, by their names in `studies.NETWORKS`. Trained on the pairs of the first.
+    """The memory and the rule, in this order, by their names in `networks.NETWORKS`. Trained on the pairs of the first.
 
     With `by_norm` each network's logits are divided by the square of its weight norm, which is what a product of two
     weights costs: the decay of the mixture then falls on what the networks are made of, and the one that does more

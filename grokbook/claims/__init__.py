@@ -24,7 +24,7 @@ from grokbook.claims import (
 from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict
 from grokbook.claims.scorecard import lacking, summary
 from grokbook.store import Store
-from grokbook.studies import EARLY, NETWORKS, Study
+from grokbook.studies import Study
 
 __all__ = ["CLAIMS", "judge", "judge_all", "lacking", "summary"]
 
@@ -73,6 +73,6 @@ def _load(study: Study, store: Store | None) -> xr.Dataset:
 def _weights(name: str, store: Store | None) -> dict[int, circuits.Weights]:
     """The stored weights of a network by step. Raises TooLittle if there are none."""
     try:
-        return circuits.stored(name, store, NETWORKS | EARLY)
+        return circuits.stored(name, store)
     except LookupError as nothing:
         raise TooLittle(f"It takes the weights of the network {name}; none are stored.") from nothing

@@ -9,7 +9,8 @@ from grokbook.analysis.events import final
 from grokbook.analysis.statistics import interval, rate
 from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
 from grokbook.claims.rules import LEVEL_WITHIN, decided, number, verdict
-from grokbook.studies import EARLY, NETWORKS, RISING, critical_size
+from grokbook.networks import EARLY, NETWORKS, RISING
+from grokbook.studies import critical_size
 
 GROKKED = ("grokked", "grokked-1", "grokked-2")
 """Three seeds of one cell that grokked."""

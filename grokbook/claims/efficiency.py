@@ -15,6 +15,7 @@ from grokbook.analysis.universality import KINDS
 from grokbook.claims.card import Measured, Number, TooLittle, claim
 from grokbook.claims.rules import ENOUGH_SEEDS, number, verdict
 from grokbook.claims.universality import REPORT, WORDS
+from grokbook.networks import NETWORKS
 
 MEMORY, RULES = "ungrokked", ("grokked", "grokked-1", "grokked-2")
 """Networks that are mixed: one that knows its pairs by heart with each of three that know the rule."""
@@ -66,7 +67,7 @@ def judged(table: pd.DataFrame) -> Measured:
         for column, what, shown in (("rises", "validation loss rises above guessing", "peak"),
                                     ("ends", "it ends close to zero", "end"))
         for rows in (table[(table["by_norm"] == by_norm) & (table["w_m2"] == w_m2)],)), len(table),
-        f"The loss of guessing is {np.log(studies.NETWORKS[MEMORY].config.p):.2f} nats.")
+        f"The loss of guessing is {np.log(NETWORKS[MEMORY].config.p):.2f} nats.")
 
 
 @claim("model-efficiency", source=f"{REPORT}, Fig 6",

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from grokbook import networks
 from grokbook.claims.card import UNDECIDED, WORDS, Card, Verdict
 from grokbook.store import Store
-from grokbook.studies import EARLY, NETWORKS
 
 HEADINGS = {Verdict.REPRODUCED: "What held", Verdict.PARTLY: "What held in part",
             Verdict.NOT_REPRODUCED: "What did not hold", UNDECIDED: "What the runs leave open",
@@ -37,9 +37,9 @@ def lacking(cards: Sequence[Card], store: Store | None = None) -> pd.DataFrame:
                     for size in ("laptop", "paper")]
             rows.append((claim.id, study.name, *map(len, runs), study.shown))
         if claim.networks:
-            networks = [(NETWORKS | EARLY)[name].config for name in claim.networks]
-            n = sum(not store.weight_steps(network.run_id) for network in networks)
-            rows.append((claim.id, "weights", n, n, max(network.n_steps for network in networks)))
+            configs = [networks.named(name).config for name in claim.networks]
+            n = sum(not store.weight_steps(config.run_id) for config in configs)
+            rows.append((claim.id, "weights", n, n, max(config.n_steps for config in configs)))
     return pd.DataFrame(rows, columns=["claim", "study", "laptop", "paper", "steps"])
 
 

@@ -8,10 +8,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from grokbook.analysis import circuit
+from grokbook.networks import NETWORKS
 from grokbook.plots.captions import frame
 from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, shown_steps, step_axis
 from grokbook.plots.traces import name_once
-from grokbook.studies import NETWORKS
 
 LOSSES = {"train_loss": ("train", METRIC_COLORS["train_loss"], "solid"),
           "val_loss": ("validation", METRIC_COLORS["val_loss"], "solid"),

@@ -10,10 +10,10 @@ import numpy as np
 
 from grokbook.analysis import circuit
 from grokbook.config import RunConfig
+from grokbook.networks import NETWORKS
 from grokbook.plots.circuit import SHARES
 from grokbook.plots.template import METRIC_COLORS
 from grokbook.store import Store
-from grokbook.studies import NETWORKS
 from grokbook.widgets.explorer import STYLE
 from grokbook.widgets.front_end import script, scripted
 
@@ -25,7 +25,7 @@ WITHOUT = "<p>An explorer of the circuit: it runs in the HTML book, and in Jupyt
 
 
 class CircuitExplorer:
-    """Spectrum, neurons, clock and accuracies of one of `studies.NETWORKS` at every step of which weights are stored.
+    """Spectrum, neurons, clock and accuracies of one of `networks.NETWORKS` at every step of which weights are stored.
 
     Args:
         name: the network.
