@@ -95,8 +95,8 @@ gb.claims.judge("training-efficiency")
 
 # %%
 maps = gb.load("zone_map", budget)
-costs = {f"d_h {d_h}": efficiency.costs(maps.sel(d_h=[d_h])) for d_h in (32, 64)}
-gb.plots.circuit_costs(costs | {"feed-forward, d_h 32": efficiency.costs(gb.load("efficiency", p=113))})
+costs = {f"d_h {d_h}": efficiency.costs_by_run(maps.sel(d_h=[d_h])) for d_h in (32, 64)}
+gb.plots.circuit_costs(costs | {"feed-forward, d_h 32": efficiency.costs_by_run(gb.load("efficiency", p=113))})
 
 # %% [markdown]
 # Memory's bill rises with the pairs, and in the small network it buys less and less. The rule's does not: the spread of

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 from maps import cube
 
-from grokbook.claims import descent, memory, norms
+from grokbook.claims import descent, memory, zones
 
 N_DRAWS = 40
 SIZES, PAIRS = [4, 8, 16, 24, 32, 48, 64], [2600, 3000, 4000, 5000]
@@ -36,7 +36,7 @@ def complexity_curves(effect, n, rng):
         return cube([64], [300, 500, 1000, 2000, 2600, 3400], n, lambda d_h, D, seed: {
             "train_acc": 1.0, "val_acc": float(border <= D),
             "param_norm": float(20 * (D / 1000) ** (exponent + power[row, seed]) * (1 + scale[row, seed]))})
-    return norms.complexity_curves(kind(0, 9999, 0.3 * effect), kind(1, 0, 0.0))
+    return zones.complexity_curves(kind(0, 9999, 0.3 * effect), kind(1, 0, 0.0))
 
 
 def between_the_borders(effect, n, rng):

@@ -123,10 +123,10 @@ def both(memory: float, rule: float, **more) -> xr.Dataset:
 
 
 def test_what_runs_cost_is_told_by_kind():
-    table = efficiency.costs(made(0.5, [500, 1000], "random-ordered", 0.01))
+    table = efficiency.costs_by_run(made(0.5, [500, 1000], "random-ordered", 0.01))
     assert table["kind"].tolist() == ["memory"] * 6
     np.testing.assert_allclose(table["log_odds"], 10, rtol=1e-3)
-    assert efficiency.costs(made(0.5, [500], "add", 0.5)).empty
+    assert efficiency.costs_by_run(made(0.5, [500], "add", 0.5)).empty
     fig = circuit_costs({"made up": table})
     assert "n = 6 runs" in fig.to_dict()["layout"]["meta"]["caption"] and len(find(fig, kind="memory")) == 4
 

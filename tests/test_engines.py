@@ -15,8 +15,8 @@ from grokbook import models, tasks
 from grokbook.config import EPS, RunConfig
 from grokbook.run import METRICS
 from grokbook.training import ENGINES, autograd, engine_named, fused, vmapped
+from grokbook.training.autograd import CROSS_ENTROPY, exact_cross_entropy, loss_gradient, plain_cross_entropy
 from grokbook.training.fused import shares
-from grokbook.training.loss import CROSS_ENTROPY, exact_cross_entropy, loss_gradient, plain_cross_entropy
 from grokbook.training.prefixes import PASSES
 
 SMALL = RunConfig(p=11, d_h=8, D_train=60, n_steps=30)

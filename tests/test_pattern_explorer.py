@@ -13,7 +13,7 @@ from grokbook import pages
 from grokbook.analysis import kinds, patterns
 from grokbook.analysis.patterns import PRESETS, TIMES, Pattern
 from grokbook.widgets import PatternExplorer
-from grokbook.widgets import patterns as module
+from grokbook.widgets import scripted as module
 
 ASKED = """([sets, levels]) => sets.map((patterns) => {
     const curves = model(patterns); return [curves, kind_of(curves, levels)]; })"""

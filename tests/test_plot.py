@@ -9,8 +9,7 @@ from ipywidgets.widgets.widget import _instances
 from plotly.offline import get_plotlyjs
 from traitlets import TraitError
 
-from grokbook.widgets.front_end import close_with_parts
-from grokbook.widgets.plot import Library, Plot
+from grokbook.widgets.front_end import Library, Plot, close_with_parts
 
 
 def test_a_page_is_given_the_figure_as_it_is_when_it_asks():

@@ -15,9 +15,8 @@ from scipy.special import expit
 from grokbook import RunConfig, analysis, plots
 from grokbook.analysis.zones import UNDECIDED, Zone
 from grokbook.plots import template
-from grokbook.plots.captions import caption
 from grokbook.plots.cells import as_dataset, choose
-from grokbook.plots.template import d_h_color
+from grokbook.plots.template import caption, d_h_color
 from grokbook.plots.traces import summary
 from grokbook.run import METRICS, Run, evaluation_steps
 

@@ -9,11 +9,10 @@ from maps import STEPS, cube, rise, said
 from scipy.special import expit
 
 from grokbook import claims
-from grokbook.analysis import duality
+from grokbook.analysis import descent
 from grokbook.analysis.statistics import by_seed, resampled_interval
 from grokbook.claims import division, grokking, zones
-from grokbook.claims.card import TooLittle
-from grokbook.claims.rules import critical
+from grokbook.claims.card import TooLittle, critical
 
 DD = [2600, 3000, 4000, 5000]
 
@@ -113,12 +112,12 @@ def test_a_trend_is_judged_over_seeds_and_not_over_their_runs():
 
 def test_a_run_that_never_fits_counts_as_the_last():
     runs = fitting(lambda d_h, seed: np.inf if d_h == 64 else 40_000 / d_h, 1).squeeze("D_train")
-    ranks = duality.size_and_time(runs, duality.fit_step(runs))
+    ranks = descent.size_and_time(runs, descent.fit_step(runs))
     assert ranks.item() == pytest.approx(0.2)  # 3, 2, 1, 4 for four widths
     two = fitting(lambda d_h, seed: 40_000 / d_h if seed or d_h > 16 else np.inf, 3)
     assert "three widths get there in 2 seeds, too few for a trend" in said(division.model_wise_map(two))
     absent = runs.assign(trained=runs["trained"] & (runs["d_h"] != 64))
-    assert duality.size_and_time(absent, duality.fit_step(runs)).item() == -1
+    assert descent.size_and_time(absent, descent.fit_step(runs)).item() == -1
 
 
 def test_runs_of_one_seed_that_fit_are_no_map():

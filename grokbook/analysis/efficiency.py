@@ -8,6 +8,11 @@ w_m1 = w_g1 = 0, by descent of
 
 in steps so small that only learning rate times steps counts, the time. What w_m1 learns is multiplied by w_m2, and so
 is its gradient: at first the memory comes w_m2² times as fast.
+
+What happens to the norm of the weights while a network generalises (Huang et al. 2024, Takeaway 4, Fig 9).
+
+A run generalises from the step at which its twin-free validation accuracy has made a tenth of its way, from 0 to where
+it ends, to the step at which it has made nine tenths.
 """
 
 from collections.abc import Mapping
@@ -19,11 +24,77 @@ import xarray as xr
 from scipy.integrate import solve_ivp
 
 from grokbook import tasks
-from grokbook.analysis import circuit, norms
-from grokbook.analysis.events import GENERALISED, MEMORISED, final
+from grokbook.analysis import circuit
+from grokbook.analysis.events import GENERALISED, MEMORISED, crossing, final
+from grokbook.analysis.zones import NEGLIGIBLE
 from grokbook.config import RunConfig
 from grokbook.networks import NETWORKS
 from grokbook.store import Store
+
+WAY = (0.1, 0.9)
+"""Parts of the way between which a run counts as generalising; the field's usual rise time."""
+
+SOME = 0.1
+"""Final twin-free accuracy that a run needs to have generalised at all: eleven times chance."""
+
+
+def norm_change(runs: xr.Dataset) -> xr.Dataset:
+    """Ratio of the weight norm after generalising to that before, over all dimensions of `runs` but `step`.
+
+    Returns `ratio`, and the steps `begin` and `end`; NaN for runs that did not generalise at all, or from one
+    evaluation to the next, between which the norm was not seen.
+    """
+    last = final(runs, "twin_free_val_acc")
+    curves = runs["twin_free_val_acc"] / last.where(last >= SOME)
+    begin, end = (crossing(curves, part) for part in WAY)
+    happened = begin < end  # also false where one of the two is NaN
+    before, after = (runs["param_norm"].sel(step=at.fillna(0), method="nearest").drop_vars("step")
+                     for at in (begin, end))
+    ratio = (after / before).where(happened, np.nan)
+    return xr.Dataset({"ratio": ratio, "begin": begin.where(happened), "end": end.where(happened)})
+
+
+def costs(runs: xr.Dataset) -> xr.Dataset:
+    """The weight norm that networks end with: `memorising` of those that know their pairs and no others, `generalising`
+    of those that know all, NaN elsewhere; over all dimensions of `runs` but `step`.
+
+    What weight decay makes of a network that answers its pairs by one of the two is what that costs (Varma et al.
+    2023); a norm at a budget, not the least there is.
+    """
+    norm, knows = final(runs, "param_norm"), final(runs, "train_acc") >= MEMORISED
+    none, all_ = final(runs, "twin_free_val_acc") <= NEGLIGIBLE, final(runs, "val_acc") >= GENERALISED
+    return xr.Dataset({"memorising": norm.where(knows & none), "generalising": norm.where(knows & all_)})
+
+
+def growth(norm: xr.DataArray, sizes: int = 3) -> xr.Dataset:
+    """A power law, norm = exp(`level`) · D_train ** `exponent`, by least squares on logarithms, for each seed.
+
+    `norm` has the dimensions D_train and seed; NaN for a seed with fewer than `sizes`.
+    """
+    y = xr.apply_ufunc(np.log, norm.transpose("D_train", "seed").astype(float))
+    x = xr.apply_ufunc(np.log, norm["D_train"]).where(y.notnull())
+    n, slope = y.notnull().sum("D_train"), xr.cov(x, y, "D_train") / x.var("D_train", ddof=1)
+    law = xr.Dataset({"exponent": slope, "level": y.mean("D_train") - slope * x.mean("D_train")})
+    return law.where(n >= sizes)
+
+
+def norm_crossing(memorising: xr.DataArray, generalising: xr.DataArray) -> xr.DataArray:
+    """D_train from which on memorising takes the larger norm, for each seed: where its power law reaches the mean norm
+    of generalising. Over D_train and seed both."""
+    law = growth(memorising)
+    log_norm = xr.apply_ufunc(np.log, generalising.mean("D_train"))
+    return xr.apply_ufunc(np.exp, (log_norm - law["level"]) / law["exponent"])
+
+
+def of_any_parent(runs: xr.Dataset) -> xr.Dataset:
+    """Runs of which each seed may have started from a parent of its own, without the dimension or coordinate `parent`.
+
+    Of the variables it keeps those that are numbers or yes and no.
+    """
+    numbers = runs[[name for name in runs.data_vars if runs[name].dtype.kind in "fbi"]]
+    whole = numbers.max("parent") if "parent" in runs.dims else numbers.drop_vars("parent", errors="ignore")
+    return whole.assign_attrs(runs.attrs)
+
 
 DECAY, TIMES = 0.03, np.concatenate([[0.0], np.geomspace(0.01, 200, 130)])
 """Our weight decay and times; the report has neither."""
@@ -134,10 +205,10 @@ def told(table: pd.DataFrame) -> dict[str, float | bool]:
             "end": end, "ends": end < LOW * guessing}
 
 
-def costs(runs: xr.Dataset) -> pd.DataFrame:
-    """What `norms.costs` gives, one row a run that has a cost: the dimensions of `runs` but `step`, `norm`, `log_odds`,
+def costs_by_run(runs: xr.Dataset) -> pd.DataFrame:
+    """What `costs` gives, one row a run that has a cost: the dimensions of `runs` but `step`, `norm`, `log_odds`,
     and `kind`, `memory` for memorising and `general` for generalising."""
-    norm = norms.costs(runs).rename(memorising="memory", generalising="general").to_array("kind")
+    norm = costs(runs).rename(memorising="memory", generalising="general").to_array("kind")
     table = xr.Dataset({"norm": norm, "log_odds": log_odds(runs)}).to_dataframe().dropna(subset="norm")
     return table.reset_index()
 
@@ -146,12 +217,12 @@ def unlearned(runs: xr.Dataset) -> pd.DataFrame:
     """Of networks that had generalised when they were handed over, one row a run: `architecture`, `weight_decay`,
     `share` of the pairs, `seed`, `left`, the twin-free accuracy in the end, and `unlearns`, whether that is lost while
     the training pairs are known (§5.3, Fig 7, 8)."""
-    whole = norms.of_any_parent(runs)
+    whole = of_any_parent(runs)
     whole = whole.expand_dims([name for name in ("architecture", "weight_decay") if name not in whole.dims])
     ends = xr.Dataset({"left": final(whole, "twin_free_val_acc"), "known": final(whole, "train_acc"),
                        "knew": whole["val_acc"].isel(step=0, drop=True)})
     table = ends.to_dataframe().reset_index().query(f"knew >= {GENERALISED}")
-    lost = (table["left"] < norms.SOME) & (table["known"] >= MEMORISED)
+    lost = (table["left"] < SOME) & (table["known"] >= MEMORISED)
     return table.assign(share=table["D_train"] / int(runs["p"]) ** 2, unlearns=lost)
 
 

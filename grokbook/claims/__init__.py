@@ -16,7 +16,6 @@ from grokbook.claims import (
     emergence,
     grokking,
     memory,
-    norms,
     patterns,
     universality,
     zones,
@@ -28,7 +27,7 @@ from grokbook.studies import Study
 
 __all__ = ["CLAIMS", "judge", "judge_all", "lacking", "summary"]
 
-CHAPTERS = (grokking, norms, memory, zones, descent, emergence, patterns, division, universality, efficiency, circuit)
+CHAPTERS = (grokking, memory, zones, descent, emergence, patterns, division, universality, efficiency, circuit)
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for chapter in CHAPTERS for claim in vars(chapter).values()
                             if isinstance(claim, Claim)}

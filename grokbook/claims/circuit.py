@@ -7,8 +7,7 @@ import xarray as xr
 from grokbook.analysis import circuit
 from grokbook.analysis.events import final
 from grokbook.analysis.statistics import interval, rate
-from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
-from grokbook.claims.rules import LEVEL_WITHIN, decided, number, verdict
+from grokbook.claims.card import LEVEL_WITHIN, Measured, Number, TooLittle, Verdict, claim, decided, number, verdict
 from grokbook.networks import EARLY, NETWORKS, RISING
 from grokbook.studies import critical_size
 

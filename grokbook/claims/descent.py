@@ -9,10 +9,14 @@ from grokbook import analysis, studies
 from grokbook.analysis import final, interval
 from grokbook.analysis.descent import first_size, held_out_depth, held_out_fall
 from grokbook.analysis.zones import Zone, main_zone
-from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
-from grokbook.claims.rules import (
+from grokbook.claims.card import (
     ENOUGH_SEEDS,
     OURS,
+    Measured,
+    Number,
+    TooLittle,
+    Verdict,
+    claim,
     decided,
     enough,
     enough_sizes,

@@ -4,14 +4,33 @@ import numpy as np
 import xarray as xr
 
 from grokbook import studies
-from grokbook.analysis import duality, events, final, interval
-from grokbook.analysis.descent import depth, first_size
-from grokbook.analysis.duality import FITTED, fit_step, held_out_hill, hill_in_time, size_and_time, understood
+from grokbook.analysis import descent, events, final, interval
+from grokbook.analysis.descent import (
+    FITTED,
+    depth,
+    first_size,
+    fit_step,
+    held_out_hill,
+    hill_in_time,
+    size_and_time,
+    understood,
+)
 from grokbook.analysis.events import LONG_BEFORE
 from grokbook.analysis.shortcuts import early_peak
 from grokbook.analysis.statistics import by_seed, rate
-from grokbook.claims.card import Measured, Number, TooLittle, claim
-from grokbook.claims.rules import ENOUGH_SEEDS, RESAMPLED, enough_sizes, n_trained, number, seeds_of, verdict
+from grokbook.claims.card import (
+    ENOUGH_SEEDS,
+    RESAMPLED,
+    Measured,
+    Number,
+    TooLittle,
+    claim,
+    enough_sizes,
+    n_trained,
+    number,
+    seeds_of,
+    verdict,
+)
 
 DOUBLES = np.log(2)
 """Height from which a hill of log test loss over the steps counts: the loss doubles, and halves again."""
@@ -113,7 +132,7 @@ def model_wise_cut(runs: xr.Dataset) -> Measured:
 def size_time_duality(runs: xr.Dataset) -> Measured:
     """Whether one variable of step and width tells the test loss."""
     runs = _at_every_width(_enough(runs))
-    fit = duality.collapse(runs)
+    fit = descent.collapse(runs)
     explains = fit["explained"] >= max(MOST, fit["apart"])
     when = events(runs)["t_gen"]
     variance = {"that variable": "explained", "the step alone": "by_step", "the width alone": "by_size",

@@ -6,14 +6,12 @@ import pandas as pd
 import xarray as xr
 
 from grokbook import studies
-from grokbook.analysis import circuit, efficiency, norms
-from grokbook.analysis.efficiency import unlearned
+from grokbook.analysis import circuit, efficiency
+from grokbook.analysis.efficiency import SOME, unlearned
 from grokbook.analysis.events import GENERALISED, MEMORISED
-from grokbook.analysis.norms import SOME
 from grokbook.analysis.statistics import interval
 from grokbook.analysis.universality import KINDS
-from grokbook.claims.card import Measured, Number, TooLittle, claim
-from grokbook.claims.rules import ENOUGH_SEEDS, number, verdict
+from grokbook.claims.card import ENOUGH_SEEDS, Measured, Number, TooLittle, claim, number, verdict
 from grokbook.claims.universality import REPORT, WORDS
 from grokbook.networks import NETWORKS
 
@@ -105,8 +103,8 @@ def _slopes(runs: xr.Dataset, task: str, kind: str) -> xr.DataArray:
     if task not in chosen["task"]:
         return xr.full_like(runs["seed"], np.nan, dtype=float)
     cell = chosen.sel(task=task).isel({dim: 0 for dim in ("p", "d_h") if dim in runs.dims})
-    need = efficiency.norm_needed(cell).where(norms.costs(cell)[kind].notnull())
-    return norms.growth(need, LEAST_SIZES[kind])["exponent"]
+    need = efficiency.norm_needed(cell).where(efficiency.costs(cell)[kind].notnull())
+    return efficiency.growth(need, LEAST_SIZES[kind])["exponent"]
 
 
 @claim("ungrokking", source=f"{REPORT}, Fig 7",

@@ -10,8 +10,20 @@ from grokbook import studies
 from grokbook.analysis import interval
 from grokbook.analysis.emergence import ABLE, emergent_size, n_params, sharpness
 from grokbook.analysis.events import final
-from grokbook.claims.card import Measured, Number, TooLittle, claim
-from grokbook.claims.rules import ENOUGH_SEEDS, OURS, RESAMPLED, decided, enough_cells, n_trained, number, verdict
+from grokbook.claims.card import (
+    ENOUGH_SEEDS,
+    OURS,
+    RESAMPLED,
+    Measured,
+    Number,
+    TooLittle,
+    claim,
+    decided,
+    enough_cells,
+    n_trained,
+    number,
+    verdict,
+)
 
 ADDITIONS = 5000
 """Additions beside the random pairs; the paper has 3,000, beside which we have too few networks that come back."""

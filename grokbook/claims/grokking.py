@@ -10,13 +10,16 @@ from grokbook.analysis.events import LONG_BEFORE, MEMORISED
 from grokbook.analysis.shortcuts import twin_share
 from grokbook.analysis.statistics import by_seed
 from grokbook.analysis.zones import Zone
-from grokbook.claims.card import Measured, Number, TooLittle, claim
-from grokbook.claims.rules import (
+from grokbook.claims.card import (
     ENOUGH_SEEDS,
     LEAPS,
     LEVEL_WITHIN,
     OURS,
     RESAMPLED,
+    Measured,
+    Number,
+    TooLittle,
+    claim,
     critical,
     decided,
     direction,

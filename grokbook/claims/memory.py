@@ -7,8 +7,7 @@ from grokbook import analysis, studies
 from grokbook.analysis import final, interval
 from grokbook.analysis.capacity import SYMMETRIC
 from grokbook.analysis.events import MEMORISED
-from grokbook.claims.card import Measured, Number, TooLittle, claim
-from grokbook.claims.rules import ENOUGH_SEEDS, OURS, number, verdict
+from grokbook.claims.card import ENOUGH_SEEDS, OURS, Measured, Number, TooLittle, claim, number, verdict
 
 BITS = 2.0  # bits a parameter by which ours are judged: what Allen-Zhu and Li (2024) found for language models
 

@@ -7,8 +7,7 @@ import numpy as np
 from grokbook.analysis import patterns as model
 from grokbook.analysis.kinds import DIP, HIGH, LONG_BEFORE, LOW, MEMORISED, kind_of, shape_of
 from grokbook.analysis.statistics import Z
-from grokbook.claims.card import Measured, Number, claim
-from grokbook.claims.rules import verdict
+from grokbook.claims.card import Measured, Number, claim, verdict
 
 EXACT = 1e-12  # largest difference between two ways to one number that counts as rounding
 N_PAIRS = 200  # random pairs of patterns

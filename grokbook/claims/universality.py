@@ -13,8 +13,18 @@ from grokbook.analysis.critical import PARTIAL, partial_range
 from grokbook.analysis.events import LONG_BEFORE, MEMORISED, final
 from grokbook.analysis.universality import KINDS, at_share, grokked, of_table, widest
 from grokbook.analysis.zones import Zone, zones
-from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim
-from grokbook.claims.rules import ENOUGH_SEEDS, enough, n_trained, number, verdict
+from grokbook.claims.card import (
+    ENOUGH_SEEDS,
+    Measured,
+    Number,
+    TooLittle,
+    Verdict,
+    claim,
+    enough,
+    n_trained,
+    number,
+    verdict,
+)
 from grokbook.studies import SETTINGS, SHARES
 
 REPORT = "Towards Understanding the Mystery behind Grokking"

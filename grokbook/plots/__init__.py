@@ -8,15 +8,28 @@ from grokbook.plots import picture as picture  # plotly's way to display a figur
 from grokbook.plots.circuit import circuit_clock, circuit_growth, circuit_spectra
 from grokbook.plots.curves import grokking_panels, seed_panels, table_and_split
 from grokbook.plots.division import three_views, width_cut, width_maps, zero_counts
-from grokbook.plots.efficiency import circuit_costs, mixture_panels, mixture_scan
 from grokbook.plots.emergence import competition, emergence, forgetting
 from grokbook.plots.maps import atlas, recipe_check, zone_map
+from grokbook.plots.networks import (
+           circuit_costs,
+           delay_by_share,
+           mixture_panels,
+           mixture_scan,
+           network_panels,
+           unlearning,
+)
 from grokbook.plots.patterns import pattern_curves, pattern_fit, pattern_map, pattern_morph, two_pattern_squares
-from grokbook.plots.recipes import critical_by_budget, recipe_filter
 from grokbook.plots.scorecard import verdicts
-from grokbook.plots.sizes import accuracy_by_size, compare_by_size, costs_by_size, final_accuracy, memory
+from grokbook.plots.sizes import (
+           accuracy_by_size,
+           compare_by_size,
+           costs_by_size,
+           critical_by_budget,
+           final_accuracy,
+           memory,
+           recipe_filter,
+)
 from grokbook.plots.traces import find
-from grokbook.plots.universality import delay_by_share, network_panels, unlearning
 
 __all__ = ["accuracy_by_size", "atlas", "circuit_clock", "circuit_costs", "circuit_growth", "circuit_spectra",
            "compare_by_size", "competition",

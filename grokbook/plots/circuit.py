@@ -9,8 +9,7 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import circuit
 from grokbook.networks import NETWORKS
-from grokbook.plots.captions import frame
-from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, shown_steps, step_axis
+from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, frame, shown_steps, step_axis
 from grokbook.plots.traces import name_once
 
 LOSSES = {"train_loss": ("train", METRIC_COLORS["train_loss"], "solid"),

@@ -11,9 +11,8 @@ from grokbook import tasks
 from grokbook.analysis import GENERALISED, events
 from grokbook.analysis.events import MEMORISED, SUSTAINED, typical_seed
 from grokbook.config import RunConfig
-from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import Runs, as_dataset, cells_at, choose, name_of, together, trained
-from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, step_axis
+from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, caption, frame, step_axis
 from grokbook.plots.traces import NAMES, event_traces, line_traces, name_once
 from grokbook.run import ACCURACIES
 

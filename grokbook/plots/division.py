@@ -6,13 +6,12 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from grokbook.analysis import final
-from grokbook.analysis.duality import FITTED, fit_step, surface
+from grokbook.analysis.descent import FITTED, fit_step, surface
 from grokbook.analysis.events import typical_seed
 from grokbook.analysis.shortcuts import correct_counts
-from grokbook.plots.captions import caption, frame, shared_settings
 from grokbook.plots.cells import trained
 from grokbook.plots.maps import ACCURACY_SCALE, edges
-from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, step_axis
+from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, caption, frame, shared_settings, step_axis
 from grokbook.plots.traces import LOSS_METRICS, NAMES, line_traces, name_once, summary
 
 VIEWS = {"accuracy": ("train_acc", "val_acc"), "accuracy, log scale": ("train_acc", "val_acc"),

@@ -11,10 +11,9 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import final
 from grokbook.analysis.emergence import as_smaller
-from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import never_trained
 from grokbook.plots.sizes import FINAL
-from grokbook.plots.template import ACCURACY_AXIS, INK, d_h_color, faded
+from grokbook.plots.template import ACCURACY_AXIS, INK, caption, d_h_color, faded, frame
 
 SCALE = "Plasma"
 """Few random pairs are dark, many light; its lightest fifth, which white hides, is left out."""

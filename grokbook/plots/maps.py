@@ -15,10 +15,9 @@ from grokbook.analysis import capacity, critical_size, final
 from grokbook.analysis.capacity import place, star
 from grokbook.analysis.recipes import recipe_zones
 from grokbook.analysis.zones import Zone, main_zone, zone_label, zone_shares
-from grokbook.plots.captions import CHOSEN, caption, frame, plain
 from grokbook.plots.cells import Runs, as_map, never_trained, row_name
 from grokbook.plots.sizes import FINAL
-from grokbook.plots.template import INK, ZONE_COLORS
+from grokbook.plots.template import CHOSEN, INK, ZONE_COLORS, caption, frame, plain
 from grokbook.studies import EXAMPLES
 
 SHOWN = ("zone", *FINAL)

@@ -21,9 +21,17 @@ from grokbook.analysis.patterns import (
     test_accuracy,
     train_accuracy,
 )
-from grokbook.plots.captions import caption, frame
 from grokbook.plots.cells import name_of
-from grokbook.plots.template import ACCURACY_AXIS, INK, METRIC_COLORS, ZONE_COLORS, shown_steps, step_axis
+from grokbook.plots.template import (
+    ACCURACY_AXIS,
+    INK,
+    METRIC_COLORS,
+    ZONE_COLORS,
+    caption,
+    frame,
+    shown_steps,
+    step_axis,
+)
 from grokbook.plots.traces import name_once
 
 PATTERN_COLORS = ("#D55E00", "#7B3FA0", "#00795C", "#56B4E9", "#8C6D31", "#E377C2")

@@ -24,7 +24,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 from plotly.io.base_renderers import ExternalRenderer
 
-from grokbook.plots.captions import OUR_SETTINGS
+from grokbook.plots.template import OUR_SETTINGS
 
 PICTURE_WIDTH = 800
 """Pixels across the picture. JupyterLab shows the picture, pixel by pixel, until the pointer enters it and only then

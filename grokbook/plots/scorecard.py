@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from grokbook.claims.card import COLORS, WORDS, Card
 from grokbook.claims.scorecard import tally
-from grokbook.plots.captions import frame
+from grokbook.plots.template import frame
 
 
 def verdicts(cards: list[Card]) -> go.Figure:

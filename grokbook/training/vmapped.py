@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from grokbook.config import RunConfig
+from grokbook.training.autograd import CROSS_ENTROPY, judge
 from grokbook.training.cohort import padded
-from grokbook.training.loss import CROSS_ENTROPY, judge
 from grokbook.training.prefixes import PASSES, named
 from grokbook.training.state import State, captured, flushed_threads, free_bytes, noise, step_keys
 

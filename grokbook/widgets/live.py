@@ -12,8 +12,7 @@ from grokbook.plots.picture import caption_of
 from grokbook.plots.template import step_axis
 from grokbook.run import METRICS, Run
 from grokbook.store import Store
-from grokbook.widgets.front_end import Picture, close_with_parts, paragraph
-from grokbook.widgets.plot import Plot
+from grokbook.widgets.front_end import Picture, Plot, close_with_parts, paragraph
 from grokbook.widgets.steered import UNDER_WAY, Steered, progress
 from grokbook.widgets.stored import Replay, Stored
 from grokbook.widgets.trainer import Trainer

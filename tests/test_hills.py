@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grokbook.analysis import duality, shortcuts
+from grokbook.analysis import descent, shortcuts
 from grokbook.config import RunConfig
 from grokbook.tasks import split, table
 
@@ -31,37 +31,37 @@ def made(curve, *, seeds=3, noise=0.0, **metrics) -> xr.Dataset:
 @given(st.floats(0.1, 3), st.floats(0.1, 3), st.floats(0.1, 3))
 def test_a_hill_is_as_high_as_its_lower_side(start, top, end):
     loss = xr.DataArray(np.exp([start, start / 2, start / 2 + top, start / 2 + top - end]), {"step": [1, 2, 3, 4]})
-    hill = duality.hill(loss, "step")
+    hill = descent.hill(loss, "step")
     assert float(hill["height"]) == pytest.approx(min(top, end))
     assert float(hill["at"]) == 3
 
 
 @pytest.mark.parametrize("curve", [[4, 3, 2, 1], [1, 2, 3, 4], [4, 1, 2, 3], [1, 1, 1, 1]])
 def test_what_does_not_rise_and_fall_has_no_hill(curve):
-    hill = duality.hill(xr.DataArray(np.exp(curve), {"d_h": [1, 2, 3, 4]}, ["d_h"]), "d_h")
+    hill = descent.hill(xr.DataArray(np.exp(curve), {"d_h": [1, 2, 3, 4]}, ["d_h"]), "d_h")
     assert float(hill["height"]) == 0 and np.isnan(hill["at"])
 
 
 def test_a_hill_leaves_out_what_was_not_measured():
     loss = xr.DataArray([1.0, np.nan, 8.0, np.nan, 2.0], {"step": range(5)}, ["step"])
-    assert float(duality.hill(loss, "step")["height"]) == pytest.approx(np.log(4))
-    assert np.isnan(duality.hill(loss[:2], "step")["height"])
+    assert float(descent.hill(loss, "step")["height"]) == pytest.approx(np.log(4))
+    assert np.isnan(descent.hill(loss[:2], "step")["height"])
 
 
 def test_a_spike_of_a_network_that_has_understood_is_no_hill():
     def loss(d_h, t):
         return np.where(t < 100, 4.0, np.where(t < 1000, 8.0, np.where((t > 5000) & (t < 6000), 2.0, 0.01))) + 0.0 * d_h
     runs = made(loss, val_acc=lambda d_h, t: (t >= 1000) + 0.0 * d_h)
-    hill = duality.hill_in_time(runs)
+    hill = descent.hill_in_time(runs)
     np.testing.assert_allclose(hill["height"], np.log(2))
     assert (hill["at"] < 1000).all()
-    assert (duality.hill(runs["val_loss"], "step")["height"] > 5).all()
+    assert (descent.hill(runs["val_loss"], "step")["height"] > 5).all()
 
 
 @pytest.mark.parametrize("gamma", [1.0, 2.0, 3.5])
 def test_the_exponent_of_a_loss_of_one_variable_is_found(gamma):
     runs = made(lambda d, t: 2 + np.sin(np.log(t) / 2 + gamma * np.log(d) / 2), noise=0.02)
-    fit = duality.collapse(runs)
+    fit = descent.collapse(runs)
     assert fit["gamma"] == pytest.approx(gamma, abs=0.21)
     assert fit["lo"] <= fit["gamma"] <= fit["hi"]
     assert fit["explained"] > 0.95 > fit["by_step"]
@@ -69,38 +69,38 @@ def test_the_exponent_of_a_loss_of_one_variable_is_found(gamma):
 
 def test_a_seed_that_some_size_lacks_does_not_count():
     runs = made(lambda d, t: 2 + np.sin(np.log(t) / 2 + np.log(d)), seeds=4, noise=0.02)
-    whole = duality.collapse(runs.isel(seed=slice(3)))
+    whole = descent.collapse(runs.isel(seed=slice(3)))
     runs["val_loss"][{"d_h": 0, "seed": 3}] = np.nan
-    assert duality.collapse(runs) == whole and whole["n"] == 3
+    assert descent.collapse(runs) == whole and whole["n"] == 3
     with pytest.raises(ValueError, match="no seed was trained at every d_h"):
-        duality.collapse(runs.isel(seed=[3]))
+        descent.collapse(runs.isel(seed=[3]))
 
 
 def test_a_loss_of_the_step_alone_needs_no_size_and_one_of_the_size_alone_no_step():
-    by_step = duality.collapse(made(lambda d, t: 2 + np.sin(np.log(t)) + 0 * d))
+    by_step = descent.collapse(made(lambda d, t: 2 + np.sin(np.log(t)) + 0 * d))
     assert by_step["gamma"] == 0 and by_step["by_step"] > 0.95 and by_step["by_size"] == pytest.approx(0, abs=1e-9)
-    assert duality.collapse(made(lambda d, t: d + 0.0 * t))["by_size"] == pytest.approx(1)
+    assert descent.collapse(made(lambda d, t: d + 0.0 * t))["by_size"] == pytest.approx(1)
 
 
 def test_levels_of_width_and_step_that_add_up_are_told_apart_from_one_variable():
-    fit = duality.collapse(made(lambda d, t: np.exp(np.sin(np.log(t)) + np.log(d))))
+    fit = descent.collapse(made(lambda d, t: np.exp(np.sin(np.log(t)) + np.log(d))))
     assert fit["apart"] == pytest.approx(1) and fit["explained"] < fit["apart"]
-    fit = duality.collapse(made(lambda d, t: 2 + np.sin(np.log(t) + 2 * np.log(d))))
+    fit = descent.collapse(made(lambda d, t: 2 + np.sin(np.log(t) + 2 * np.log(d))))
     assert fit["apart"] < 0.9 < fit["explained"]
 
 
 def test_a_hill_along_the_width_is_measured_in_seeds_that_did_not_choose_it():
-    real = duality.held_out_hill(made(lambda d, t: np.where(d == 16, 6.0, 2.0) + 0.0 * t, noise=0.05))
+    real = descent.held_out_hill(made(lambda d, t: np.where(d == 16, 6.0, 2.0) + 0.0 * t, noise=0.05))
     assert (abs(real["height"] - np.log(3)) < 0.4).all() and (real["at"] == 16).all()
     rng = np.random.default_rng(1)
     chance = []
     for _ in range(40):
         runs = made(lambda d, t: 4.0 * t**-0.1 + 0.0 * d)
         runs["val_loss"] *= np.exp(0.3 * rng.standard_normal((len(SIZES), 3, 1)))
-        chance += duality.held_out_hill(runs)["height"].values.tolist()
+        chance += descent.held_out_hill(runs)["height"].values.tolist()
     assert np.mean(chance) < 0.1  # while the hill of the mean is above 0 in most of them
     with pytest.raises(ValueError, match="1 seeds have all of 4 d_h"):
-        duality.held_out_hill(made(lambda d, t: 1.0 + 0 * d * t, seeds=1))
+        descent.held_out_hill(made(lambda d, t: 1.0 + 0 * d * t, seeds=1))
 
 
 def test_means_of_losses_are_geometric_and_stop_where_a_seed_does():
@@ -108,21 +108,21 @@ def test_means_of_losses_are_geometric_and_stop_where_a_seed_does():
     runs["val_loss"][{"seed": 0}] *= 8
     runs["val_loss"][{"seed": 1, "step": slice(50, None)}] = np.nan
     runs["last_step"][{"seed": 1}] = STEPS[49]
-    mean = duality.surface(runs, "val_loss")
+    mean = descent.surface(runs, "val_loss")
     np.testing.assert_allclose(mean.values[:, :50], np.repeat(2.0 * SIZES[:, None], 50, axis=1), rtol=1e-6)
     assert mean[:, 50:].isnull().all()
     runs["settled"][{"seed": 1}] = True
-    np.testing.assert_allclose(duality.surface(runs, "val_loss").values[:, -1], 2.0 * SIZES, rtol=1e-6)
+    np.testing.assert_allclose(descent.surface(runs, "val_loss").values[:, -1], 2.0 * SIZES, rtol=1e-6)
 
 
 def test_steps_to_fit_and_their_trend_over_the_sizes():
     runs = made(lambda d, t: 1.0 + 0 * d * t, train_acc=lambda d, t: np.minimum(t * d / 50_000, 1.0))
-    fit = duality.fit_step(runs)
+    fit = descent.fit_step(runs)
     for d_h in SIZES[1:]:
         first = STEPS[np.searchsorted(STEPS, 45_000 / d_h)]
         assert (fit.sel(d_h=d_h) == first).all()
-    assert duality.size_and_time(runs, fit)[0] == pytest.approx(-1)
-    assert np.isnan(duality.size_and_time(runs.isel(d_h=[0, 1]), fit.isel(d_h=[0, 1]))[0])
+    assert descent.size_and_time(runs, fit)[0] == pytest.approx(-1)
+    assert np.isnan(descent.size_and_time(runs.isel(d_h=[0, 1]), fit.isel(d_h=[0, 1]))[0])
 
 
 def division_run(known) -> tuple[xr.Dataset, RunConfig]:
