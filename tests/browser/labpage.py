@@ -14,8 +14,8 @@ SCRIPT = (Path(__file__).parent / "page.js").read_text()
 SCREENS = ((1280, 800), (800, 900), (390, 844))
 """Pixels of a small laptop, of a narrow window and of a telephone."""
 
-PATIENCE = 60_000
-"""Milliseconds after which a condition counts as failed; machines that compile or are busy take long."""
+PATIENCE = 180_000
+"""Milliseconds after which a condition counts as failed; a busy machine compiles for minutes."""
 
 EXPECTED = (
     "[anywidget] Failed to initialize model.",  # a page took longer than two seconds; see `grokbook.widgets.front_end`
