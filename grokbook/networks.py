@@ -22,7 +22,7 @@ NETWORKS = {
     "grokked": Network(RunConfig(d_h=64, D_train=5000, n_steps=20_000),
                        (0, 100, 200, 316, 501, 794, 1000, 1259, 1514, 1738, 1995, 2512)),
     **{f"grokked-{seed}": Network(RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=20_000), RISING)
-       for seed in range(1, 5)},
+       for seed in range(1, 8)},
     "ungrokked": Network(RunConfig(d_h=32, D_train=2600, n_steps=40_000)),
     "mid-leap": Network(RunConfig(d_h=32, D_train=3400, seed=2, n_steps=40_000)),
     "progression": Network(RunConfig(d_h=8, D_train=3000, n_steps=40_000)),
@@ -30,7 +30,7 @@ NETWORKS = {
                                  **BOOK)),
     **{f"parent-{seed}": Network(config) for seed, config in GROKKED.items()},
 }
-"""One network of each zone; the grokked one from before it memorised until after it generalised, four more seeds.
+"""One network of each zone; the grokked one from before it memorised until after it generalised, seven more seeds.
 The mixture adds beside random pairs. The parents are where the study `retrained` starts."""
 
 EARLY = {f"early-{config.d_h}-{config.D_train}-{config.seed}": Network(config.replace(n_steps=1_000), (200,), ("W_E",))

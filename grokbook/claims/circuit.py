@@ -84,6 +84,8 @@ RISING_SEEDS = ("grokked", *(name for name in NETWORKS if name.startswith("grokk
             f"{ENOUGH_NETWORKS} seeds that end above {1 - AT_CHANCE:g}.",
        ours="the whole rule; the paper looks at one network with restricted and excluded loss. Known when it was "
             "written were the shares of power along the training of seed 0, not how many frequencies were key when",
+       changed="not the rule, but the seeds: three were added to five, of which four had shown their frequencies first "
+               "and nothing was decided; all eight are judged, whatever the three say",
        networks=RISING_SEEDS)
 def frequencies_first(*networks: dict[int, circuit.Weights]) -> Measured:
     """How much of each network's circuit is there while it still answers at chance."""
