@@ -99,20 +99,21 @@ gb.claims.judge("general-circuit")
 #
 # ## Before anyone can see it?
 #
-# If the circuit forms while accuracy is still at chance, its frequencies should be there before. Five seeds have
-# weights from their early steps; the rule below was written before any but the first had been looked at.
+# If the circuit forms while accuracy is still at chance, its frequencies should be there before. Eight seeds have
+# weights from their early steps. The rule below was written before any but the first had been looked at; with five it
+# had decided nothing, and three more were trained.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("frequencies-first")
 
 # %% [markdown]
-# Four of five seeds have half of their later frequencies or more before they answer, so it looks as Nanda et al. say.
-# But four of five could be luck, and none has all of them by then: networks still choose while accuracy rises. The
-# seed with only one in four is the slowest: it leaves chance long after the last of these steps.
+# Seven of eight seeds have half of their later frequencies or more before they answer, as Nanda et al. say, though three
+# of them have just half, and one of the eight has all: networks still choose while accuracy rises. The seed with only
+# one in four is the slowest: it leaves chance long after the last of these steps.
 #
 # ## Can $D_{crit}$ be told from that?
 #
-# All five grok. To foretell who does takes networks that never do: two sizes on 2,000 to 4,000 pairs, of which the
+# All eight grok. To foretell who does takes networks that never do: two sizes on 2,000 to 4,000 pairs, of which the
 # embeddings at steps 200 and 1,000 were kept. Nobody knows then which frequencies will be key, so the six strongest are
 # asked how much of the power they hold. The rule was written before any of these embeddings had been trained.
 
