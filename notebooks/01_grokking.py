@@ -26,7 +26,7 @@ n_steps: int = 10_000  # most steps of the live training; it stops before, once 
 # %% tags=["nbval-check-output"]
 import grokbook as gb
 
-config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps, **gb.studies.BOOK)
+config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
 print(f"{config.n_params:,} weights, {config.D_train:,} of {config.n_pairs:,} pairs ({config.frac_train:.0%})")
 
 # %%

@@ -43,7 +43,7 @@ budget: int = 40_000  # steps after which the stored runs of the usual recipe ar
 # %%
 import grokbook as gb
 
-config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps, **gb.studies.BOOK)
+config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
 
 # %%
 larger = gb.load("larger_weights")

@@ -26,7 +26,7 @@ budget: int = 40_000  # steps after which the stored runs are judged
 # %%
 import grokbook as gb
 
-config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps, **gb.studies.BOOK)
+config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
 
 # %% [markdown]
 # ## Watch it happen

@@ -107,9 +107,9 @@ gb.claims.judge("general-circuit")
 gb.claims.judge("frequencies-first")
 
 # %% [markdown]
-# Seven of eight seeds have half of their later frequencies or more before they answer, as Nanda et al. say, though three
-# of them have just half, and one of the eight has all: networks still choose while accuracy rises. The seed with only
-# one in four is the slowest: it leaves chance long after the last of these steps.
+# Seven of eight seeds have half of their later frequencies or more before they answer, as Nanda et al. say, though
+# three of them have just half and only one has all: networks still choose while accuracy rises. The seed with one in
+# four is the slowest: it leaves chance long after the last of these steps.
 #
 # ## Can $D_{crit}$ be told from that?
 #

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 import xarray as xr
-from maps import cube, rise, typical
+from maps import cube, rise, typical, usual
 from samples import fake_run
 from traitlets import TraitError
 
@@ -130,10 +130,10 @@ def test_the_stored_map_needs_only_a_part_of_itself(tmp_path):
     store = gb.Store(tmp_path)
     with pytest.raises(LookupError, match="none of the requested runs"):
         ExplorerData.stored(store, n_steps=600)
-    store.write([fake_run(gb.RunConfig(d_h=8, D_train=3000, n_steps=600))], "zone_map")
+    store.write([fake_run(usual(d_h=8, D_train=3000, n_steps=600))], "zone_map")
     explored = ExplorerData.stored(store, n_steps=600)
     assert explored.random is None and explored.budgets == [500, 600]
-    random = gb.RunConfig(task="random", d_h=8, D_train=113**2, n_steps=300)
+    random = usual(task="random", d_h=8, D_train=113**2, n_steps=300)
     store.write([fake_run(random)], "capacity")
     memorised = ExplorerData.stored(store, n_steps=600).random
     assert memorised is not None and memorised["d_h"].values.tolist() == [8]
@@ -186,7 +186,7 @@ def test_a_budget_between_those_of_the_slider_joins_them(runs):
 
 def test_the_selection_is_what_the_store_gives_for_that_budget(tmp_path):
     store = gb.Store(tmp_path)
-    wishes = [gb.RunConfig(d_h=d_h, D_train=D, seed=seed, n_steps=n_steps) for d_h in (8, 12) for D in (2000, 3000)
+    wishes = [usual(d_h=d_h, D_train=D, seed=seed, n_steps=n_steps) for d_h in (8, 12) for D in (2000, 3000)
               for seed, n_steps in ((0, 1000), (1, 3000))]
     store.write([fake_run(config, settled=config.seed == 0) for config in wishes], "zones")
     explorer = Explorer(store.load(store.followed()), d_h=12, D_train=2000)
@@ -265,14 +265,14 @@ def test_train_this_trains_exactly_what_the_page_shows_whatever_the_kernel_has_h
         ask(explorer, act="train", color="zone", **cell)
         explorer.wait()
         budget = cell.pop("budget")
-        wanted = gb.RunConfig(d_h=cell["d_h"], D_train=cell["D_train"], seed=cell["seed"], n_steps=budget)
+        wanted = usual(d_h=cell["d_h"], D_train=cell["D_train"], seed=cell["seed"], n_steps=budget)
         assert refused.asked[-1] == [wanted]
         assert {name: explorer.live[name] for name in ("d_h", "D_train", "seed")} == cell
     assert explorer.note == "This cannot be trained: not today" and explorer.wrong
     ask(explorer, act="train", color="zone", d_h=5, D_train=2000, seed=0, budget=500)
     assert explorer.note.startswith("d_h=5 is not on the map") and len(refused.asked) == 2
     explorer.choose(d_h=4, D_train=2000, seed=2, budget=500)
-    assert explorer.config() == gb.RunConfig(d_h=4, D_train=2000, seed=2, n_steps=500)
+    assert explorer.config() == usual(d_h=4, D_train=2000, seed=2, n_steps=500)
 
 
 class Refused:
