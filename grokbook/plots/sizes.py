@@ -214,18 +214,18 @@ def recipe_filter(table: pd.DataFrame, *, n_steps: int) -> go.Figure:
     columns = list(STATEMENTS)
     answers = [[None if pd.isna(value) else bool(value) for value in row] for row in table[columns].to_numpy()]
     z = np.array([[list(ANSWERS).index(value) for value in row] for row in answers], float)
-    text = [[f"{ANSWERS[value][0]}{f' ({n})' if n else ''}" for value, n in zip(row, counts, strict=True)]
+    text = [[f"{ANSWERS[value][0]}<br>({n})" if n else "" for value, n in zip(row, counts, strict=True)]
             for row, counts in zip(answers, table[[f"n_{name}" for name in columns]].to_numpy(), strict=True)]
     scale = [[edge, color] for i, (_, color) in enumerate(ANSWERS.values()) for edge in (i / 3, (i + 1) / 3)]
     fig = go.Figure(go.Heatmap(
-        x=[STATEMENTS[name] for name in columns], y=table["change"], z=z, zmin=-0.5, zmax=2.5, colorscale=scale,
-        showscale=False, xgap=2, ygap=2, text=text, texttemplate="%{text}", textfont={"size": 12},
+        x=[STATEMENTS[name] for name in columns], y=table["change"].str.replace(", ", ",<br>", n=1), z=z, zmin=-0.5,
+        zmax=2.5, colorscale=scale, showscale=False, xgap=2, ygap=2, text=text, texttemplate="%{text}", textfont={"size": 11},
         hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>", meta={"role": "cells"}))
-    fig.update_xaxes(showgrid=False, side="top", tickfont={"size": 11}, tickangle=0)
-    fig.update_yaxes(autorange="reversed", showgrid=False)
-    return frame(fig, title="Which recipe does what the paper shows?", plot_height=30 * len(table), left=200, above=20,
+    fig.update_xaxes(showgrid=False, side="top", tickfont={"size": 11})
+    fig.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11})
+    return frame(fig, title="Which recipe does it?", plot_height=32 * len(table), left=70, above=40,
                  caption=f"After {n_steps:,} steps. In brackets: n, the networks that the answer rests on. A yes by "
-                         "two networks is a hint.")
+                         "two networks is a hint. White: none was trained.")
 
 
 def critical_by_budget(recipes: Mapping[str, xr.Dataset], budgets: Sequence[int], *,
