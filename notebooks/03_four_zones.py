@@ -51,7 +51,8 @@ larger = gb.load("larger_weights")
 gb.plots.grokking_panels(larger, cells=[(8, 3000), (32, 2200), (32, 3200), (64, 3000)], rows=["accuracy"], seed=4,
                          names=["progression", "ungrokking", "semi-grokking", "grokking"])
 
-# %% [markdown] Thick: one network of each kind; thin: other seeds. The semi-grokked one has known 96 % of the
+# %% [markdown]
+# Thick: one network of each kind; thin: other seeds. The semi-grokked one has known 96 % of the
 # validation pairs for most of its training and gets no further; its two sisters grok. Now train one, and ask what
 # became of it:
 
@@ -82,7 +83,8 @@ gb.claims.judge("four-dynamics")
 # %%
 gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
 
-# %% [markdown] No suspect does it all. PyTorch's own weights fail at all of (8, 3000) and are out; weights two or three
+# %% [markdown]
+# No suspect does it all. PyTorch's own weights fail at all of (8, 3000) and are out; weights two or three
 # times as large with a learning rate of 0.001 come nearest. **The book takes weights × 2 with 0.003** for what it
 # trains live, and not because the filter says so: within 30,000 steps, which two processor cores can do, maps settle or
 # nearly so, and show the phenomena some hundred pairs below where the paper has them. Not yet tried: mini-batches
@@ -105,8 +107,9 @@ usual = gb.load("critical_size", budget)
 columns = {"usual recipe": usual.sel(d_h=[32, 64]), "weights × 2, lr 0.003": larger.sel(d_h=[32, 64])}
 gb.plots.critical_by_budget(columns, (2_500, 5_000, 10_000, 20_000, 30_000, 40_000), paper={32: 3500, 64: 2500})
 
-# %% [markdown] In each panel the two lines change places. Early on `d_h` 64 needs more pairs than 32; in the usual
-# recipe no more after 40,000 steps, in the other fewer after 15,000. The bars overlap: the drift is clear, the order is
+# %% [markdown]
+# Early on `d_h` 64 needs more pairs than 32: in the usual recipe it has no critical size yet after 10,000 steps, in the
+# other a larger one until then. Later it needs as few, or fewer. The bars overlap: the drift is clear, the order is
 # not. Which way $D_{crit}$ goes with `d_h` is a matter of patience as much as of networks.
 
 # %% tags=["nbval-check-output"]
@@ -114,7 +117,8 @@ for name, runs in columns.items():
     near = gb.analysis.nearest_budget(runs, range(2_500, 40_001, 2_500), {32: 3500, 64: 2500})
     print(f"{name}: nearest to the paper's two sizes after {near['n_steps']:,.0f} steps, off by {near['off']:,.0f}")
 
-# %% [markdown] By our reading the paper has the two near 3,500 and 2,500. No budget of either recipe does: where one
+# %% [markdown]
+# By our reading the paper has the two near 3,500 and 2,500. No budget of either recipe does: where one
 # size is right, the other is off by about so much.
 
 # %% tags=["nbval-check-output"]
@@ -132,7 +136,8 @@ gb.claims.judge("recipe-robust")
 maps, random = gb.load("zone_map", budget), gb.load("capacity")
 gb.widgets.Guess(gb.analysis.zones(maps.sel(D_train=3400)), "In which zone does a network of each size end?")
 
-# %% [markdown] A cell has the colour of what its seeds did most often. First the usual recipe, after 40,000 steps.
+# %% [markdown]
+# A cell has the colour of what its seeds did most often. First the usual recipe, after 40,000 steps.
 # Click on a cell, or move the sliders, and read why a run counts as what it is.
 
 # %%
@@ -144,7 +149,8 @@ gb.widgets.Explorer(maps, random, d_h=24, D_train=4000, budget=budget)
 # %%
 gb.plots.zone_map(larger, random)
 
-# %% [markdown] Left of $D_{mem}$ a network is shown more than it can hold: progression, and with few pairs it knows
+# %% [markdown]
+# Left of $D_{mem}$ a network is shown more than it can hold: progression, and with few pairs it knows
 # neither. Right of it and below $D_{crit}$ it holds all pairs and nothing else: ungrokking, an odd name, since nothing
 # was grokked yet. Above it holds them all and then understands. Near $D_{crit}$ seeds disagree: a mean of one half is
 # some near 1, some near 0.
@@ -172,7 +178,8 @@ for line in ("D_mem", "D_split"):
     print(f"{line:8} right about {right} of {right + wrong} runs that did not generalise")
 capacity[["d_h", "n", "D_mem", "D_split", "D_split_lo", "D_split_hi"]].round(0)
 
-# %% [markdown] Left of the line only computing gets the rest right, so the *training* loss itself asks for
+# %% [markdown]
+# Left of the line only computing gets the rest right, so the *training* loss itself asks for
 # understanding. Seeds differ:
 
 # %%
@@ -215,7 +222,8 @@ gb.claims.judge("efficiency-crossing")
 # %% tags=["nbval-check-output"]
 gb.claims.judge("two-way-critical-size")
 
-# %% [markdown] Memorising takes the more weight the more there is to know, generalising always about the same. They
+# %% [markdown]
+# Memorising takes the more weight the more there is to know, generalising always about the same. They
 # cross near 600 pairs, and that is *not* where networks generalise: from scratch it takes more than 2,000. Between, a
 # network sits with more weight than it needs and does not leave: what decides is not what is cheaper but how long the
 # way is.

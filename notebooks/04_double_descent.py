@@ -92,7 +92,8 @@ gb.plots.accuracy_by_size(larger.sel(D_train=[2200, 2600, 3000]), title="In the 
 # %% tags=["nbval-check-output"]
 gb.analysis.double_descent(larger.sel(D_train=[2200, 2600, 3000])).round(3)
 
-# %% [markdown] At 3,000 pairs accuracy rises with `d_h`, and from 28 on nearly every network knows all. At 2,600 all
+# %% [markdown]
+# At 3,000 pairs accuracy rises with `d_h`, and from 28 on nearly every network knows all. At 2,600 all
 # seeds grok at `d_h` 24 and 28; beyond, the seed decides: of three networks two grok at 32, 40, 48 and 64, and one at
 # 36 and 44. At 2,200 two of 36 networks understand. None of these rows has a valley beyond what noise makes. But the
 # critical sizes of chapter 03 say where to look: at 2,400 pairs the seeds 2 to 4 end below 0.25 with `d_h` 32 and at 1
@@ -105,7 +106,8 @@ gb.plots.accuracy_by_size(row, title="The row between the borders, fresh seeds")
 # %% tags=["nbval-check-output"]
 gb.claims.judge("descent-between-the-borders")
 
-# %% [markdown] Two seeds of five sizes have been trained so far; a verdict takes three, hence n = 0. They disagree. One
+# %% [markdown]
+# Two seeds of five sizes have been trained so far; a verdict takes three, hence n = 0. They disagree. One
 # goes up, down and up again: 0.97 at `d_h` 16, about 0.1 from 24 to 40, and 1 at 64. In the other no network has
 # understood after 30,000 steps; with `d_h` 64 it had begun to. So the curve that the paper shows exists, as a run of
 # luck or of patience. How often, more seeds will tell: `grokbook sweep descent_row --size laptop` trains them.

@@ -219,8 +219,8 @@ def recipe_filter(table: pd.DataFrame, *, n_steps: int) -> go.Figure:
     scale = [[edge, color] for i, (_, color) in enumerate(ANSWERS.values()) for edge in (i / 3, (i + 1) / 3)]
     fig = go.Figure(go.Heatmap(
         x=[STATEMENTS[name] for name in columns], y=table["change"].str.replace(", ", ",<br>", n=1), z=z, zmin=-0.5,
-        zmax=2.5, colorscale=scale, showscale=False, xgap=2, ygap=2, text=text, texttemplate="%{text}", textfont={"size": 11},
-        hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>", meta={"role": "cells"}))
+        zmax=2.5, colorscale=scale, showscale=False, xgap=2, ygap=2, text=text, texttemplate="%{text}",
+        textfont={"size": 11}, hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>", meta={"role": "cells"}))
     fig.update_xaxes(showgrid=False, side="top", tickfont={"size": 11})
     fig.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11})
     return frame(fig, title="Which recipe does it?", plot_height=32 * len(table), left=70, above=40,
