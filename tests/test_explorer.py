@@ -14,7 +14,7 @@ from traitlets import TraitError
 import grokbook as gb
 from grokbook import analysis, plots, training
 from grokbook.analysis import describe, outcomes
-from grokbook.analysis.zones import Zone, describe_valley, main_zone, runs_until
+from grokbook.analysis.zones import Zone, describe_valley, knows_neither, main_zone, runs_until
 from grokbook.plots.template import ZONE_COLORS
 from grokbook.run import ACCURACIES
 from grokbook.widgets import Explorer
@@ -95,6 +95,7 @@ def test_a_view_is_what_the_analysis_finds_at_that_step(runs, data: ExplorerData
     names = [*ZONE_COLORS]
     zones = [["" if z is None else names[int(z)] for z in row] for row in view["shown"]["zone"]]
     np.testing.assert_array_equal(zones, main_zone(judged).transpose("D_train", "d_h"))
+    np.testing.assert_array_equal(view["crossed"], knows_neither(judged).transpose("D_train", "d_h"))
     for metric in ACCURACIES:
         stats = analysis.interval(analysis.final(judged, metric), within=(0, 1)).transpose("D_train", "d_h")
         np.testing.assert_allclose(np.array(view["shown"][metric], float), stats["mean"], atol=1e-3)

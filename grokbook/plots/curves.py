@@ -155,7 +155,7 @@ def _notes(cells: list[xr.Dataset], when: list[xr.Dataset], thick: list[int | No
     """Sentences on what lines and marks mean, on what did not happen, and on what is missing."""
     several = any(len(cell["seed"]) > 1 for cell in cells)
     bold = ", ".join(str(number) for number in thick if number is not None)
-    middle = ", in the middle by when it generalised" if seed is None else ""
+    middle = ", in the middle by when it generalised or how near it came" if seed is None else ""
     lines = f"Thin: every seed; thick: seed {bold}{middle}." if several else ""
     missing = [name_of(cell) for cell in cells if not len(cell["seed"])]
     marks = (f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row; diamond: "
