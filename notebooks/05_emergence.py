@@ -126,10 +126,10 @@ gb.plots.compare_by_size(columns, title="Accuracies beside random pairs")
 
 # %% [markdown]
 # Black tells whether a network fails for want of memory, as one would think if random pairs simply used up a part of
-# it and left a smaller network for addition. It is the other way round. Networks with `d_h` 32 cannot hold
-# 3,000 random pairs, so remembering is no way out for them, and they add: the progression zone of chapter 03. Those
-# with 64 and 96 hold all 8,000 pairs, and add half as well or hardly. They are not short of memory; they have enough to
-# do without the rule.
+# it and left a smaller network for addition. It is the other way round. By chapter 02's bits a weight `d_h` 32 can
+# hold all 3,000 random pairs, but not the additions too, so remembering everything is no way out, and such networks
+# add: the progression zone of chapter 03. Those with 64 and 96 hold all 8,000 pairs, and add half as well or hardly.
+# They are not short of memory; they have enough to do without the rule.
 
 # %% [markdown]
 # ## Learned and taken back
