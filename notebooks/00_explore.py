@@ -34,6 +34,9 @@ explorer
 # $D_{mem}$, is how much a network of that size can know by heart. `explorer.selection` holds the runs behind the
 # curves.
 #
+# *Rows of the map* changes to another map, on which additions stand beside random pairs
+# ([chapter 05](05_emergence.ipynb)): how many of these a row has, `D_random`, takes the place of `D_train`.
+#
 # The last figure is the row of the map in which the cell stands: keep the pairs and let the network grow.
 # Where the walk crosses from grey through red to blue, accuracy on new pairs should rise, fall, and rise again: *double
 # descent*. How much of it there is in these rows is the subject of [chapter 04](04_double_descent.ipynb). Move

@@ -200,6 +200,28 @@ def test_the_selection_is_what_the_store_gives_for_that_budget(tmp_path):
     explorer.close()
 
 
+def test_the_other_map_takes_the_place_of_the_first_and_a_training_goes_on(runs, monkeypatch, tmp_path):
+    beside = runs.drop_vars("D_random", errors="ignore").rename(D_train="D_random").assign_coords(D_train=5000)
+    monkeypatch.setattr(ExplorerData, "stored", lambda: ExplorerData(runs))
+    monkeypatch.setattr(ExplorerData, "beside_random", lambda: ExplorerData(beside))
+    monkeypatch.setattr(training, "train", Refused())
+    explorer = Explorer(d_h=4, D_train=2000, store=gb.Store(tmp_path))
+    assert explorer.row == "D_train" and [*explorer.fixed["maps"]] == ["D_train", "D_random"]
+    explorer.train()
+    explorer.row = "D_random"
+    explorer.wait()
+    assert explorer.fixed["row"] == "D_random" and explorer.fixed["additions"] == 5000
+    assert {name: getattr(explorer, name) for name in explorer.data.start()} == explorer.data.start()
+    assert [*explorer.views] == [str(explorer.budget)] and explorer.selection.sizes["seed"] == 3
+    assert explorer.live["D_train"] == 2000 and explorer.live["words"].startswith("d_h 4, D_train 2,000, seed 0: Ended")
+    with pytest.raises(TraitError, match="row=p is not on the map; valid: D_train, D_random"):
+        explorer.row = "p"
+    explorer.close()
+    explorer = Explorer(D_random=3000)
+    assert (explorer.row, explorer.D_random) == ("D_random", 3000)
+    explorer.close()
+
+
 # What is said
 
 
@@ -295,7 +317,7 @@ def test_what_is_trained_is_on_the_page_as_far_as_it_came_and_can_be_kept(explor
     assert run.config == explorer.config() and run.last_step == live["step"] == 500
     for metric, line in zip(DRAWN, live["lines"], strict=True):
         np.testing.assert_allclose(line, run.curves[metric], atol=1e-4)
-    assert len(live["x"]) == len(run.curves["step"]) and live["words"] == "Finished at step 500"
+    assert len(live["x"]) == len(run.curves["step"]) and live["words"].endswith("seed 0: Finished at step 500")
     assert (live["under_way"], live["paused"], live["keepable"]) == (False, False, True)
     json.dumps(live, allow_nan=False)
     ask(explorer, act="keep")

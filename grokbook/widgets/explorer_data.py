@@ -88,6 +88,11 @@ class ExplorerData:
             "budget": self.budgets[-1], "color": "zone" if self.row == "D_train" else "twin_free_val_acc"}
 
     @property
+    def words(self) -> str:
+        """What its rows are, for who chooses between maps."""
+        return f"D_random, random pairs beside {self.additions:,} additions" if self.additions else "D_train, additions"
+
+    @property
     def additions(self) -> int | None:
         """How many there are in every row, where the rows are those of random pairs."""
         return int(self.cells["additions"]) if self.row == "D_random" else None
