@@ -158,9 +158,10 @@ def _notes(cells: list[xr.Dataset], when: list[xr.Dataset], thick: list[int | No
     middle = ", in the middle by when it generalised" if seed is None else ""
     lines = f"Thin: every seed; thick: seed {bold}{middle}." if several else ""
     missing = [name_of(cell) for cell in cells if not len(cell["seed"])]
-    marks = (f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row; diamond: "
-             f"generalised, validation accuracy at least {GENERALISED:g}.")
-    return [lines, marks, _unfinished(cells, when), f"Not trained: {'; '.join(missing)}." if missing else ""]
+    marks = {"t_mem": f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row.",
+             "t_gen": f"Diamond: generalised, validation accuracy at least {GENERALISED:g}."}
+    drawn = [words for event, words in marks.items() if any(then[event].notnull().any() for then in when)]
+    return [lines, *drawn, _unfinished(cells, when), f"Not trained: {'; '.join(missing)}." if missing else ""]
 
 
 def _unfinished(cells: list[xr.Dataset], when: list[xr.Dataset]) -> str:

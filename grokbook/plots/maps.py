@@ -17,7 +17,7 @@ from grokbook.analysis.recipes import recipe_zones
 from grokbook.analysis.zones import Zone, main_zone, zone_label, zone_shares
 from grokbook.plots.cells import Runs, as_map, never_trained, row_name
 from grokbook.plots.sizes import FINAL
-from grokbook.plots.template import CHOSEN, INK, ZONE_COLORS, caption, frame, plain
+from grokbook.plots.template import CHOSEN, INK, MEMORY_COLOR, ZONE_COLORS, caption, frame, plain
 from grokbook.studies import EXAMPLES
 
 SHOWN = ("zone", *FINAL)
@@ -34,7 +34,7 @@ ZONE_SCALE = {"zmin": -0.5, "zmax": N_COLORS - 0.5, "showscale": False,
 LEFT = 8 * "\N{NO-BREAK SPACE}"
 """After a cell's words: moves them off its middle, where the marks of D_mem and D_crit are."""
 
-MEM_COLOR, CRIT_COLOR = "#7A3E9D", "#000000"
+MEM_COLOR, CRIT_COLOR = MEMORY_COLOR, "#000000"
 
 
 def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone") -> go.Figure:

@@ -20,6 +20,9 @@ METRIC_COLORS = {"train_acc": "#303030", "train_loss": "#303030", "val_acc": "#0
                  "twin_free_val_acc": "#E69F00", "param_norm": "#00795C"}
 """Train is dark, validation blue, twin-free validation orange, the norm green, in every figure."""
 
+MEMORY_COLOR, HEURISTIC_COLOR = "#7A3E9D", "#D55E00"
+"""What is known by heart, and what a shortcut answers, wherever they are drawn."""
+
 D_H_SCALE = [[0.0, "#26358C"], [0.5, "#1B8A9B"], [1.0, "#7CC142"]]
 """Small networks are blue, large ones green, as in Huang et al. 2024; lightness rises all the way."""
 
