@@ -31,7 +31,7 @@ SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
 GLOSSARY = "glossary"
 """The Markdown file whose headings are words that other pages link."""
 
-WAYS = r"(?m)^\[(?:← .*|Contents|\d\d .* →)\]\([\w.]*\)(?: ·)?$"
+WAYS = r"(?m)^\[(?:← .*|Contents|Glossary|\d\d .* →)\]\([\w.]*\)(?: ·)?$"
 """Lines of a chapter that lead to its neighbours in JupyterLab; pages have their own."""
 
 PLOTLY = "application/vnd.plotly.v1+json"

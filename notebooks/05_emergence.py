@@ -11,6 +11,7 @@
 #
 # [← 04 Double descent](04_double_descent.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [06 One model for two curves →](06_pattern_model.ipynb)
 
 # %% [markdown]
@@ -224,4 +225,5 @@ print(f"30,000 steps at 10¹⁴ a second: {30_000 * a_step / 1e14 / 3600:.1f} ho
 #
 # [← 04 Double descent](04_double_descent.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [06 One model for two curves →](06_pattern_model.ipynb)

@@ -10,6 +10,7 @@
 #
 # [← 06 One model for two curves](06_pattern_model.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [08 Other networks →](08_other_networks.ipynb)
 
 # %% [markdown]
@@ -186,4 +187,5 @@ gb.exercises.check("twice-as-wide", answer)
 #
 # [← 06 One model for two curves](06_pattern_model.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [08 Other networks →](08_other_networks.ipynb)
