@@ -17,7 +17,7 @@ from grokbook.analysis.statistics import interval
 from grokbook.analysis.universality import at_share, grokked, widest
 from grokbook.plots.cells import together
 from grokbook.plots.curves import panels
-from grokbook.plots.template import ACCURACY_AXIS, FAINT, MEMORY_COLOR, METRIC_COLORS, ZONE_COLORS, caption, frame
+from grokbook.plots.template import ACCURACY_AXIS, FAINT, METRIC_COLORS, ZONE_COLORS, caption, frame
 from grokbook.plots.traces import name_once
 
 LOOKS = {"transformer": ("transformer", "#26358C"), "lstm": ("LSTM", "#C2571A"), "mlp": ("feed-forward", "#00795C")}
@@ -90,7 +90,7 @@ def _bars(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({end: {share: float(np.exp(row[end])) for share, row in rows.items()} for end in ("lo", "hi")})
 
 
-KIND_COLORS = {"memory": MEMORY_COLOR, "general": ZONE_COLORS["GROKKING"]}
+KIND_COLORS = {"memory": ZONE_COLORS["UNGROKKING"], "general": ZONE_COLORS["GROKKING"]}
 """Memory is red and the rule is blue, as the zones in which networks keep to one of them."""
 
 LINES = {"loss (nats)": {"train_loss": ("train", METRIC_COLORS["train_loss"], "solid"),
