@@ -41,14 +41,7 @@ LEAST_ROWS = 512
 
 
 class Autograd(State):
-    """A cohort on the CPU.
-
-    Args:
-        configs: the members, which agree in the fields of `config.SHARED`.
-        weights: starting weights of each member, flat, (member, n_params).
-        device: the CPU. dtype: of all arithmetic, float32 or float64.
-        n_threads: as many as PyTorch would use, if not given.
-    """
+    """A cohort on the CPU, with as many threads as PyTorch would use unless told."""
 
     name = "autograd"
 
@@ -62,7 +55,6 @@ class Autograd(State):
         self._prepare()
 
     def advance(self, n_steps: int) -> None:
-        """Take that many steps of AdamW."""
         if len(self.theta) >= self.n_threads:
             self._together([(self._advance, k, n_steps) for k in range(len(self.theta))])
         else:
@@ -75,7 +67,6 @@ class Autograd(State):
         self.step += n_steps
 
     def evaluate(self) -> dict[str, np.ndarray]:
-        """The six metrics now, each (member,) float64."""
         n_parts = math.ceil(self.n_threads / len(self.theta))
         rows = torch.arange(len(self._tokens)).tensor_split(n_parts)
         judged = self._together([(self._judge, k, part) for k in range(len(self.theta)) for part in rows])

@@ -61,11 +61,9 @@ class State:
         return ""
 
     def weights(self, member: int) -> np.ndarray:
-        """The flat weights of one member, (n_params,)."""
         return self.theta[member].cpu().numpy().copy()
 
     def keep(self, members: Sequence[int]) -> None:
-        """Go on with these members only, in this order."""
         rows = torch.as_tensor(members, device=self.device)
         for name in ("theta", "_gradients", "_seeds", "_labels"):
             setattr(self, name, getattr(self, name)[rows])
@@ -114,7 +112,6 @@ class AdamW:
             theta.add_(lr.to(dtype) * noise)
 
     def keep(self, members: Tensor) -> None:
-        """Go on with these members only, in this order."""
         self.m, self.v, self.rates = self.m[members], self.v[members], self.rates[members]
         self.anchor = None if self.anchor is None else self.anchor[members]
 
