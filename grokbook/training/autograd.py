@@ -5,7 +5,7 @@ are fewer than threads is split by rows over all of them, one after the other. R
 time, so that activations stay in the cache; the tables that they share (`prefixes`) are computed once a step, and once
 more backward when all rows have added to their gradient.
 
-All of it runs on threads of the engine's own, which flush subnormal numbers (`state`) and each compute alone.
+All of it runs on threads of the engine's own, which flush subnormal numbers (`cohort`) and each compute alone.
 
 Cross entropy that keeps its gradient when the answer is nearly certain.
 
@@ -30,8 +30,8 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from grokbook.config import RunConfig
+from grokbook.training.cohort import State, flushed_threads, noise, step_keys
 from grokbook.training.prefixes import PASSES, named
-from grokbook.training.state import State, flushed_threads, noise, step_keys
 
 ROWS = 1024
 """Examples that go forward and back at a time. Twice or half as many took as long at d_h 128."""

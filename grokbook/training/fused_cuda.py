@@ -15,11 +15,10 @@ import triton
 from torch import Tensor
 
 from grokbook.config import BETAS, RunConfig
-from grokbook.training.cohort import Cohort, padded
+from grokbook.training.cohort import Cohort, captured, free_bytes, padded
 from grokbook.training.engines import unknown_options
 from grokbook.training.kernels import Shape, examine, norms, query, tabulate
 from grokbook.training.kernels_back import adamw, collect, differentiate, embed, locate, reduce, scatter
-from grokbook.training.state import captured, free_bytes
 
 INTERPRETED = not isinstance(tabulate, triton.JITFunction)
 """Whether the kernels were made for Triton's interpreter, which TRITON_INTERPRET=1 decides when they are imported."""

@@ -16,9 +16,8 @@ from torch.func import functional_call, grad, vmap
 
 from grokbook.config import RunConfig
 from grokbook.training.autograd import CROSS_ENTROPY, judge
-from grokbook.training.cohort import padded
+from grokbook.training.cohort import State, captured, flushed_threads, free_bytes, noise, padded, step_keys
 from grokbook.training.prefixes import PASSES, named
-from grokbook.training.state import State, captured, flushed_threads, free_bytes, noise, step_keys
 
 ROWS = 4096
 """Table rows evaluated at a time, to bound memory."""
