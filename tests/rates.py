@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 from maps import cube
 
-from grokbook.claims import descent, memory, zones
+from grokbook.claims import descent, grokking, zones
 
 N_DRAWS = 40
 SIZES, PAIRS = [4, 8, 16, 24, 32, 48, 64], [2600, 3000, 4000, 5000]
@@ -25,7 +25,7 @@ def luck(share, pairs, n, rng):
 
 def capacity(effect, n, rng):
     held = 0.3 + 0.1 * effect * np.arange(3)[:, None] + 0.02 * rng.normal(size=(3, n))
-    return memory.capacity(cube([8, 16, 32], [113**2], n, lambda d_h, D, seed: {
+    return grokking.capacity(cube([8, 16, 32], [113**2], n, lambda d_h, D, seed: {
         "train_acc": float(held[[8, 16, 32].index(d_h), seed])}, task="random"))
 
 
