@@ -336,8 +336,8 @@ efficiency = Study(
     laptop=_memory_and_rule(59, (300, 600, 1200), 4_000))
 
 # Networks of `universality` that generalised, by kind and seed: the share of the pairs that taught them, and the step
-# where each stopped. They go on with few of these pairs, as transformers do in `retrained`. On half of the pairs no LSTM
-# had come to the rule by then.
+# where each stopped. They go on with few of these pairs, as transformers do in `retrained`. On half of the pairs no
+# LSTM had come to the rule by then.
 HANDED_OVER: dict[tuple[str, int], tuple[float, int]] = {
     **{("mlp", seed): (0.5, 4_000) for seed in range(3)}, **{("lstm", seed): (0.7, 4_000) for seed in range(3)},
     **{("transformer", seed): (0.5, step) for seed, step in enumerate((2_512, 2_291, 3_802))}}
