@@ -30,7 +30,7 @@ class Exercise:
     solve: Callable[[], Any]
     tolerance: float
     hint: str
-    why: str = ""
+    why: str
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,8 @@ class Reply:
         return escape(self.words) + folded
 
 
-def _mirrors() -> float:
-    split = tasks.split(RunConfig(D_train=3000))
-    return float(1 - split.twin_free_val.sum() / split.val.sum())
-
-
-def _mirrored() -> float:
-    split = tasks.split(RunConfig(D_train=studies.share_of(113, 0.5)))
+def _mirrored(D_train: int) -> float:
+    split = tasks.split(RunConfig(D_train=D_train))
     return float(1 - split.twin_free_val.sum() / split.val.sum())
 
 
@@ -77,7 +72,8 @@ def _shortcut() -> float:
 
 
 EXERCISES = {
-    "mirrors": Exercise(_mirrors, 0.03, "Pick a validation pair with a ≠ b: how likely is its mirror in train?",
+    "mirrors": Exercise(lambda: _mirrored(3000), 0.03,
+                        "Pick a validation pair with a ≠ b: how likely is its mirror in train?",
         why="a mirror is a pair like any other, and 3,000 of 12,768 others are in train; pairs a = a have none."),
     "labels": Exercise(lambda: 2 * RunConfig(d_h=32).n_params / np.log2(113), 0.02,
                        "A label among 113 is log₂ 113 bits; RunConfig(d_h=32).n_params counts weights.",
@@ -121,7 +117,8 @@ EXERCISES = {
         why="0/b = 0 is right for every test pair with a = 0, and of 97 guesses one is right."),
     "twice-as-wide": Exercise(lambda: 2**1.5, 0.01, "u stays the same: what falls by 1.5 log 2?",
         why="u stays the same if the logarithm of the step falls by as much as γ times that of the width rises."),
-    "mirrored": Exercise(_mirrored, 0.03, "What share of the other pairs has its mirror in train?",
+    "mirrored": Exercise(lambda: _mirrored(studies.share_of(113, 0.5)), 0.03,
+                         "What share of the other pairs has its mirror in train?",
         why="a mirror is in train as often as any pair is, so knowing mirrors flatters by the training share."),
     "between": Exercise(_between, 0.001, "RunConfig(n_layers=2, d_h=128) counts all weights, W_E, W_pos and W_U too.",
         why="4 d_h² in attention and 8 d_h² in the feed-forward part, twice: within the report's 3 to 4 · 10⁵."),

@@ -9,6 +9,7 @@
 # whether and when?
 #
 # [← 00 Explore](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [02 Memorization capacity →](02_memorization_capacity.ipynb)
 
 # %% [markdown]
@@ -224,4 +225,5 @@ gb.exercises.check("slowest", answer)
 #   the five networks at 3,000 pairs would have been called so, had we stopped at 40,000.
 #
 # [← 00 Explore](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [02 Memorization capacity →](02_memorization_capacity.ipynb)

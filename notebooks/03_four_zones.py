@@ -9,6 +9,7 @@
 #
 # [← 02 Memorization capacity](02_memorization_capacity.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [04 Double descent →](04_double_descent.ipynb)
 
 # %% [markdown]
@@ -281,4 +282,5 @@ gb.exercises.check("threshold", answer)
 #
 # [← 02 Memorization capacity](02_memorization_capacity.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [04 Double descent →](04_double_descent.ipynb)

@@ -14,6 +14,7 @@
 #
 # [← 03 Four zones](03_four_zones.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [05 Emergence →](05_emergence.ipynb)
 
 # %% tags=["parameters"]
@@ -206,4 +207,5 @@ gb.exercises.check("interval", answer)
 #
 # [← 03 Four zones](03_four_zones.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [05 Emergence →](05_emergence.ipynb)

@@ -11,6 +11,7 @@
 #
 # [← 04 Double descent](04_double_descent.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [06 One model for two curves →](06_pattern_model.ipynb)
 
 # %% [markdown]
@@ -239,4 +240,5 @@ print(f"a step on two cores: {a_step / (1.5 * 180e9):.0f} s; 30,000 steps: "
 #
 # [← 04 Double descent](04_double_descent.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [06 One model for two curves →](06_pattern_model.ipynb)

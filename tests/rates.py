@@ -11,7 +11,7 @@ import numpy as np
 from maps import STEPS, cube, holding_pairs, rise, typical
 
 from grokbook.analysis import critical
-from grokbook.claims import descent, grokking, memory, zones
+from grokbook.claims import descent, grokking, zones
 from grokbook.claims.card import TooLittle
 
 N_DRAWS = 40
@@ -30,7 +30,7 @@ def luck(share, pairs, n, rng, sizes=SIZES):
 
 def capacity(effect, n, rng):
     held = 0.3 + 0.1 * effect * np.arange(3)[:, None] + 0.02 * rng.normal(size=(3, n))
-    return memory.capacity(cube([8, 16, 32], [113**2], n, lambda d_h, D, seed: {
+    return grokking.capacity(cube([8, 16, 32], [113**2], n, lambda d_h, D, seed: {
         "train_acc": float(held[[8, 16, 32].index(d_h), seed])}, task="random"))
 
 

@@ -9,7 +9,6 @@ from maps import usual
 
 from grokbook import Store, claims, tasks
 from grokbook.analysis import patterns as model
-from grokbook.claims import patterns
 from grokbook.claims.card import Card, Measured, Number, Verdict
 from grokbook.run import METRICS, Run, evaluation_steps
 
@@ -183,4 +182,4 @@ def test_a_card_says_what_changed_in_its_rule(tmp_path):
 def test_every_claim_states_its_source_its_rule_and_what_is_ours():
     for claim in claims.CLAIMS.values():
         assert all((claim.source, claim.says, claim.rule, claim.ours)) and len(claim.says) < 300
-        assert claim.needs or claim.networks or claim in vars(patterns).values()
+        assert claim.needs or claim.networks or claim.id in ("pattern-model", "two-patterns")

@@ -17,7 +17,7 @@ from grokbook.analysis.recipes import recipe_zones
 from grokbook.analysis.zones import Zone, knows_neither, main_zone, zone_label, zone_shares
 from grokbook.plots.cells import Runs, as_map, never_trained, row_name
 from grokbook.plots.sizes import FINAL
-from grokbook.plots.template import CHOSEN, INK, ZONE_COLORS, caption, frame, plain
+from grokbook.plots.template import CHOSEN, INK, MEMORY_COLOR, ZONE_COLORS, caption, frame, plain
 from grokbook.studies import EXAMPLES
 
 SHOWN = ("zone", *FINAL)
@@ -41,7 +41,7 @@ LEFT = 8 * "\N{NO-BREAK SPACE}"
 
 PLOT_HEIGHT, LEAST_ROW = 440, 16  # pixels: of a map, and of a row that words fit in
 
-MEM_COLOR, CRIT_COLOR = "#7A3E9D", "#000000"
+MEM_COLOR, CRIT_COLOR = MEMORY_COLOR, "#000000"
 
 
 def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone") -> go.Figure:

@@ -22,9 +22,8 @@ from grokbook.run import Run
 from grokbook.store import Store, config_of
 from grokbook.widgets.explorer_data import COLORINGS, DRAWN, ExplorerData
 from grokbook.widgets.front_end import Drawing, Picture, close_with_parts, script
-from grokbook.widgets.steered import UNDER_WAY, Steered, progress
 from grokbook.widgets.stored import usual_step
-from grokbook.widgets.trainer import Trainer
+from grokbook.widgets.trainer import UNDER_WAY, Steered, Trainer, progress
 
 SCRIPT, STYLE = script("svg.js", "explorer_figures.js", "explorer.js"), script("explorer.css")
 """What draws the explorer, here and in the page of the book that has no kernel."""
