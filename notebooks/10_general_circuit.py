@@ -48,9 +48,9 @@ circuit.compare().drop(columns=["train_loss", "val_loss"]).astype(float).round(3
 # `embedding`, `unembedding` and `logits` are the shares of each network's own key frequencies, `neurons` the share of
 # neurons that one of them explains nearly alone. Two losses ask what the circuit is good for. *[Restricted
 # loss](glossary.md#restricted-loss)* keeps the key frequencies of $a + b$ in the logits and nothing else; *[excluded
-# loss](glossary.md#excluded-loss)* takes them away. Guessing costs $\ln 113 = 4.73$ nats. The five networks that
-# grokked, seeds of one cell, agree: four key frequencies, not the same ones, solve the task alone and cannot be missed.
-# The ungrokked network has none, so for it both losses say nothing new.
+# loss](glossary.md#excluded-loss)* takes them away. Guessing costs $\ln 113 = 4.73$ nats. The eight networks that
+# grokked, seeds of one cell, agree: two to five key frequencies, not the same ones, solve the task alone and cannot be
+# missed. The ungrokked network has none, so for it both losses say nothing new.
 #
 # Is partial understanding a partial circuit? In these three, one network each, it is, and not of one kind. The network
 # in mid-leap holds two frequencies that *would* answer nearly every pair (restricted loss next to 0); what spoils its
@@ -109,11 +109,14 @@ gb.claims.judge("frequencies-first")
 
 # %% [markdown]
 # Seven of eight seeds have half of their later frequencies or more before they answer, as Nanda et al. say, though
-# three of them have just half, and one of the eight has all: networks still choose while accuracy rises. The seed with
-# only one in four is the slowest: it leaves chance long after the last of these steps.  ## Can $D_{crit}$ be told from
-# that?  All eight grok. To foretell who does takes networks that never do: two sizes on 2,000 to 4,000 pairs, of which
-# the embeddings at steps 200 and 1,000 were kept. Nobody knows then which frequencies will be key, so the six strongest
-# are asked how much of the power they hold. The rule was written before any of these embeddings had been trained.
+# three of them have just half and only one has all: networks still choose while accuracy rises. The seed with one in
+# four is the slowest: it leaves chance long after the last of these steps.
+#
+# ## Can $D_{crit}$ be told from that?
+#
+# All eight grok. To foretell who does takes networks that never do: two sizes on 2,000 to 4,000 pairs, of which the
+# embeddings at steps 200 and 1,000 were kept. Nobody knows then which frequencies will be key, so the six strongest are
+# asked how much of the power they hold. The rule was written before any of these embeddings had been trained.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("early-frequencies")
