@@ -110,7 +110,8 @@ def _explorer(explored: Sequence[ExplorerData], folder: Path, exporter: HTMLExpo
     """Write the maps to move through, by what their rows are; their entry in the contents."""
     page, heading = folder / "explorer.html", "The map to move through"
     opening = "Every cell is networks that were really trained, with their curves."
-    maps = {data.row: {"start": data.start(), "fixed": data.fixed(),
+    words = {data.row: data.words for data in explored}
+    maps = {data.row: {"start": data.start(), "fixed": data.fixed() | {"maps": words}, "row": data.row,
                        "views": {budget: data.view(budget) for budget in data.budgets}} for data in explored}
     data = json.dumps(maps, separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
     template = exporter.environment.get_template("explorer.html.j2")

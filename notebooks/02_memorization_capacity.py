@@ -28,7 +28,7 @@ budget: int = 20_000  # steps after which the stored runs are judged
 # %% tags=["nbval-check-output"]
 import grokbook as gb
 
-config = gb.RunConfig(task="random", d_h=d_h, D_train=113**2, seed=seed, n_steps=n_steps)
+config = gb.RunConfig(task="random", d_h=d_h, D_train=113**2, seed=seed, n_steps=n_steps, **gb.studies.USUAL)
 print(f"{config.n_params:,} weights for 6,441 labels of 6.82 bits: {6441 * 6.82 / config.n_params:.1f} bits a weight")
 
 # %% [markdown]

@@ -167,9 +167,9 @@ own = platform.machine, binding.get_host_cpu_features
 class Features(dict):
     flatten = own[1]().flatten  # for Numba, which compiles for this processor
 platform.machine, binding.get_host_cpu_features = lambda: machine, lambda: Features(features)
-from grokbook.training import compiled, products, vectors
+from grokbook.training import compiled, products
 platform.machine, binding.get_host_cpu_features = own
-print(json.dumps([vectors.VECTOR_BYTES, products.VECTORS, compiled.FLUSH]))
+print(json.dumps([products.VECTOR_BYTES, products.VECTORS, compiled.FLUSH]))
 # What the other processor's registers hold is compiled for this one; its instructions this one has not.
 compiled.FOLDER, compiled.X86, compiled.ARM = None, own[0]() in ("x86_64", "AMD64"), own[0]() in ("aarch64", "arm64")
 compiled.FLUSH = 0x8040 if compiled.X86 else 1 << 24 if compiled.ARM else 0

@@ -18,8 +18,7 @@ from grokbook import plots, training
 from grokbook.plots.cells import as_dataset
 from grokbook.run import METRICS, evaluation_steps
 from grokbook.widgets import front_end, live
-from grokbook.widgets.steered import progress
-from grokbook.widgets.trainer import Trainer
+from grokbook.widgets.trainer import Trainer, progress
 
 LONG = CONFIG.replace(n_steps=10**9)
 WIDGET = "application/vnd.jupyter.widget-view+json"

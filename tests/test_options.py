@@ -11,7 +11,7 @@ from test_engines import exact_loss, flat, relative, start
 import grokbook as gb
 from grokbook import models, tasks
 from grokbook.config import RunConfig
-from grokbook.training import engine_named, state
+from grokbook.training import cohort, engine_named
 
 SMALL = RunConfig(p=7, d_h=8, D_train=30, n_warmup=3, lr=1e-2)
 TWO_TASKS = RunConfig(task="add+random", p=7, d_h=8, D_train=30, D_random=20, split_mlp=True)
@@ -31,8 +31,8 @@ def by_formula(config: RunConfig, n_steps: int) -> np.ndarray:
     anchor = origin if config.decay_towards == "init" else torch.zeros_like(origin)
 
     def drawn(kind: str, t: int) -> torch.Tensor:
-        key = state.step_keys(torch.tensor(config.seed), torch.tensor(t))
-        return getattr(config, kind) * models.gaussian(models.splitmix64(key) + state.NOISES.index(kind), len(theta))
+        key = cohort.step_keys(torch.tensor(config.seed), torch.tensor(t))
+        return getattr(config, kind) * models.gaussian(models.splitmix64(key) + cohort.NOISES.index(kind), len(theta))
 
     for t in range(1, n_steps + 1):
         noisy = theta + drawn("weight_noise", t)
@@ -69,7 +69,7 @@ def test_members_of_their_own_beta2_train_as_they_do_alone(engine):
         assert relative(together.weights(k), by_formula(config, 10)) < 1e-9
 
 
-@pytest.mark.parametrize("kind", state.NOISES)
+@pytest.mark.parametrize("kind", cohort.NOISES)
 def test_noise_is_the_same_alone_in_a_cohort_and_after_a_pause(kind, engine):
     configs = [SMALL.replace(seed=seed, D_train=D, **{kind: 0.05}) for seed, D in ((0, 30), (1, 12), (2, 40))]
     together = engine(configs)
@@ -109,8 +109,8 @@ def test_a_cohort_that_was_stopped_and_taken_up_again_has_the_same_bits(change, 
 
 def test_noise_is_gaussian_and_independent_of_other_steps_seeds_and_kinds():
     n, t = 100_000, torch.tensor(5)
-    key = state.step_keys(torch.tensor([3]), t)[0]
-    keys = [key + 1, state.step_keys(torch.tensor([4]), t)[0], state.step_keys(torch.tensor([3]), t + 1)[0]]
+    key = cohort.step_keys(torch.tensor([3]), t)[0]
+    keys = [key + 1, cohort.step_keys(torch.tensor([4]), t)[0], cohort.step_keys(torch.tensor([3]), t + 1)[0]]
     drawn = models.gaussian(key, n)
     error = 5 / math.sqrt(n)  # five standard errors of a mean
     for power, moment in ((1, 0), (2, 1), (3, 0), (4, 3)):

@@ -89,7 +89,7 @@ def test_an_unknown_preset_is_refused_and_a_page_without_scripts_has_a_picture(m
         PatternExplorer("grok")
     monkeypatch.setattr(module, "picture", lambda fig: b"painted")
     before_the_script = PatternExplorer("grokking")._repr_html_().partition("<script>")[0]
-    assert '<img alt="PatternExplorer: Train accuracy' in before_the_script
+    assert '<img alt="PatternExplorer: 3 patterns, grokking"' in before_the_script
 
 
 def test_a_page_of_the_book_answers_while_a_slider_is_dragged(chromium, tmp_path):

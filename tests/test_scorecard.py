@@ -9,8 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from grokbook import Store, cli, plots, studies
 from grokbook.claims import CLAIMS, judge, judge_all, lacking, summary
-from grokbook.claims.card import WORDS, Card, Measured, Number, Verdict
-from grokbook.claims.scorecard import tally
+from grokbook.claims.card import WORDS, Card, Measured, Number, Verdict, tally
 from grokbook.widgets import Scorecard
 
 SHOWN = ("delay", "commutative-memory", "zero-over-b", "general-circuit")

@@ -9,7 +9,7 @@ from test_engines import start
 
 from grokbook.config import RunConfig
 from grokbook.training import engine_named
-from grokbook.training.state import AdamW, flushed_threads
+from grokbook.training.cohort import AdamW, flushed_threads
 
 SMALL = RunConfig(p=7, d_h=8, D_train=30, n_layers=2)
 LARGE = 1 << 20  # numbers that PyTorch splits over its threads

@@ -16,7 +16,7 @@ import grokbook as gb
 from grokbook import models
 from grokbook.config import RunConfig
 from grokbook.run import SETTLED, evaluation_steps
-from grokbook.training import cohorts, compiled, engine_named, loop, state
+from grokbook.training import cohort, cohorts, compiled, engine_named, loop
 
 SMALL = RunConfig(p=11, d_h=8, D_train=60, n_steps=30)
 
@@ -186,10 +186,11 @@ def test_real_interrupts_leave_steps_curves_and_weights_in_step(interruptible):
     training, interrupts = gb.train([config, config.replace(seed=1)]), 0
     while training.step < 30_000:
         timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
         try:
+            timer.start()
             for _ in training:
                 pass
+            timer.join()
         except KeyboardInterrupt:
             interrupts += 1
             for run in training.runs():
@@ -223,9 +224,9 @@ def test_other_numbers_and_devices_are_refused(options, sentence):
 
 def test_a_cpu_plans_with_half_of_what_the_machine_has(monkeypatch):
     built_in = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert state.free_bytes(torch.device("cpu")) == built_in // 2
+    assert cohort.free_bytes(torch.device("cpu")) == built_in // 2
     monkeypatch.delattr(os, "sysconf")
-    assert state.free_bytes(torch.device("cpu")) == state.UNKNOWN
+    assert cohort.free_bytes(torch.device("cpu")) == cohort.UNKNOWN
 
 
 def test_code_is_kept_by_one_process_at_a_time(tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from grokbook.training import products, tiles
-from grokbook.training.vectors import LANES
+from grokbook.training.products import LANES
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-13}
 dtypes = st.sampled_from([np.float32, np.float64])

@@ -7,7 +7,7 @@ from maps import STEPS, cube, holding_pairs, rise, said, typical
 from recipes import NAMED, RECIPE, four, recipes
 
 from grokbook import RunConfig, analysis, claims, studies
-from grokbook.claims import descent, grokking, memory, zones
+from grokbook.claims import descent, grokking, zones
 from grokbook.claims.card import TooLittle
 
 ALL = [113**2]
@@ -26,13 +26,13 @@ def remembering(accuracies, spread=0.001, task="random", n_seeds=3, loss=0.0):
     ([0.3, 0.1, 0.6], 0.001, "not reproduced"),
 ])
 def test_capacity(accuracies, spread, verdict):
-    assert memory.capacity(remembering(accuracies, spread)).verdict == verdict
+    assert grokking.capacity(remembering(accuracies, spread)).verdict == verdict
 
 
 def test_sizes_that_know_all_pairs_say_nothing_of_capacity():
     def known(*shares):
         sizes = [8, 16, 24, 48, 64]
-        return memory.capacity(cube(sizes, ALL, 3, lambda d_h, D, seed: {
+        return grokking.capacity(cube(sizes, ALL, 3, lambda d_h, D, seed: {
             "train_acc": min(1, shares[sizes.index(d_h)] + 0.001 * seed)}, task="random"))
     assert known(0.1, 0.3, 0.6, 1, 1).verdict == "reproduced" and "d_h 48, 64." in said(known(0.1, 0.3, 0.6, 1, 1))
     assert known(0.4, 0.4, 0.4, 1, 1).verdict == "not reproduced"
@@ -61,7 +61,7 @@ def test_two_critical_sizes_that_jump_across_a_wide_gap_are_not_told_apart():
 
 def test_capacity_of_two_seeds_is_not_measured():
     with pytest.raises(TooLittle):
-        memory.capacity(remembering([0.1, 0.3, 0.6], n_seeds=2))
+        grokking.capacity(remembering([0.1, 0.3, 0.6], n_seeds=2))
 
 
 def holding(bits_of: dict[int, float]):
@@ -73,17 +73,17 @@ def holding(bits_of: dict[int, float]):
 
 
 def test_bits_are_judged_by_their_distance_from_two():
-    assert memory.bits(holding(dict.fromkeys((8, 16, 24), 2))).verdict == "reproduced"
-    assert memory.bits(holding({8: 4, 16: 1, 24: 2})).verdict == "partly"
-    assert memory.bits(holding(dict.fromkeys((8, 16, 24), 0))).verdict == "not reproduced"
+    assert grokking.bits(holding(dict.fromkeys((8, 16, 24), 2))).verdict == "reproduced"
+    assert grokking.bits(holding({8: 4, 16: 1, 24: 2})).verdict == "partly"
+    assert grokking.bits(holding(dict.fromkeys((8, 16, 24), 0))).verdict == "not reproduced"
 
 
 def test_sizes_that_all_labels_do_not_fill_say_nothing_of_the_bits_a_parameter():
-    measured = memory.bits(holding(dict.fromkeys((8, 16, 24, 32, 64), 2)))
+    measured = grokking.bits(holding(dict.fromkeys((8, 16, 24, 32, 64), 2)))
     assert measured.verdict == "reproduced" and "too few to fill it: d_h 32, 64." in said(measured)
-    assert memory.bits(holding({8: 2, 16: 2, 24: 1, 64: 2})).verdict == "partly"
+    assert grokking.bits(holding({8: 2, 16: 2, 24: 1, 64: 2})).verdict == "partly"
     with pytest.raises(TooLittle, match="At 2 of the hidden sizes"):
-        memory.bits(holding(dict.fromkeys((8, 16, 32, 64), 2)))
+        grokking.bits(holding(dict.fromkeys((8, 16, 32, 64), 2)))
 
 
 def test_sizes_that_know_both_kinds_of_labels_by_heart_say_nothing_of_which_is_easier():
@@ -91,10 +91,10 @@ def test_sizes_that_know_both_kinds_of_labels_by_heart_say_nothing_of_which_is_e
     both = xr.concat([cube([8, 24, 64], ALL, 3, lambda d_h, D, seed, task=task: {
         "train_acc": 1.0 if d_h == 64 else known[task] + 0.001 * seed}, task=task) for task in known], "task",
                      combine_attrs="drop_conflicts").assign_coords(task=list(known))
-    measured = memory.commutative(both)
+    measured = grokking.commutative(both)
     assert measured.verdict == "reproduced" and "to fill it: d_h 64." in said(measured)
     with pytest.raises(TooLittle, match="d_h 64"):
-        memory.commutative(both.sel(d_h=[64]))
+        grokking.commutative(both.sel(d_h=[64]))
 
 
 @pytest.mark.parametrize("factor, verdict", [(1.5, "reproduced"), (1.0, "not reproduced"), (0.7, "not reproduced")])
@@ -102,7 +102,7 @@ def test_commutative_labels(factor, verdict):
     plain = remembering([0.1, 0.3, 0.6], task="random-ordered")
     both = xr.concat([plain.assign(train_acc=plain["train_acc"] * factor), plain], "task",
                      combine_attrs="drop_conflicts").assign_coords(task=["random", "random-ordered"])
-    assert memory.commutative(both).verdict == verdict
+    assert grokking.commutative(both).verdict == verdict
 
 
 def test_twice_the_bits_a_label_can_be_more_than_twice_the_right_answers():
@@ -110,7 +110,7 @@ def test_twice_the_bits_a_label_can_be_more_than_twice_the_right_answers():
     both = xr.concat([remembering([0.36] * 3, task="random", loss=losses["random"]),
                       remembering([0.15] * 3, task="random-ordered", loss=losses["random-ordered"])], "task",
                      combine_attrs="drop_conflicts").assign_coords(task=list(losses))
-    sentence = said(memory.commutative(both))
+    sentence = said(grokking.commutative(both))
     assert "symmetric, d_h 8 2.39" in sentence and "symmetry, d_h 8 3.00 and 1.50" in sentence
     assert "no bound" in sentence
 

@@ -162,28 +162,30 @@ def restricted(logits: np.ndarray, frequencies: list[int]) -> np.ndarray:
 
     Memory leaks into it: right answers known by heart are right about a + b too, on an average over pairs.
     """
-    p = len(logits)
-    return by_sum(logits, frequencies)[np.add.outer(range(p), range(p)) % p] + logits.mean((0, 1))
+    return by_sum(logits, frequencies)[_answers(len(logits))] + logits.mean((0, 1))
 
 
 def excluded(logits: np.ndarray, frequencies: list[int]) -> np.ndarray:
     """The logits without these frequencies of a + b (Nanda et al. 2023, §5.1)."""
-    p = len(logits)
-    return logits - by_sum(logits, frequencies)[np.add.outer(range(p), range(p)) % p]
+    return logits - by_sum(logits, frequencies)[_answers(len(logits))]
+
+
+def _answers(p: int) -> np.ndarray:
+    """a + b mod p of all pairs, (p, p)."""
+    return np.add.outer(range(p), range(p)) % p
 
 
 def loss(logits: np.ndarray, pairs: np.ndarray | None = None) -> float:
     """Mean cross entropy in nats of the answers a + b mod p over `pairs`, a mask (p, p), or all."""
-    p = len(logits)
-    right = np.add.outer(range(p), range(p)) % p
-    lost = logsumexp(logits, axis=2) - np.take_along_axis(logits, right[..., None], 2)[..., 0]
+    right = _answers(len(logits))[..., None]
+    lost = logsumexp(logits, axis=2) - np.take_along_axis(logits, right, 2)[..., 0]
     return float(lost[pairs].mean() if pairs is not None else lost.mean())
 
 
 def accuracies(logits: np.ndarray, config: RunConfig) -> dict[str, float]:
     """Shares of right answers by the names of `run.ACCURACIES`; NaN without pairs. Addition's answers (see `loss`)."""
     p, split = config.p, tasks.split(config)
-    right = (logits.argmax(2) == np.add.outer(range(p), range(p)) % p).ravel()
+    right = (logits.argmax(2) == _answers(p)).ravel()
     masks = zip(ACCURACIES, (mask[:p * p] for mask in (split.train, split.val, split.twin_free_val)), strict=True)
     return {name: float(right[mask].mean()) if mask.any() else np.nan for name, mask in masks}
 

@@ -27,18 +27,15 @@ events of trained networks use, since a γ just short of 1 is no event of anothe
 class Shape:
     """What curves look like, every field over the leading dimensions of the curves.
 
-    `peak`, `valley` and their times are those of the deepest dip of test accuracy; `dip` is its depth, the least of the
-    rise before, the fall and the rise after. `t_mem` and `t_gen`: first times at `MEMORISED` and at `HIGH`, NaN if
-    never; `test_at_mem` the test accuracy at t_mem; `start` and `end` the first and last test accuracy.
+    `peak` and `valley` are those of the deepest dip of test accuracy; `dip` is its depth, the least of the rise before,
+    the fall and the rise after. `t_mem` and `t_gen`: first times at `MEMORISED` and at `HIGH`, NaN if never;
+    `test_at_mem` the test accuracy at t_mem; `end` the last test accuracy.
     """
 
-    start: np.ndarray
     end: np.ndarray
     dip: np.ndarray
     peak: np.ndarray
-    t_peak: np.ndarray
     valley: np.ndarray
-    t_valley: np.ndarray
     t_mem: np.ndarray
     t_gen: np.ndarray
     test_at_mem: np.ndarray
@@ -68,9 +65,9 @@ def shape(t: ArrayLike, train: ArrayLike, test: ArrayLike) -> Shape:
     valley = depth.argmax(axis=-1)[..., None]
     peak = np.take_along_axis(at_top, valley, -1)
     mem, gen = (_first(values, level) for values, level in ((train, MEMORISED), (test, HIGH)))
-    return Shape(start=test[..., 0], end=test[..., -1], dip=_at(depth, valley), peak=_at(test, peak),
-                 t_peak=t[peak[..., 0]], valley=_at(test, valley), t_valley=t[valley[..., 0]], t_mem=_time(t, mem),
-                 t_gen=_time(t, gen), test_at_mem=np.where(mem[..., 0] < 0, np.nan, _at(test, mem)))
+    return Shape(end=test[..., -1], dip=_at(depth, valley), peak=_at(test, peak), valley=_at(test, valley),
+                 t_mem=_time(t, mem), t_gen=_time(t, gen),
+                 test_at_mem=np.where(mem[..., 0] < 0, np.nan, _at(test, mem)))
 
 
 def shape_of(patterns: Sequence[Pattern], t: ArrayLike = TIMES) -> Shape:
@@ -114,45 +111,6 @@ def kind_map(patterns: Sequence[Pattern] = DOUBLE_DESCENT, *, size: int = 41, di
     preferred = next((i for i, pattern in enumerate(patterns) if pattern.preferred), None)
     test = np.tensordot([pattern.g for pattern in patterns], shares(p, preferred), axes=1)
     return shape(TIMES, covered(p), test).kind(dip=dip, low=low)
-
-
-def describe(patterns: Sequence[Pattern], t: ArrayLike = TIMES) -> str:
-    """What the pattern model's curves show, and which patterns make it so, in a sentence or two."""
-    seen, used, t = shape_of(patterns, t), usage(patterns, t), np.asarray(t, float)
-    kind = KINDS[int(seen.kind())]
-
-    def grower(since, until, weight: ArrayLike = 1.0) -> str:
-        """The pattern that came to answer the most examples, or the most of them rightly."""
-        gain = used[:, np.searchsorted(t, until)] - used[:, np.searchsorted(t, since)]
-        i = int((gain * np.asarray(weight)).argmax())
-        return f"pattern {i + 1} (g = {patterns[i].g:g})"
-
-    g = np.array([pattern.g for pattern in patterns])
-
-    words = []
-    if kind in ("double descent", "both"):
-        words.append(f"Test accuracy rises to {seen.peak:.2f} at t = {seen.t_peak:g} as {grower(t[0], seen.t_peak, g)} "
-                     f"grows, falls to {seen.valley:.2f} at t = {seen.t_valley:g} as "
-                     f"{grower(seen.t_peak, seen.t_valley)} takes over, and ends at {seen.end:.2f} with the growth of "
-                     f"{grower(seen.t_valley, t[-1], g)}: double descent.")
-    if kind in ("grokking", "both"):
-        words.append(f"Train accuracy reaches {MEMORISED:g} at t = {seen.t_mem:g} through {grower(t[0], seen.t_mem)}, "
-                     f"while test accuracy is {seen.test_at_mem:.2f}; that reaches {HIGH:g} at t = {seen.t_gen:g} "
-                     f"through {grower(seen.t_mem, seen.t_gen, g)}: grokking.")
-    return " ".join(words) or _neither(seen)
-
-
-def _neither(seen: Shape) -> str:
-    why = [f"no dip of test accuracy is {DIP:g} deep"]
-    if np.isnan(seen.t_mem):
-        why.append(f"train accuracy never reaches {MEMORISED:g}")
-    elif seen.test_at_mem > LOW:
-        why.append(f"test accuracy is already {seen.test_at_mem:.2f} when train accuracy reaches {MEMORISED:g}")
-    elif np.isnan(seen.t_gen):
-        why.append(f"test accuracy never reaches {HIGH:g}")
-    else:
-        why.append("test accuracy follows train accuracy too soon")
-    return f"Neither double descent nor grokking: {', and '.join(why)}. Test accuracy ends at {seen.end:.2f}."
 
 
 def _first(values: np.ndarray, level: float) -> np.ndarray:

@@ -15,19 +15,16 @@ from grokbook.claims import (
     efficiency,
     emergence,
     grokking,
-    memory,
-    patterns,
     universality,
     zones,
 )
-from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict
-from grokbook.claims.scorecard import lacking, summary
+from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict, lacking, summary
 from grokbook.store import Store
 from grokbook.studies import Study
 
 __all__ = ["CLAIMS", "judge", "judge_all", "lacking", "summary"]
 
-CHAPTERS = (grokking, memory, zones, descent, emergence, patterns, division, universality, efficiency, circuit)
+CHAPTERS = (grokking, zones, descent, emergence, division, universality, efficiency, circuit)
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for chapter in CHAPTERS for claim in vars(chapter).values()
                             if isinstance(claim, Claim)}

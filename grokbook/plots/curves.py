@@ -164,7 +164,7 @@ def _notes(cells: list[xr.Dataset], when: list[xr.Dataset], thick: list[int | No
     several = any(len(cell["seed"]) > 1 for cell in cells)
     bold = [str(number) for number in thick if number is not None]
     chosen = f"seed {bold[0]}" if len(set(bold)) == 1 else f"seeds {', '.join(bold)} from left to right"
-    middle = ", in the middle by when it generalised, or else by its end" if seed is None else ""
+    middle = ", in the middle by when it generalised or how near it came" if seed is None else ""
     lines = f"Thin: every seed; thick: {chosen}{middle}." if several else ""
     missing = [name_of(cell) for cell in cells if not len(cell["seed"])]
     marks = {"t_mem": f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row.",

@@ -4,8 +4,7 @@ from textwrap import wrap
 
 import plotly.graph_objects as go
 
-from grokbook.claims.card import COLORS, WORDS, Card
-from grokbook.claims.scorecard import tally
+from grokbook.claims.card import COLORS, WORDS, Card, tally
 from grokbook.plots.template import frame
 
 

@@ -124,8 +124,9 @@ def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: 
         trace.name and trace.showlegend is not False for trace in drawn.data)
     top = TITLE + 2 * LEGEND_LINE * keyed + above
     height = top + plot_height + AXIS
-    return fig.update_layout(title_text=title, height=height, margin={"t": top, "b": AXIS, "l": MARGIN_LEFT + left},
-                             legend_y=1 - TITLE / height, meta={"caption": caption})
+    return fig.update_layout(title={"text": title, "pad": {"t": 12, "l": -left}}, height=height,
+                             margin={"t": top, "b": AXIS, "l": MARGIN_LEFT + left}, legend_y=1 - TITLE / height,
+                             meta={"caption": caption})
 
 
 def _count(runs: xr.Dataset) -> str:

@@ -5,7 +5,7 @@ are fewer than threads is split by rows over all of them, one after the other. R
 time, so that activations stay in the cache; the tables that they share (`prefixes`) are computed once a step, and once
 more backward when all rows have added to their gradient.
 
-All of it runs on threads of the engine's own, which flush subnormal numbers (`state`) and each compute alone.
+All of it runs on threads of the engine's own, which flush subnormal numbers (`cohort`) and each compute alone.
 
 Cross entropy that keeps its gradient when the answer is nearly certain.
 
@@ -30,8 +30,8 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from grokbook.config import RunConfig
+from grokbook.training.cohort import State, flushed_threads, noise, step_keys
 from grokbook.training.prefixes import PASSES, named
-from grokbook.training.state import State, flushed_threads, noise, step_keys
 
 ROWS = 1024
 """Examples that go forward and back at a time. Twice or half as many took as long at d_h 128."""
@@ -41,14 +41,7 @@ LEAST_ROWS = 512
 
 
 class Autograd(State):
-    """A cohort on the CPU.
-
-    Args:
-        configs: the members, which agree in the fields of `config.SHARED`.
-        weights: starting weights of each member, flat, (member, n_params).
-        device: the CPU. dtype: of all arithmetic, float32 or float64.
-        n_threads: as many as PyTorch would use, if not given.
-    """
+    """A cohort on the CPU, with as many threads as PyTorch would use unless told."""
 
     name = "autograd"
 
@@ -62,7 +55,6 @@ class Autograd(State):
         self._prepare()
 
     def advance(self, n_steps: int) -> None:
-        """Take that many steps of AdamW."""
         if len(self.theta) >= self.n_threads:
             self._together([(self._advance, k, n_steps) for k in range(len(self.theta))])
         else:
@@ -75,7 +67,6 @@ class Autograd(State):
         self.step += n_steps
 
     def evaluate(self) -> dict[str, np.ndarray]:
-        """The six metrics now, each (member,) float64."""
         n_parts = math.ceil(self.n_threads / len(self.theta))
         rows = torch.arange(len(self._tokens)).tensor_split(n_parts)
         judged = self._together([(self._judge, k, part) for k in range(len(self.theta)) for part in rows])

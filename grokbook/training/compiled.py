@@ -10,7 +10,7 @@ did so at once would leave one's code under the other's name.
 float32, and Intel processors hand every product with such a number to microcode: a step then takes four to eighteen
 times as long. What is lost lies 30 decades below everything else. The setting belongs to a thread, so it is made inside
 the compiled code, by whichever thread runs it, and put back afterwards: flags FTZ (results) and DAZ (operands) of MXCSR
-on x86, FZ of FPCR on 64-bit Arm. Elsewhere nothing is changed. PyTorch's operations are covered by `state`.
+on x86, FZ of FPCR on 64-bit Arm. Elsewhere nothing is changed. PyTorch's operations are covered by `cohort`.
 
 **Meetings**, so that a lone network takes its steps without the interpreter. Every thread that arrives adds one to a
 counter and waits until it has passed the next multiple of their number. They look at it without sleeping, since the

@@ -118,7 +118,6 @@ class Fused:
         return unknown_options(config, ONE_LAYER | {"beta2"})
 
     def advance(self, n_steps: int) -> None:
-        """Take that many steps of AdamW."""
         if len(self.members) < min(PARTS, self.n_threads):  # one after the other, each on all threads
             for member in self.members:
                 self._take_together(member, n_steps)
@@ -127,17 +126,14 @@ class Fused:
         self._in_rooms([partial(self._take, share) for share in shares(costs, n_steps, self.n_threads)])
 
     def evaluate(self) -> dict[str, np.ndarray]:
-        """The six metrics now, each (member,) float64."""
         loss, right, norm = zip(*self._in_rooms([member.evaluate for member in self.members]), strict=True)
         n_rows = len(self._cohort.tokens)
         return self._cohort.metrics(np.array(loss)[:, :n_rows], np.array(right)[:, :n_rows], np.array(norm))
 
     def weights(self, member: int) -> np.ndarray:
-        """The flat weights of one member, (n_params,)."""
         return self.members[member].moments.theta.copy()
 
     def keep(self, members: Sequence[int]) -> None:
-        """Go on with these members only, in this order."""
         self.members = [self.members[k] for k in members]
         self._cohort.keep(members)
 

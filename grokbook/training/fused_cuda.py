@@ -15,11 +15,10 @@ import triton
 from torch import Tensor
 
 from grokbook.config import BETAS, RunConfig
-from grokbook.training.cohort import Cohort, padded
+from grokbook.training.cohort import Cohort, captured, free_bytes, padded
 from grokbook.training.engines import unknown_options
 from grokbook.training.kernels import Shape, examine, norms, query, tabulate
 from grokbook.training.kernels_back import adamw, collect, differentiate, embed, locate, reduce, scatter
-from grokbook.training.state import captured, free_bytes
 
 INTERPRETED = not isinstance(tabulate, triton.JITFunction)
 """Whether the kernels were made for Triton's interpreter, which TRITON_INTERPRET=1 decides when they are imported."""
@@ -47,11 +46,6 @@ def launch_options(shape: Shape, kernel: triton.KernelInterface) -> dict[str, in
 
 class FusedCuda:
     """A cohort on a CUDA device.
-
-    Args:
-        configs: the members; one task, p, shape and loss; they may differ in D_train, seed, lr, decay and warm-up.
-        weights: starting weights of each member, flat, (member, n_params).
-        device: a torch device. dtype: of all arithmetic, float32 or float64.
 
     Raises:
         ValueError: a network that the kernels cannot hold, or a CPU outside Triton's interpreter.
@@ -86,7 +80,6 @@ class FusedCuda:
         self._split(torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64, device=self.device))
 
     def advance(self, n_steps: int) -> None:
-        """Take that many steps of AdamW; returns when the device has taken them."""
         with self._on_device():
             for batch in self._batches:
                 batch.advance(n_steps)
@@ -94,17 +87,14 @@ class FusedCuda:
                 torch.cuda.synchronize()
 
     def evaluate(self) -> dict[str, np.ndarray]:
-        """The six metrics now, each (member,) float64."""
         with self._on_device():
             sums, squares = (np.concatenate(part) for part in zip(*(b.examine() for b in self._batches), strict=True))
         return self._cohort.means(sums[:, 0, :3], sums[:, 1, :3], np.sqrt(squares))
 
     def weights(self, member: int) -> np.ndarray:
-        """The flat weights of one member, (n_params,)."""
         return self._state["theta"][member].cpu().numpy().copy()
 
     def keep(self, members: Sequence[int]) -> None:
-        """Go on with these members only, in this order."""
         rows, clock = torch.as_tensor(members, device=self.device), self._batches[0].clock
         self._batches = []  # they hold on to the memory that the next lines give back, array by array
         for name in self._state:

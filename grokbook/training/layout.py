@@ -11,8 +11,8 @@ import numpy as np
 
 from grokbook import models
 from grokbook.config import RunConfig
+from grokbook.training.products import LANES, padded
 from grokbook.training.tiles import STRIP
-from grokbook.training.vectors import LANES, padded
 
 PARTS = 4
 """Parts that the training rows are cut into; a lone run uses up to this many threads."""

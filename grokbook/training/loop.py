@@ -20,7 +20,8 @@ CHUNK_SECONDS = 0.2
 class Engine(Protocol):
     """Trains a cohort in place. Members are numbered in the order given, and renumbered by `keep`.
 
-    Made from the configs, their starting weights (member, n_params), a torch device and a dtype's name.
+    Made from the configs, which agree in the fields of `config.SHARED`, their flat starting weights (member, n_params),
+    a torch device and the name of the dtype of all arithmetic, float32 or float64.
     """
 
     name: str

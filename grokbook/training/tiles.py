@@ -24,7 +24,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-from grokbook.training.vectors import (
+from grokbook.training.products import (
     INDEX,
     accumulators,
     constant,

@@ -16,9 +16,8 @@ from torch.func import functional_call, grad, vmap
 
 from grokbook.config import RunConfig
 from grokbook.training.autograd import CROSS_ENTROPY, judge
-from grokbook.training.cohort import padded
+from grokbook.training.cohort import State, captured, flushed_threads, free_bytes, noise, padded, step_keys
 from grokbook.training.prefixes import PASSES, named
-from grokbook.training.state import State, captured, flushed_threads, free_bytes, noise, step_keys
 
 ROWS = 4096
 """Table rows evaluated at a time, to bound memory."""
@@ -28,13 +27,7 @@ SHARE_OF_MEMORY = 0.6
 
 
 class Vmapped(State):
-    """A cohort of same-shape networks stepping together. Members may differ in D_train, seed, lr, decay.
-
-    Args:
-        configs: the members; one architecture, task, p, shape and loss.
-        weights: starting weights of each member, flat, (member, n_params).
-        device: a torch device. dtype: of all arithmetic, float32 or float64.
-    """
+    """A cohort of same-shape networks stepping together."""
 
     name = "vmapped"
 
@@ -49,7 +42,6 @@ class Vmapped(State):
         self._prepare()
 
     def advance(self, n_steps: int) -> None:
-        """Take that many steps of AdamW; returns when the device has taken them."""
         self._run(self._advance, n_steps)
 
     def _advance(self, n_steps: int) -> None:
@@ -64,7 +56,6 @@ class Vmapped(State):
             torch.cuda.synchronize(self.device)
 
     def evaluate(self) -> dict[str, np.ndarray]:
-        """The six metrics now, each (member,) float64."""
         judged = self._run(lambda: [self._judgements(group) for group in self._groups])
         loss, right = (torch.cat(parts) for parts in zip(*judged, strict=True))
         return self._metrics(loss, right)
@@ -79,7 +70,6 @@ class Vmapped(State):
         return self._pool.submit(function, *arguments).result() if self._pool else function(*arguments)
 
     def _prepare(self) -> None:
-        """What follows from the members that are left."""
         self._graph: torch.cuda.CUDAGraph | None = None
         self._rows, self._share = self._train_rows()
         at_once = max(1, int(SHARE_OF_MEMORY * free_bytes(self.device) // self._bytes_per_member()))

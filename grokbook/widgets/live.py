@@ -13,9 +13,8 @@ from grokbook.plots.template import step_axis
 from grokbook.run import METRICS, Run
 from grokbook.store import Store
 from grokbook.widgets.front_end import Picture, Plot, close_with_parts, paragraph
-from grokbook.widgets.steered import UNDER_WAY, Steered, progress
 from grokbook.widgets.stored import Replay, Stored
-from grokbook.widgets.trainer import Trainer
+from grokbook.widgets.trainer import UNDER_WAY, Steered, Trainer, progress
 
 HEIGHT = 470
 """Pixels of the figure: with the controls above it fills the page of a small laptop."""

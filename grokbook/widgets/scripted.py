@@ -63,7 +63,8 @@ class PatternExplorer:
         self.preset, self.data = preset, explorer_data() | {"start": preset}
 
     def __repr__(self) -> str:
-        return f"PatternExplorer: {kinds.describe(PRESETS[self.preset])}"
+        preset = PRESETS[self.preset]
+        return f"PatternExplorer: {len(preset)} patterns, {kinds.kind_of(preset)}"
 
     def _repr_html_(self) -> str:
         data = json.dumps(self.data, ensure_ascii=False).replace("<", r"\u003c")
