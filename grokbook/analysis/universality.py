@@ -73,8 +73,7 @@ def by_setting(runs: xr.Dataset) -> pd.DataFrame:
     """One row a run of Figure 4: `setting`, as `SETTINGS` calls it, `D_train`, `share`, `seed` and the final `val_acc`.
     Runs of no such setting are left out."""
     table = final(runs, "val_acc").to_dataframe().dropna(subset="val_acc").reset_index()
-    fields = table[list(BASE)].to_dict("records")
     names = {tuple((BASE | change).values()): name for name, change in SETTINGS.items()}
-    table["setting"] = [names.get(tuple(row.values())) for row in fields]
+    table["setting"] = [names.get(row) for row in zip(*(table[name] for name in BASE), strict=True)]
     table["share"] = table["D_train"] / int(runs["p"]) ** 2
-    return table.dropna(subset="setting")[["setting", "D_train", "share", "seed", "val_acc"]]
+    return table.dropna(subset="setting").loc[:, ["setting", "D_train", "share", "seed", "val_acc"]]

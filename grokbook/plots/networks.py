@@ -100,13 +100,14 @@ def settings_by_share(runs: xr.Dataset) -> go.Figure:
     in the row the share of the pairs; a setting without runs has an empty row."""
     fig, table, rows = go.Figure(), by_setting(runs), list(SETTINGS)
     shares = sorted(table["share"].unique())
-    for k, (share, color, symbol) in enumerate(zip(shares, SHARE_COLORS, ("circle", "square", "diamond"), strict=False)):
+    looks = zip(SHARE_COLORS, ("circle", "square", "diamond"), strict=False)
+    for k, (share, (color, symbol)) in enumerate(zip(shares, looks, strict=False)):
         ends = table[table["share"] == share]
-        means = ends.groupby("setting")["val_acc"].mean()
+        means = ends.groupby("setting")["val_acc"].transform("mean")
         lines = [rows.index(name) + (k - (len(shares) - 1) / 2) / 4 for name in ends["setting"]]
         fig.add_scatter(x=ends["val_acc"], y=lines, mode="markers", name=f"{share:.0%} of the pairs",
                         marker={"color": color, "symbol": symbol, "size": 9, "opacity": 0.8},
-                        customdata=np.column_stack([ends["setting"], ends["seed"], means[ends["setting"]]]),
+                        customdata=np.column_stack([ends["setting"], ends["seed"], means]),
                         meta={"share": float(share)},
                         hovertemplate="%{customdata[0]}, seed %{customdata[1]}: %{x:.3f} (mean %{customdata[2]:.3f})"
                                       "<extra></extra>")
