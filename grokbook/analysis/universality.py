@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokbook.analysis.events import LONG_BEFORE, events
-from grokbook.analysis.shortcuts import twin_share
+from grokbook.analysis.events import LONG_BEFORE, events, twin_share
 from grokbook.studies import share_of
 
 KINDS = ("transformer", "lstm", "mlp")
