@@ -33,7 +33,8 @@ EPS = 1e-8  # AdamW's ε, PyTorch's default
 
 
 def _option(default: Any, help: str, *, least: float | None = None, below: float = math.inf,
-            choices: tuple[str, ...] = (), shared: bool = True, budget: bool = False, **needs: str) -> Any:
+            choices: tuple[str, ...] = (), shared: bool = True, budget: bool = False, unnamed: Any = None,
+            **needs: str) -> Any:
     """A field with all that is known of it.
 
     Args:
@@ -42,17 +43,19 @@ def _option(default: Any, help: str, *, least: float | None = None, below: float
         shared: whether runs that train together must agree in it. A field that does not say so is shared, so that one
             which engines do not know as a member's own cannot train mixed cohorts.
         budget: whether it says how long to train, not what.
+        unnamed: the value that run_ids leave out, if not the default. It never changes; the default may.
         needs: other fields and the words that they must have for this one to differ from its default.
     """
     help = help + ": " * bool(choices) + ", ".join(choices)
     return field(default=default, metadata={"help": help, "least": least, "below": below, "choices": choices,
-                                            "shared": shared, "budget": budget, "needs": needs})
+                                            "shared": shared, "budget": budget, "needs": needs,
+                                            "unnamed": default if unnamed is None else unnamed})
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One training run; the defaults are the field's usual recipe (P = 113 addition, one layer, AdamW with
-    weight decay 1); `studies.BOOK` is the book's, in which networks grok sooner.
+    """One training run; the defaults are the book's recipe: P = 113 addition, one layer, AdamW with weight decay 1,
+    initial weights twice as large as usual. In the field's usual recipe, `studies.USUAL`, networks grok later.
 
     Raises:
         ValueError: a value out of range; the message names the field, the value and what is valid.
@@ -76,8 +79,8 @@ class RunConfig:
     seed: int = _option(0, "seed of the initial weights, the split, random labels, batches, dropout and noise",
                         least=0, shared=False)
     init: str = _option("book", "how weights are drawn", choices=INITS, shared=False)
-    init_scale: float = _option(1.0, "factor on the initial weights", least=0, shared=False)
-    lr: float = _option(1e-3, "learning rate of AdamW", least=0, shared=False)
+    init_scale: float = _option(2.0, "factor on the initial weights", least=0, shared=False, unnamed=1.0)
+    lr: float = _option(3e-3, "learning rate of AdamW", least=0, shared=False, unnamed=1e-3)
     beta2: float = _option(BETAS[1], "averaging rate of squared gradients in AdamW", least=0, below=1, shared=False)
     weight_decay: float = _option(1.0, "decoupled weight decay of AdamW", least=0, shared=False)
     decay_towards: str = _option("zero", "where weight decay pulls, init being where the run started", choices=ANCHORS)
@@ -144,11 +147,11 @@ class RunConfig:
     def run_id(self) -> str:
         """Sixteen hex digits that name the run in the store, the same in every process and version.
 
-        The hash is over the fields that differ from their defaults, budget left out, and `SCHEMA`. A field added
-        later therefore leaves the id of every older run as it was.
+        The hash is over `SCHEMA` and the fields that differ from their `unnamed` values, budget left out. A field
+        added later therefore leaves the id of every older run as it was, and so does a new default.
         """
         named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)
-                 if f.name in IDENTITY and getattr(self, f.name) != f.default}
+                 if f.name in IDENTITY and getattr(self, f.name) != f.metadata.get("unnamed", f.default)}
         canonical = json.dumps({"schema": SCHEMA, **named}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

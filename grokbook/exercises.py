@@ -30,7 +30,7 @@ class Exercise:
     solve: Callable[[], Any]
     tolerance: float
     hint: str
-    why: str = ""
+    why: str
 
 
 @dataclass(frozen=True)

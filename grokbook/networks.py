@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from grokbook.config import RunConfig
-from grokbook.studies import BOOK, GROKKED, critical_size
+from grokbook.studies import GROKKED, USUAL, critical_size
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,14 @@ RISING = (200, 316, 501, 794, 1000, 1259)
 """Steps around those at which networks of 64 and 5,000 pairs leave chance: where their circuit is looked for."""
 
 NETWORKS = {
-    "grokked": Network(RunConfig(d_h=64, D_train=5000, n_steps=20_000),
+    "grokked": Network(RunConfig(d_h=64, D_train=5000, n_steps=20_000, **USUAL),
                        (0, 100, 200, 316, 501, 794, 1000, 1259, 1514, 1738, 1995, 2512)),
-    **{f"grokked-{seed}": Network(RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=20_000), RISING)
+    **{f"grokked-{seed}": Network(RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=20_000, **USUAL), RISING)
        for seed in range(1, 8)},
-    "ungrokked": Network(RunConfig(d_h=32, D_train=2600, n_steps=40_000)),
-    "mid-leap": Network(RunConfig(d_h=32, D_train=3400, seed=2, n_steps=40_000)),
-    "progression": Network(RunConfig(d_h=8, D_train=3000, n_steps=40_000)),
-    "mixture": Network(RunConfig(task="add+random", d_h=32, D_train=5000, D_random=3000, seed=1, n_steps=6_000,
-                                 **BOOK)),
+    "ungrokked": Network(RunConfig(d_h=32, D_train=2600, n_steps=40_000, **USUAL)),
+    "mid-leap": Network(RunConfig(d_h=32, D_train=3400, seed=2, n_steps=40_000, **USUAL)),
+    "progression": Network(RunConfig(d_h=8, D_train=3000, n_steps=40_000, **USUAL)),
+    "mixture": Network(RunConfig(task="add+random", d_h=32, D_train=5000, D_random=3000, seed=1, n_steps=6_000)),
     **{f"parent-{seed}": Network(config) for seed, config in GROKKED.items()},
 }
 """One network of each zone; the grokked one from before it memorised until after it generalised, seven more seeds.

@@ -31,7 +31,7 @@ SCRIPTS = {"plotly": "plotly/package_data/plotly.min.js",
 GLOSSARY = "glossary"
 """The Markdown file whose headings are words that other pages link."""
 
-WAYS = r"(?m)^\[(?:← .*|Contents|\d\d .* →)\]\([\w.]*\)(?: ·)?$"
+WAYS = r"(?m)^\[(?:← .*|Contents|Glossary|\d\d .* →)\]\([\w.]*\)(?: ·)?$"
 """Lines of a chapter that lead to its neighbours in JupyterLab; pages have their own."""
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -110,7 +110,8 @@ def _explorer(explored: Sequence[ExplorerData], folder: Path, exporter: HTMLExpo
     """Write the maps to move through, by what their rows are; their entry in the contents."""
     page, heading = folder / "explorer.html", "The map to move through"
     opening = "Every cell is networks that were really trained, with their curves."
-    maps = {data.row: {"start": data.start(), "fixed": data.fixed(),
+    words = {data.row: data.words for data in explored}
+    maps = {data.row: {"start": data.start(), "fixed": data.fixed() | {"maps": words}, "row": data.row,
                        "views": {budget: data.view(budget) for budget in data.budgets}} for data in explored}
     data = json.dumps(maps, separators=(",", ":"), allow_nan=False).replace("<", r"\u003c")
     template = exporter.environment.get_template("explorer.html.j2")
@@ -149,15 +150,15 @@ def _drawn(notebook: NotebookNode, pages: Collection[str]) -> NotebookNode:
             cell.source = re.sub(r"\[([^]]*)\]\(([\w.=+-]+)\.(?:ipynb|py|md)(#[^)]*)?\)", link, cell.source)
         for position, output in enumerate(cell.get("outputs", [])):
             if PLOTLY in output.get("data", {}):
-                output.data["text/html"] = _figure(f"figure-{cell.id}-{position}", output.data[PLOTLY])
+                output.data["text/html"] = _figure(f"figure-{cell.id}-{position}", output.data)
     return notebook
 
 
-def _figure(name: str, figure: dict) -> str:
-    figure = figure | {"config": figure.get("config", {}) | {"responsive": True}}
+def _figure(name: str, data: dict) -> str:
+    figure = data[PLOTLY] | {"config": data[PLOTLY].get("config", {}) | {"responsive": True}}
     spec = json.dumps(figure).replace("<", r"\u003c")  # a title with "</script>" must not end the script
     layout = figure.get("layout", {})
-    label = html.escape(layout.get("title", {}).get("text", "Figure"))  # its caption follows as an output of its own
+    label = html.escape("".join(data.get("text/plain", "Figure")))  # its sentence; its caption follows as an output
     return (f'<div class="figure" tabindex="0"><div id="{name}" role="img" aria-label="{label}" '
             f'style="height: {layout.get("height", 450)}px"></div></div>\n'
             f'<script>Plotly.newPlot("{name}", {spec});</script>')

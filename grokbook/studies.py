@@ -96,6 +96,15 @@ def grid(**fields: Any) -> Grid:
     return tuple(RunConfig(**run) for run in runs)
 
 
+USUAL: dict[str, Any] = {"init_scale": 1.0, "lr": 1e-3}
+"""The field's usual recipe, where it differs from the book's, which a RunConfig has by default."""
+
+
+def usual(**fields: Any) -> Grid:
+    """`grid` in the usual recipe, where the fields do not say otherwise."""
+    return grid(**USUAL | fields)
+
+
 def _chosen(runs, where: dict[str, Any]) -> list[RunConfig]:
     for name in where:
         if name not in IDENTITY:
@@ -116,7 +125,7 @@ CHANGES = ({"lr": 3e-4}, {"lr": 3e-3}, {"weight_decay": 0.3}, {"weight_decay": 3
 
 
 def _examples(**fields: Any) -> Grid:
-    return sum((grid(d_h=d_h, D_train=D_train, **fields) for d_h, D_train in EXAMPLES.values()), ())
+    return sum((usual(d_h=d_h, D_train=D_train, **fields) for d_h, D_train in EXAMPLES.values()), ())
 
 
 def _each_once(*grids: Grid) -> Grid:
@@ -128,40 +137,40 @@ def _each_once(*grids: Grid) -> Grid:
 grokking = Study(
     "grokking", "ours", "What chapter 01 shows. Three seeds left the intervals of two claims too wide to judge them; "
     "the number was set to five before more ran.", shown=60_000,
-    paper=(runs := grid(d_h=(32, 64), D_train=(2000, 3000, 4000, 5000), seed=range(5), n_steps=60_000)), laptop=runs)
+    paper=(runs := usual(d_h=(32, 64), D_train=(2000, 3000, 4000, 5000), seed=range(5), n_steps=60_000)), laptop=runs)
 
 critical_size = Study(
     "critical_size", "Huang et al. 2024, Fig 3", "Final validation accuracy against D_train.", shown=40_000,
-    paper=grid(d_h=(32, 36, 40, 44, 48, 56, 64), D_train=D_TRAIN, seed=range(11), n_steps=100_000),
-    laptop=grid(d_h=(32, 48, 64), D_train=(2000, 2600, 3000, 3200, 3400, 3600, 4000), seed=range(3), n_steps=40_000))
+    paper=usual(d_h=(32, 36, 40, 44, 48, 56, 64), D_train=D_TRAIN, seed=range(11), n_steps=100_000),
+    laptop=usual(d_h=(32, 48, 64), D_train=(2000, 2600, 3000, 3200, 3400, 3600, 4000), seed=range(3), n_steps=40_000))
 
 double_descent = Study(
     "double_descent", "Huang et al. 2024, Fig 6", "Accuracy against d_h at four sizes of training set.", shown=40_000,
-    paper=grid(d_h=D_H, D_train=(2600, 3000, 4000, 5000), seed=range(11), n_steps=100_000),
-    laptop=grid(d_h=SOME_D_H, D_train=(2600, 3000, 4000, 5000), seed=range(3), n_steps=40_000))
+    paper=usual(d_h=D_H, D_train=(2600, 3000, 4000, 5000), seed=range(11), n_steps=100_000),
+    laptop=usual(d_h=SOME_D_H, D_train=(2600, 3000, 4000, 5000), seed=range(3), n_steps=40_000))
 
 harder_task = Study(
     "harder_task", "Huang et al. 2024, Fig 7", "The same cut at D_train 3000 for (a + b)².", shown=40_000,
-    paper=grid(task="square", D_train=3000, d_h=D_H, seed=range(11), n_steps=100_000),
-    laptop=grid(task="square", D_train=3000, d_h=SOME_D_H, seed=range(3), n_steps=40_000))
+    paper=usual(task="square", D_train=3000, d_h=D_H, seed=range(11), n_steps=100_000),
+    laptop=usual(task="square", D_train=3000, d_h=SOME_D_H, seed=range(3), n_steps=40_000))
 
 # A network at its capacity improves ever more slowly. Figure 4 does not name its hidden sizes; these are the others'.
 
 capacity = Study(
     "capacity", "Huang et al. 2024, Fig 4", "All 12,769 pairs with random, symmetric labels.", shown=20_000,
-    paper=grid(task="random", D_train=113**2, d_h=D_H[:-1], seed=range(3), n_steps=40_000),
-    laptop=grid(task="random", D_train=113**2, d_h=(4, 8, 12, 16, 20, 24, 32, 40), seed=range(3), n_steps=20_000))
+    paper=usual(task="random", D_train=113**2, d_h=D_H[:-1], seed=range(3), n_steps=40_000),
+    laptop=usual(task="random", D_train=113**2, d_h=(4, 8, 12, 16, 20, 24, 32, 40), seed=range(3), n_steps=20_000))
 
 commutative_memory = Study(
     "commutative_memory", "Huang et al. 2024, footnote 3", "The same, and with labels that do not commute.",
     shown=20_000,
-    paper=grid(task=("random", "random-ordered"), D_train=113**2, d_h=D_H[:-1], seed=range(3), n_steps=40_000),
-    laptop=grid(task=("random", "random-ordered"), D_train=113**2, d_h=(8, 16, 24, 40), seed=range(3), n_steps=20_000))
+    paper=usual(task=("random", "random-ordered"), D_train=113**2, d_h=D_H[:-1], seed=range(3), n_steps=40_000),
+    laptop=usual(task=("random", "random-ordered"), D_train=113**2, d_h=(8, 16, 24, 40), seed=range(3), n_steps=20_000))
 
 zone_map = Study(
     "zone_map", "Huang et al. 2024, Fig 1", "The map, in the paper a sketch; grid and seeds are ours.", shown=40_000,
-    paper=grid(d_h=D_H, D_train=range(1000, 6001, 200), seed=range(3), n_steps=100_000),
-    laptop=grid(d_h=SOME_D_H, D_train=(1000, 2000, 2600, 3000, 3400, 4000, 5000, 6000), seed=range(2), n_steps=40_000))
+    paper=usual(d_h=D_H, D_train=range(1000, 6001, 200), seed=range(3), n_steps=100_000),
+    laptop=usual(d_h=SOME_D_H, D_train=(1000, 2000, 2600, 3000, 3400, 4000, 5000, 6000), seed=range(2), n_steps=40_000))
 
 four_dynamics = Study(
     "four_dynamics", "Huang et al. 2024, Fig 2, 5, 9", "One cell a zone.", shown=100_000,
@@ -171,22 +180,16 @@ four_dynamics = Study(
 recipe = Study(
     "recipe", "ours", "The example cells, and in paper size a coarse map, with one setting changed.", shown=40_000,
     paper=_each_once(*(_examples(seed=range(2), n_steps=100_000, **change)
-                       + grid(d_h=(8, 16, 32, 64), D_train=(2000, 3000, 4000, 5000), seed=range(3), n_steps=100_000,
+                       + usual(d_h=(8, 16, 32, 64), D_train=(2000, 3000, 4000, 5000), seed=range(3), n_steps=100_000,
                               **change) for change in CHANGES)),
     laptop=sum((_examples(seed=range(2), n_steps=40_000, **change) for change in CHANGES), ()))
 
-BOOK: dict[str, Any] = {"init_scale": 2.0, "lr": 3e-3}
-"""The book's recipe, where it differs from RunConfig's defaults, which are the field's usual one: networks grok five to
-ten times sooner, so that a map settles within 30,000 steps and a live run takes seconds. Chapter 03 says how it was
-found, and what it does not give."""
-
-# Seeds 0 and 1 chose these settings, so others test them.
-_LARGER = BOOK | {"n_steps": 30_000}
-
-
+# From here on the book's recipe, the defaults of a RunConfig: networks grok five to ten times sooner, so that a map
+# settles within 30,000 steps and a live run takes seconds. Chapter 03 says how it was found, and what it does not give.
+# Seeds 0 and 1 chose it, so others test it.
 def _larger(seed: Any) -> Grid:
-    return _each_once(grid(d_h=D_H, D_train=(2200, 2600, 3000), seed=seed, **_LARGER),
-                      grid(d_h=(32, 64), D_train=D_TRAIN, seed=seed, **_LARGER))
+    return _each_once(grid(d_h=D_H, D_train=(2200, 2600, 3000), seed=seed, n_steps=30_000),
+                      grid(d_h=(32, 64), D_train=D_TRAIN, seed=seed, n_steps=30_000))
 
 
 larger_weights = Study(
@@ -197,27 +200,27 @@ larger_weights = Study(
 # seeds from 5 on judge it.
 descent_row = Study(
     "descent_row", "ours", "The row of the map where d_h 32 and 64 part, in the book's recipe, with fresh seeds.",
-    shown=30_000, paper=grid(d_h=D_H, D_train=2400, seed=range(5, 16), **_LARGER),
-    laptop=grid(d_h=(8, 12, 16, 20, 24, 28, 32, 36, 40, 48, 64), D_train=2400, seed=range(5, 8), **_LARGER))
+    shown=30_000, paper=grid(d_h=D_H, D_train=2400, seed=range(5, 16), n_steps=30_000),
+    laptop=grid(d_h=(8, 12, 16, 20, 24, 28, 32, 36, 40, 48, 64), D_train=2400, seed=range(5, 8), n_steps=30_000))
 
 # What memorising and generalising cost: networks trained on few pairs from scratch, and the same from the weights of
 # one that generalised on many, of which these pairs are a part.
-GROKKED = {seed: RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=3_000, stop_early=False, **BOOK)
+GROKKED = {seed: RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=3_000, stop_early=False)
            for seed in range(2, 7)}
 _FEW = (300, 500, 700, 1000, 1400, 1800)
 
 few_pairs = Study(
     "few_pairs", "ours", "d_h 64 from scratch, from 300 pairs on to where all generalise.", shown=4_000,
-    paper=(runs := grid(d_h=64, D_train=(*_FEW, *range(2000, 3401, 200)), seed=tuple(GROKKED), n_steps=4_000, **BOOK)),
+    paper=(runs := grid(d_h=64, D_train=(*_FEW, *range(2000, 3401, 200)), seed=tuple(GROKKED), n_steps=4_000)),
     laptop=runs)
 
 retrained = Study(
     "retrained", "ours, after Varma et al. 2023", "Networks that generalised, trained on fewer pairs.", shown=4_000,
     paper=(runs := sum((grid(d_h=64, D_train=(*_FEW, 2200), seed=seed, n_steps=4_000, stop_early=False,
-                             parent=f"{parent.run_id}@{parent.n_steps}", **BOOK)
+                             parent=f"{parent.run_id}@{parent.n_steps}")
                         for seed, parent in GROKKED.items()), ())), laptop=runs)
 
-# Which of the settings that the paper leaves open are its own? One setting of the larger weights' recipe is changed
+# Which of the settings that the paper leaves open are its own? One setting of the book's recipe is changed
 # at a time; `filtered_recipes` keeps those that give what Figures 2 and 5 say of single cells. Seeds from 11 on: no
 # other study has them, so that what the filter keeps can be judged by runs that it has not seen.
 CANDIDATES = ({"init_scale": 1.0, "lr": 1e-3}, {"init_scale": 1.0}, {"init_scale": 2.0, "lr": 1e-3}, {"lr": 2e-3}, {},
@@ -227,7 +230,7 @@ CANDIDATES = ({"init_scale": 1.0, "lr": 1e-3}, {"init_scale": 1.0}, {"init_scale
 
 def candidate(change: dict[str, Any], size: str = "paper") -> Grid:
     """The runs of one of `CANDIDATES`: the cells of Figure 2, and Figure 5's cell with its five seeds."""
-    fields = _LARGER | change
+    fields = {"n_steps": 30_000} | change
     others = [cell for name, cell in EXAMPLES.items() if name != "progression"]
     return _each_once(grid(d_h=8, D_train=3000, seed=range(11, 16), **fields),
                       *(grid(d_h=d_h, D_train=D_train, seed=range(11, 13 if size == "laptop" else 16), **fields)
@@ -245,7 +248,7 @@ candidates = Study(
 # positions; ours is the book's, with two layers and one head. Their decay takes more steps than two CPU cores can
 # follow; at 0.5 two of three seeds of widths 48 and 64 generalise within ten thousand, of narrower ones single seeds.
 THEIR_DECAY, OUR_DECAY = 1e-5, 0.5
-_DIVISION = {"task": "divide", "p": 97, "D_train": 97 * 96 // 2, "n_heads": 1, "n_layers": 2, "batch_size": 512,
+_DIVISION = USUAL | {"task": "divide", "p": 97, "D_train": 97 * 96 // 2, "n_heads": 1, "n_layers": 2, "batch_size": 512,
              "n_warmup": 0}
 
 
@@ -279,7 +282,7 @@ def share_of(p: int, share: float) -> int:
     return round(share * p * p)
 
 
-_NARROW: dict[str, Any] = {"p": 59, "n_layers": 2, "lr": 3e-3, "d_h": 32}
+_NARROW: dict[str, Any] = {"p": 59, "n_layers": 2, "init_scale": 1.0, "d_h": 32}
 
 
 def _three_networks(n_seeds: int, n_steps: int, sizes: tuple[int, ...] = (32, 32, 32), p: int = 59) -> Grid:
@@ -305,7 +308,7 @@ SETTINGS = {"full batch": {}, "batches of 128": {"batch_size": 128}, "update noi
 
 
 def _settings(p: int, d_h: int, percents: tuple[int, ...], **fields: Any) -> Grid:
-    return sum((grid(**{"p": p, "d_h": d_h, "n_layers": 2, "lr": 3e-4, "weight_decay": 0.0,
+    return sum((grid(**{"p": p, "d_h": d_h, "n_layers": 2, "lr": 3e-4, "init_scale": 1.0, "weight_decay": 0.0,
                         "D_train": tuple(p * p * percent // 100 for percent in percents)} | change | fields)
                 for change in SETTINGS.values()), ())
 
@@ -352,7 +355,7 @@ ungrokking = Study(
 # Additions beside subtractions with random labels. The paper names its smallest and its largest network and says how
 # many pairs there are; the sizes between, seeds and settings are ours. Seed 0 chose the settings, so others test them.
 # A laptop has 5,000 additions: on 3,000 the few networks that were tried first learned no rule beside random pairs.
-_MIXTURE = {"task": "add+random", **_LARGER}
+_MIXTURE = {"task": "add+random", "n_steps": 30_000}
 STACKS = ((1, 64), (1, 128), (1, 256), (2, 256), (2, 512), (4, 512), (4, 1024), (8, 1024))
 """Layers and d_h from the paper's smallest to its largest network of two tasks, 1,570 times as many weights."""
 

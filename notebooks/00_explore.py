@@ -3,7 +3,7 @@
 #
 # Every cell of this map is a network that was really trained: `d_h` is its size, `D_train` the number of pairs it was
 # shown. Click on a cell, or move the sliders, and see what it did. Nothing trains while you look; **Train this** trains
-# exactly that network here and now, and its curves grow over the stored ones.
+# exactly that network here and now, and its curves grow over the stored ones; TIMEB
 #
 # **Contents:** [01 Grokking](01_grokking.ipynb) · [02 Memorization capacity](02_memorization_capacity.ipynb) ·
 # [03 Four zones](03_four_zones.ipynb) · [04 Double descent](04_double_descent.ipynb) ·
@@ -15,9 +15,9 @@
 # The book's words are in the [glossary](glossary.md), what it cites in the [bibliography](bibliography.md).
 
 # %% tags=["parameters"]
-d_h: int = 32  # hidden size of the cell to start at
-D_train: int = 4000  # its training pairs
-seed: int = 0  # the run drawn thick
+d_h: int = 48  # hidden size of the cell to start at
+D_train: int = 5000  # its training pairs
+seed: int = 1  # the run drawn thick
 budget: int = 40_000  # steps after which all is judged
 
 # %% tags=["nbval-check-output"]
@@ -27,13 +27,17 @@ explorer = gb.widgets.Explorer(d_h=d_h, D_train=D_train, seed=seed, budget=budge
 explorer
 
 # %% [markdown]
-# **What to try.** Click on cells of each colour. Where seeds disagree, a cell says how many are in the zone that it
+# **What to try.** Click on cells of each colour; those that are crossed out know neither all of their own pairs nor any
+# other. Where seeds disagree, a cell says how many are in the zone that it
 # shows, and is green where no single zone is ahead: move *seed*. Then move *budget* to the left: red cells that turn
 # blue later are only slow. The black line, $D_{crit}$, is where validation accuracy passes one half; the violet one,
 # $D_{mem}$, is how much a network of that size can know by heart. `explorer.selection` holds the runs behind the
 # curves.
 #
-# The figure at the lower right is the row of the map in which the cell stands: keep the pairs and let the network grow.
+# *Rows of the map* changes to another map, on which additions stand beside random pairs
+# ([chapter 05](05_emergence.ipynb)): how many of these a row has, `D_random`, takes the place of `D_train`.
+#
+# The last figure is the row of the map in which the cell stands: keep the pairs and let the network grow.
 # Where the walk crosses from grey through red to blue, accuracy on new pairs should rise, fall, and rise again: *double
 # descent*. How much of it there is in these rows is the subject of [chapter 04](04_double_descent.ipynb). Move
 # `D_train` to see other rows.

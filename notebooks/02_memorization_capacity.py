@@ -9,6 +9,7 @@
 #
 # [← 01 Grokking](01_grokking.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [03 Four zones →](03_four_zones.ipynb)
 
 # %% [markdown]
@@ -27,7 +28,7 @@ budget: int = 20_000  # steps after which the stored runs are judged
 # %% tags=["nbval-check-output"]
 import grokbook as gb
 
-config = gb.RunConfig(task="random", d_h=d_h, D_train=113**2, seed=seed, n_steps=n_steps)
+config = gb.RunConfig(task="random", d_h=d_h, D_train=113**2, seed=seed, n_steps=n_steps, **gb.studies.USUAL)
 print(f"{config.n_params:,} weights for 6,441 labels of 6.82 bits: {6441 * 6.82 / config.n_params:.1f} bits a weight")
 
 # %% [markdown]
@@ -62,9 +63,10 @@ gb.analysis.capacity(random)[columns].round(2)
 
 # %% [markdown]
 # Larger networks know more, and how much fits is a property of the size: seeds of one size differ by a few per cent, by
-# nine at `d_h` 32. The column `rising` is a warning. It says how much accuracy still grew in the second half of the
-# training. Capacity here is what a network holds after so many steps *under weight decay*, which keeps erasing what is
-# not rehearsed, and not what could be stored in it at best.
+# nine at `d_h` 32. `D_mem` counts pairs, `distinct` the different labels among them, `bits_per_param` is the figure's
+# right half. The column `rising` is a warning. It says how much accuracy still grew in the second half of the training.
+# Capacity here is what a network holds after so many steps *under weight decay*, which keeps erasing what is not
+# rehearsed, and not what could be stored in it at best.
 #
 # From `d_h` 12 on bits a weight fall as networks grow: 1.67 at 12, 1.53 at 24, 1.25 at 40. At 40 the symmetric labels
 # are nearly all known, so there is little left to hold. But those without symmetry are not, and there it falls too.
@@ -139,4 +141,5 @@ gb.exercises.check("half-known", answer)
 #
 # [← 01 Grokking](01_grokking.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [03 Four zones →](03_four_zones.ipynb)

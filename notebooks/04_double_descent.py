@@ -14,6 +14,7 @@
 #
 # [← 03 Four zones](03_four_zones.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [05 Emergence →](05_emergence.ipynb)
 
 # %% tags=["parameters"]
@@ -26,7 +27,7 @@ budget: int = 40_000  # steps after which the stored runs are judged
 # %%
 import grokbook as gb
 
-config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps, **gb.studies.BOOK)
+config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
 
 # %% [markdown]
 # ## Watch it happen
@@ -49,11 +50,13 @@ gb.widgets.Guess(row, "How accurate on new pairs does each size end that was sho
 
 # %%
 runs = gb.load("double_descent", budget)
-gb.plots.accuracy_by_size(runs)
+gb.plots.accuracy_by_size(runs, paper=gb.claims.descent.VALLEYS)
 
 # %% [markdown]
 # A valley in a mean over few seeds may be noise. So each curve is asked how deep its deepest valley is, and how often
-# a curve that only rises would look as deep, with the spread that the seeds really have (column `p`).
+# a curve that only rises would look as deep, with the spread that the seeds really have (column `p`). `bottom` is the
+# mean accuracy in the valley, `at` the hidden size; the shades above are where the paper has its valley. A depth has no
+# interval: noise only ever deepens it.
 
 # %% tags=["nbval-check-output"]
 sampled = (runs["trained"].sum("seed") >= 2).all("D_train").values  # an interval takes two seeds
@@ -84,17 +87,18 @@ longer.to_series().dropna().groupby("d_h").agg(["mean", "min", "max", "size"]).r
 
 # %%
 larger = gb.load("larger_weights")
-gb.plots.accuracy_by_size(larger.sel(D_train=[2200, 2600, 3000]), title="In the book's recipe")
+gb.plots.accuracy_by_size(larger.sel(D_train=[2200, 2600, 3000]), title="In the book's recipe",
+                          paper=gb.claims.descent.VALLEYS)
 
 # %% tags=["nbval-check-output"]
 gb.analysis.double_descent(larger.sel(D_train=[2200, 2600, 3000])).round(3)
 
 # %% [markdown]
-# At 3,000 pairs accuracy rises with `d_h`, and from 28 on nearly every network knows all. At 2,600 all seeds grok at
-# `d_h` 24 and 28; beyond, the seed decides: of three networks two grok at 32, 40, 48 and 64, and one at 36 and 44. At
-# 2,200 two of 36 networks understand. None of these rows has a valley beyond what noise makes. But the critical sizes
-# of chapter 03 say where to look: at 2,400 pairs all three seeds of `d_h` 32 end below 0.25, and all three of `d_h` 64
-# at 1. No other size had been trained there. So that row was trained with fresh seeds:
+# At 3,000 pairs accuracy rises with `d_h`, and from 28 on nearly every network knows all. At 2,600 all
+# seeds grok at `d_h` 24 and 28; beyond, the seed decides: of three networks two grok at 32, 40, 48 and 64, and one at
+# 36 and 44. At 2,200 two of 36 networks understand. None of these rows has a valley beyond what noise makes. But the
+# critical sizes of chapter 03 say where to look: at 2,400 pairs the seeds 2 to 4 end below 0.25 with `d_h` 32 and at 1
+# with 64. So that row was trained with fresh seeds:
 
 # %%
 row = gb.load("descent_row")
@@ -104,10 +108,10 @@ gb.plots.accuracy_by_size(row, title="The row between the borders, fresh seeds")
 gb.claims.judge("descent-between-the-borders")
 
 # %% [markdown]
-# Two seeds of five sizes have been trained so far, too few for a verdict, and they disagree. One goes up, down and up
-# again: 0.97 at `d_h` 16, about 0.1 from 24 to 40, and 1 at 64. In the other no network has understood after 30,000
-# steps; with `d_h` 64 it had begun to. So the curve that the paper shows exists, as a run of luck or of patience. How
-# often, more seeds will tell: `grokbook sweep descent_row --size laptop` trains them.
+# Two seeds of five sizes have been trained so far; a verdict takes three, hence n = 0. They disagree. One
+# goes up, down and up again: 0.97 at `d_h` 16, about 0.1 from 24 to 40, and 1 at 64. In the other no network has
+# understood after 30,000 steps; with `d_h` 64 it had begun to. So the curve that the paper shows exists, as a run of
+# luck or of patience. How often, more seeds will tell: `grokbook sweep descent_row --size laptop` trains them.
 
 # %% [markdown]
 # Walk through the map of the usual recipe yourself: `D_train` moves the cut.
@@ -203,4 +207,5 @@ gb.exercises.check("interval", answer)
 #
 # [← 03 Four zones](03_four_zones.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [05 Emergence →](05_emergence.ipynb)

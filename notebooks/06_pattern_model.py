@@ -9,6 +9,7 @@
 #
 # [← 05 Emergence](05_emergence.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [07 Grokking along the size →](07_model_wise_grokking.ipynb)
 
 # %% [markdown]
@@ -264,4 +265,5 @@ gb.exercises.check("least-heuristic", answer)
 #
 # [← 05 Emergence](05_emergence.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [07 Grokking along the size →](07_model_wise_grokking.ipynb)

@@ -10,6 +10,7 @@
 #
 # [← 06 One model for two curves](06_pattern_model.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [08 Other networks →](08_other_networks.ipynb)
 
 # %% [markdown]
@@ -43,7 +44,8 @@ config = like_theirs.replace(d_h=d_h, D_train=D_train, seed=seed, weight_decay=w
 #
 # Watch the loss. Both curves fall together until the network begins to know its training pairs one by one; then the
 # blue one turns up while the black one goes on down. In accuracy there is hardly anything to see yet. More steps and a
-# larger `d_h` show the rest.
+# larger `d_h` show the rest. Orange, in chapter 01 the pairs without mirrors, is here those outside of a shortcut that
+# comes up below.
 
 # %%
 live = gb.widgets.LiveRun(config)
@@ -186,4 +188,5 @@ gb.exercises.check("twice-as-wide", answer)
 #
 # [← 06 One model for two curves](06_pattern_model.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [08 Other networks →](08_other_networks.ipynb)

@@ -9,6 +9,7 @@
 #
 # [← 07 Grokking along the size](07_model_wise_grokking.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [09 Efficiency →](09_efficiency.ipynb)
 
 # %% [markdown]
@@ -192,4 +193,5 @@ gb.exercises.check("between", answer)
 #
 # [← 07 Grokking along the size](07_model_wise_grokking.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [09 Efficiency →](09_efficiency.ipynb)

@@ -10,6 +10,7 @@
 #
 # [← 08 Other networks](08_other_networks.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [10 The general circuit →](10_general_circuit.ipynb)
 
 # %% [markdown]
@@ -199,4 +200,5 @@ gb.exercises.check("cheaper", answer)
 #
 # [← 08 Other networks](08_other_networks.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [10 The general circuit →](10_general_circuit.ipynb)

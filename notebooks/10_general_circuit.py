@@ -8,6 +8,7 @@
 #
 # [← 09 Efficiency](09_efficiency.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [11 The scorecard →](11_scorecard.ipynb)
 
 # %% [markdown]
@@ -41,7 +42,7 @@ print(f"{name}: weights after {', '.join(f'{step:,}' for step in steps)} steps")
 gb.plots.circuit_spectra()
 
 # %% tags=["nbval-check-output"]
-circuit.compare().drop(columns=["train_loss", "val_loss"]).astype(float).round(3)
+circuit.compare().drop(columns=["train_loss", "val_loss"]).astype(float).round(3).astype({"n_keys": int})
 
 # %% [markdown]
 # `embedding`, `unembedding` and `logits` are the shares of each network's own key frequencies, `neurons` the share of
@@ -107,9 +108,9 @@ gb.claims.judge("general-circuit")
 gb.claims.judge("frequencies-first")
 
 # %% [markdown]
-# Seven of eight seeds have half of their later frequencies or more before they answer, as Nanda et al. say, though three
-# of them have just half, and one of the eight has all: networks still choose while accuracy rises. The seed with only
-# one in four is the slowest: it leaves chance long after the last of these steps.
+# Seven of eight seeds have half of their later frequencies or more before they answer, as Nanda et al. say, though
+# three of them have just half and only one has all: networks still choose while accuracy rises. The seed with one in
+# four is the slowest: it leaves chance long after the last of these steps.
 #
 # ## Can $D_{crit}$ be told from that?
 #
@@ -166,4 +167,5 @@ gb.exercises.check("margin", answer)
 #
 # [← 09 Efficiency](09_efficiency.ipynb) ·
 # [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md) ·
 # [11 The scorecard →](11_scorecard.ipynb)

@@ -7,7 +7,8 @@
 # **The question:** what did these papers get right?
 #
 # [← 10 The general circuit](10_general_circuit.ipynb) ·
-# [Contents](00_explore.ipynb)
+# [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md)
 
 # %% tags=["parameters"]
 paper: str = ""  # the source to show, such as Davies et al. 2022; empty for all
@@ -84,4 +85,5 @@ gb.exercises.check("by chance", answer)
 # - Where no number of steps is stated in a paper, ours may be too few: *not reproduced* can mean *not yet*.
 #
 # [← 10 The general circuit](10_general_circuit.ipynb) ·
-# [Contents](00_explore.ipynb)
+# [Contents](00_explore.ipynb) ·
+# [Glossary](glossary.md)

@@ -1,10 +1,16 @@
 """Cubes of made-up runs over hidden size and training size, for tests of what is read off a map."""
 
+import functools
+
 import numpy as np
 import xarray as xr
 
 from grokbook.config import IDENTITY, RunConfig
 from grokbook.run import METRICS
+from grokbook.studies import USUAL
+
+usual = functools.partial(RunConfig, **USUAL)
+"""A run of the usual recipe, which most studies of maps are in."""
 
 STEPS = np.unique(np.r_[0, np.geomspace(1, 40_000, 120).round()]).astype(int)
 
@@ -29,7 +35,7 @@ def cube(d_h, D_train, n_seeds: int, curves, **fields) -> xr.Dataset:
     return xr.Dataset({name: ((*dims, "step"), values) for name, values in data.items()}
                       | {"last_step": (dims, last_step), "trained": (dims, last_step >= 0),
                          "settled": (dims, np.zeros(shape[:-1], bool))},
-                      coords={name: getattr(RunConfig(), name) for name in IDENTITY} | fields
+                      coords={name: getattr(usual(), name) for name in IDENTITY} | fields
                       | {"d_h": list(d_h), "D_train": list(D_train), "seed": range(n_seeds), "step": STEPS})
 
 

@@ -1,8 +1,10 @@
 """Numbers read off curves whose answers are known because the curves were made for it."""
 
 import math
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given, settings
@@ -148,6 +150,15 @@ def test_what_did_not_happen_is_told_apart_from_what_was_not_trained():
     np.testing.assert_array_equal(when.t_mem, [5, NAN])
     assert np.isnan(when.t_gen).all() and np.isnan(when.delay).all()
     np.testing.assert_array_equal(when.last_step, [500, -1])
+
+
+def test_a_table_shown_to_readers_has_no_empty_column_and_says_in_words_what_is_not_a_number():
+    table = pd.DataFrame({"d_h": [8, 16], "lo": [-np.inf, 3.5], "mean": [np.nan, 4], "hi": [np.inf] * 2,
+                          "censored": ["", ""], "p": [np.nan] * 2}, index=[3, 5])
+    html = analysis._html(table)
+    assert [re.findall(r">([^<>\s]+)<", row) for row in html.split("<tr")[1:]] == [
+        ["d_h", "lo", "mean", "hi"], ["8", "open", "–", "open"], ["16", "3.5", "4.0", "open"]]
+    assert "<th>16</th>" in analysis._html(table.set_index("d_h")) and "censored" in analysis._html(table[:0])
 
 
 def test_a_dataset_cut_at_a_step_is_censored_at_that_step():

@@ -5,8 +5,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from maps import usual
 
-from grokbook import RunConfig, Store, claims, tasks
+from grokbook import Store, claims, tasks
 from grokbook.analysis import patterns as model
 from grokbook.claims.card import Card, Measured, Number, Verdict
 from grokbook.run import METRICS, Run, evaluation_steps
@@ -14,7 +15,7 @@ from grokbook.run import METRICS, Run, evaluation_steps
 
 def made_up(d_h=64, D_train=3000, seed=0, t_mem=100.0, t_gen=5000.0, twins=0.0, n_steps=60_000) -> Run:
     """A run that memorises at t_mem, generalises at t_gen (inf: never) and knows a share of the mirrors meanwhile."""
-    config = RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
+    config = usual(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
     step, split = evaluation_steps(n_steps), tasks.split(config)
     share = 1 - split.twin_free_val.sum() / split.val.sum()
     twin_free = (step >= t_gen).astype(float)

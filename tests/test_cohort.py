@@ -23,7 +23,7 @@ def test_a_cohort_holds_each_members_labels_masks_and_rows():
         assert np.array_equal(cohort.tokens, table.tokens) and np.array_equal(cohort.labels[k], table.labels)
         assert np.array_equal(cohort.masks[k], [split.train, split.val, split.twin_free_val])
         assert np.array_equal(cohort.train_rows[k], np.flatnonzero(split.train))
-    assert cohort.rates.tolist() == [[1e-3, 1, 10, 0.98], [0.1, 1, 10, 0.98], [1e-3, 1, 1, 0.9]]
+    assert cohort.rates.tolist() == [[3e-3, 1, 10, 0.98], [0.1, 1, 10, 0.98], [3e-3, 1, 1, 0.9]]
 
 
 def test_metrics_are_means_over_the_masks_and_the_same_alone_as_in_a_cohort():

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -8,27 +9,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import ROOT, configs, finish, run_python
 
-from grokbook import config
+from grokbook import config, studies
 from grokbook.config import BUDGET, FIELDS, IDENTITY, SHARED, RunConfig
 
 BIG: dict[str, Any] = dict(p=113, task="add+random")
 OTHER: dict[str, Any] = dict(
     architecture="mlp", task="square", p=97, D_train=3000, D_random=5, d_h=32, n_heads=2, n_layers=2, seed=1,
-    init_scale=2.0, lr=3e-3, weight_decay=0.5, n_warmup=0, loss="plain", batch_size=16, dropout=0.1, split_mlp=True,
+    init_scale=0.5, lr=3e-4, weight_decay=0.5, n_warmup=0, loss="plain", batch_size=16, dropout=0.1, split_mlp=True,
     init="pytorch", beta2=0.999, decay_towards="init", gradient_noise=0.1, update_noise=1.0, weight_noise=0.01,
     parent="0123456789abcdef@7",
 )
+USUAL = functools.partial(RunConfig, init_scale=1.0, lr=1e-3)
 GOLDEN = {
-    "67d6291b301412df": RunConfig(),
-    "e01648087c9d53ac": RunConfig(d_h=8, seed=3),
-    "dd77b78f8595c1cc": RunConfig(task="add+random", D_random=3000, n_layers=8, d_h=1024),
-    "930252565180cb2d": RunConfig(lr=3e-4, weight_decay=0.1, parent="0123456789abcdef@20000"),
-    "6bcfdcd6da7e2af7": RunConfig(architecture="lstm", n_layers=2, d_h=144, D_train=6384),
-    "fe7abeb225ddcfba": RunConfig(architecture="mlp", n_layers=2, d_h=128, loss="plain", init_scale=2.0),
-    "2afa6ead6564f716": RunConfig(task="divide", p=97, D_train=4656, batch_size=512, dropout=0.1, lr=3e-4, n_warmup=0),
-    "6e3342f40f937650": RunConfig(task="random", D_train=12769, d_h=24, seed=2),
-    "e387baaa0263eda9": RunConfig(task="add+random", D_train=3000, D_random=3000, n_layers=2, n_heads=8,
-                                  weight_decay=0.0),
+    "67d6291b301412df": USUAL(),
+    "32f073e93bb88627": RunConfig(),
+    "e01648087c9d53ac": USUAL(d_h=8, seed=3),
+    "dd77b78f8595c1cc": USUAL(task="add+random", D_random=3000, n_layers=8, d_h=1024),
+    "930252565180cb2d": RunConfig(init_scale=1.0, lr=3e-4, weight_decay=0.1, parent="0123456789abcdef@20000"),
+    "6bcfdcd6da7e2af7": USUAL(architecture="lstm", n_layers=2, d_h=144, D_train=6384),
+    "fe7abeb225ddcfba": RunConfig(architecture="mlp", n_layers=2, d_h=128, loss="plain", lr=1e-3),
+    "2afa6ead6564f716": USUAL(task="divide", p=97, D_train=4656, batch_size=512, dropout=0.1, lr=3e-4, n_warmup=0),
+    "6e3342f40f937650": USUAL(task="random", D_train=12769, d_h=24, seed=2),
+    "e387baaa0263eda9": USUAL(task="add+random", D_train=3000, D_random=3000, n_layers=2, n_heads=8, weight_decay=0.0),
 }
 
 
@@ -149,9 +151,11 @@ def test_the_multitask_models_of_figure_8_span_a_factor_of_1570():
     assert round(large.n_params / small.n_params, 2) == 1570.36
 
 
-def test_the_defaults_are_what_stored_ids_took_them_to_be():
-    """An id leaves defaults out, so a default that changed would silently rename every stored run."""
-    assert RunConfig().asdict() == dict(
+def test_what_ids_leave_out_never_changes():
+    """Or every stored run would silently have another name. The defaults may, as they did to the book's recipe."""
+    unnamed = {f.name: f.metadata["unnamed"] for f in dataclasses.fields(RunConfig)}
+    assert {name: value for name, value in unnamed.items() if value != getattr(RunConfig(), name)} == studies.USUAL
+    assert unnamed == dict(
         architecture="transformer", task="add", p=113, D_train=4000, D_random=0, d_h=64, n_heads=4, n_layers=1,
         split_mlp=False, seed=0, init="book", init_scale=1.0, lr=1e-3, beta2=0.98, weight_decay=1.0,
         decay_towards="zero", n_warmup=10, gradient_noise=0.0, update_noise=0.0, weight_noise=0.0, loss="exact",

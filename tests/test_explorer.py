@@ -7,14 +7,14 @@ import threading
 import numpy as np
 import pytest
 import xarray as xr
-from maps import cube, rise, typical
+from maps import cube, rise, typical, usual
 from samples import fake_run
 from traitlets import TraitError
 
 import grokbook as gb
 from grokbook import analysis, plots, training
 from grokbook.analysis import describe, outcomes
-from grokbook.analysis.zones import Zone, describe_valley, main_zone, runs_until
+from grokbook.analysis.zones import Zone, describe_valley, knows_neither, main_zone, runs_until
 from grokbook.plots.template import ZONE_COLORS
 from grokbook.run import ACCURACIES
 from grokbook.widgets import Explorer
@@ -95,6 +95,7 @@ def test_a_view_is_what_the_analysis_finds_at_that_step(runs, data: ExplorerData
     names = [*ZONE_COLORS]
     zones = [["" if z is None else names[int(z)] for z in row] for row in view["shown"]["zone"]]
     np.testing.assert_array_equal(zones, main_zone(judged).transpose("D_train", "d_h"))
+    np.testing.assert_array_equal(view["crossed"], knows_neither(judged).transpose("D_train", "d_h"))
     for metric in ACCURACIES:
         stats = analysis.interval(analysis.final(judged, metric), within=(0, 1)).transpose("D_train", "d_h")
         np.testing.assert_allclose(np.array(view["shown"][metric], float), stats["mean"], atol=1e-3)
@@ -130,10 +131,10 @@ def test_the_stored_map_needs_only_a_part_of_itself(tmp_path):
     store = gb.Store(tmp_path)
     with pytest.raises(LookupError, match="none of the requested runs"):
         ExplorerData.stored(store, n_steps=600)
-    store.write([fake_run(gb.RunConfig(d_h=8, D_train=3000, n_steps=600))], "zone_map")
+    store.write([fake_run(usual(d_h=8, D_train=3000, n_steps=600))], "zone_map")
     explored = ExplorerData.stored(store, n_steps=600)
     assert explored.random is None and explored.budgets == [500, 600]
-    random = gb.RunConfig(task="random", d_h=8, D_train=113**2, n_steps=300)
+    random = usual(task="random", d_h=8, D_train=113**2, n_steps=300)
     store.write([fake_run(random)], "capacity")
     memorised = ExplorerData.stored(store, n_steps=600).random
     assert memorised is not None and memorised["d_h"].values.tolist() == [8]
@@ -186,7 +187,7 @@ def test_a_budget_between_those_of_the_slider_joins_them(runs):
 
 def test_the_selection_is_what_the_store_gives_for_that_budget(tmp_path):
     store = gb.Store(tmp_path)
-    wishes = [gb.RunConfig(d_h=d_h, D_train=D, seed=seed, n_steps=n_steps) for d_h in (8, 12) for D in (2000, 3000)
+    wishes = [usual(d_h=d_h, D_train=D, seed=seed, n_steps=n_steps) for d_h in (8, 12) for D in (2000, 3000)
               for seed, n_steps in ((0, 1000), (1, 3000))]
     store.write([fake_run(config, settled=config.seed == 0) for config in wishes], "zones")
     explorer = Explorer(store.load(store.followed()), d_h=12, D_train=2000)
@@ -196,6 +197,28 @@ def test_the_selection_is_what_the_store_gives_for_that_budget(tmp_path):
                   if (config.d_h, config.D_train) == (12, 2000)]
         expected = store.load(wished).isel(d_h=0, D_train=0)
         xr.testing.assert_equal(explorer.selection, expected)
+    explorer.close()
+
+
+def test_the_other_map_takes_the_place_of_the_first_and_a_training_goes_on(runs, monkeypatch, tmp_path):
+    beside = runs.drop_vars("D_random", errors="ignore").rename(D_train="D_random").assign_coords(D_train=5000)
+    monkeypatch.setattr(ExplorerData, "stored", lambda: ExplorerData(runs))
+    monkeypatch.setattr(ExplorerData, "beside_random", lambda: ExplorerData(beside))
+    monkeypatch.setattr(training, "train", Refused())
+    explorer = Explorer(d_h=4, D_train=2000, store=gb.Store(tmp_path))
+    assert explorer.row == "D_train" and [*explorer.fixed["maps"]] == ["D_train", "D_random"]
+    explorer.train()
+    explorer.row = "D_random"
+    explorer.wait()
+    assert explorer.fixed["row"] == "D_random" and explorer.fixed["additions"] == 5000
+    assert {name: getattr(explorer, name) for name in explorer.data.start()} == explorer.data.start()
+    assert [*explorer.views] == [str(explorer.budget)] and explorer.selection.sizes["seed"] == 3
+    assert explorer.live["D_train"] == 2000 and explorer.live["words"].startswith("d_h 4, D_train 2,000, seed 0: Ended")
+    with pytest.raises(TraitError, match="row=p is not on the map; valid: D_train, D_random"):
+        explorer.row = "p"
+    explorer.close()
+    explorer = Explorer(D_random=3000)
+    assert (explorer.row, explorer.D_random) == ("D_random", 3000)
     explorer.close()
 
 
@@ -265,14 +288,14 @@ def test_train_this_trains_exactly_what_the_page_shows_whatever_the_kernel_has_h
         ask(explorer, act="train", color="zone", **cell)
         explorer.wait()
         budget = cell.pop("budget")
-        wanted = gb.RunConfig(d_h=cell["d_h"], D_train=cell["D_train"], seed=cell["seed"], n_steps=budget)
+        wanted = usual(d_h=cell["d_h"], D_train=cell["D_train"], seed=cell["seed"], n_steps=budget)
         assert refused.asked[-1] == [wanted]
         assert {name: explorer.live[name] for name in ("d_h", "D_train", "seed")} == cell
     assert explorer.note == "This cannot be trained: not today" and explorer.wrong
     ask(explorer, act="train", color="zone", d_h=5, D_train=2000, seed=0, budget=500)
     assert explorer.note.startswith("d_h=5 is not on the map") and len(refused.asked) == 2
     explorer.choose(d_h=4, D_train=2000, seed=2, budget=500)
-    assert explorer.config() == gb.RunConfig(d_h=4, D_train=2000, seed=2, n_steps=500)
+    assert explorer.config() == usual(d_h=4, D_train=2000, seed=2, n_steps=500)
 
 
 class Refused:
@@ -294,7 +317,7 @@ def test_what_is_trained_is_on_the_page_as_far_as_it_came_and_can_be_kept(explor
     assert run.config == explorer.config() and run.last_step == live["step"] == 500
     for metric, line in zip(DRAWN, live["lines"], strict=True):
         np.testing.assert_allclose(line, run.curves[metric], atol=1e-4)
-    assert len(live["x"]) == len(run.curves["step"]) and live["words"] == "Finished at step 500"
+    assert len(live["x"]) == len(run.curves["step"]) and live["words"].endswith("seed 0: Finished at step 500")
     assert (live["under_way"], live["paused"], live["keepable"]) == (False, False, True)
     json.dumps(live, allow_nan=False)
     ask(explorer, act="keep")

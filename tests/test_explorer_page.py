@@ -26,7 +26,8 @@ def made_up(d_h: int, D_train: int, seed: int) -> dict | None:
     if (d_h, D_train) == (8, 2000):
         return None
     if d_h == 8:
-        return typical("PROGRESSION") | {"train_acc": 0.9 * np.linspace(0, 1, len(STEPS)) ** (1 + seed)}
+        return typical("PROGRESSION") | {"train_acc": 0.9 * np.linspace(0, 1, len(STEPS)) ** (1 + seed)} | (
+            {"val_acc": 0.0} if D_train == 3000 else {})
     return typical("GROKKING" if D_train == 4000 and not seed else "UNGROKKING") | {"val_acc": rise(7_000 + seed, 0.999)
                                                                                    if D_train == 4000 else 0.0}
 
@@ -201,6 +202,8 @@ def test_a_map_first_shows_colours_rows_are_as_high_as_each_other_and_intervals_
     cells = page.locator(".gb-explorer-map svg > g rect[fill^='#'], .gb-explorer-map svg > g rect[data-untrained]")
     heights = cells.evaluate_all("cells => cells.map((cell) => Math.round(cell.getBoundingClientRect().height))")
     assert len(heights) == len(SIZES) * len(PAIRS) and max(heights) - min(heights) <= 1
+    expect(page.locator(".gb-explorer-map [data-crossed]")).to_have_count(1)
+    expect(page.locator(".gb-explorer-map .gb-explorer-legend")).to_contain_text("knows neither")
     intervals = page.locator(".gb-explorer-map [data-interval]")
     expect(intervals).to_have_count(0)
     page.get_by_label("intervals").check()

@@ -8,6 +8,7 @@ from maps import STEPS, cube, holding_pairs, rise, typical
 
 from grokbook import analysis, plots
 from grokbook.analysis.capacity import star
+from grokbook.analysis.zones import knows_neither
 from grokbook.plots.template import ZONE_COLORS
 
 D_H, D_TRAIN = [8, 16, 32, 64], [2000, 2600, 3000, 4000]
@@ -47,6 +48,21 @@ def test_every_cell_has_the_colour_of_its_zone_and_a_missing_one_has_none(runs):
 def test_a_cell_whose_seeds_disagree_says_so(runs):
     text = np.array(only(plots.zone_map(runs), role="cells").text)
     assert text[3, 1] == "1/2" and (text != "").sum() == 1
+
+
+def test_cells_that_know_neither_their_pairs_nor_others_are_crossed_out_and_the_legend_says_so():
+    """Not one whose seeds know some others, nor one that knows its pairs; by the budget of an atlas, too."""
+    neither = {"train_acc": 0.3, "val_acc": rise(9_000, 0.02)}
+    runs = cube([8, 16], [2000, 3000], 3, lambda d_h, D, seed: (
+        neither if d_h == 8 and seed < D / 1000 else typical("PROGRESSION") if d_h == 8 else typical("UNGROKKING")))
+    crossed = knows_neither(runs).transpose("D_train", "d_h").values
+    assert crossed.tolist() == [[True, False], [True, False]]
+    assert not knows_neither(runs.isel(seed=[0, 2, 2]))[0, 0]
+    (crosses,) = plots.find(plots.zone_map(runs), role="neither")
+    assert set(crosses.x) == {-0.5, 0.5, None} and set(crosses.y) == {1500, 2500, 3500, None}
+    (legend,) = [trace for trace in plots.zone_map(runs).data if trace.name == "knows neither"]
+    assert legend.marker.symbol == "square-x"
+    assert len(plots.find(plots.atlas(runs, budgets=(5_000, 40_000)), role="neither")) == 2
 
 
 def test_every_colour_of_a_map_is_that_of_its_legend(runs):

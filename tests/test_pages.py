@@ -35,7 +35,8 @@ class Addresses(HTMLParser):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A book of two chapters, one with a formula and a figure."""
     folder = tmp_path_factory.mktemp("book")
-    figure = new_output("display_data", {pages.PLOTLY: FIGURE, "image/png": "aGk=", "text/plain": "Figure()"})
+    figure = new_output("display_data", {pages.PLOTLY: FIGURE, "image/png": "aGk=",
+                                          "text/plain": 'Squares of "k": n = 3 runs.'})
     caption = new_output("display_data", {"text/html": f"<p>{CAPTION}</p>", "text/plain": CAPTION})
     injected = new_code_cell("# Parameters\nn = 4", metadata={"tags": ["injected-parameters"]})
     cells = [new_markdown_cell(TEXT), injected, new_code_cell("figure", outputs=[figure, caption]),
@@ -92,7 +93,7 @@ def test_a_figure_is_drawn_from_the_data_of_the_notebook(folder: Path):
 def test_a_figure_has_a_name_and_its_caption_is_read_after_it(folder: Path):
     page = BeautifulSoup((folder / "07_a.html").read_text(), "html.parser")
     (figure,) = page.find_all(role="img")
-    assert figure["aria-label"] == 'Squares of "k"'
+    assert figure["aria-label"] == 'Squares of "k": n = 3 runs.'
     assert CAPTION in [words.text for words in figure.find_all_next("p")]
 
 

@@ -359,7 +359,7 @@ def test_final_accuracy_of_something_else_is_refused(runs: xr.Dataset):
 def test_a_caption_counts_runs_and_seeds_and_says_which_settings_are_ours(runs: xr.Dataset):
     words = caption(runs.sel(d_h=64, D_train=4000))
     assert words.startswith("n = 4 runs (seeds 0–2, 4). Followed for 10,000 steps.")
-    assert "learning rate 0.001, weight decay 1, warm-up steps 10, initial scale 1, cross entropy exact" in words
+    assert "learning rate 0.003, weight decay 1, warm-up steps 10, initial scale 2, cross entropy exact" in words
     assert "n = 4 runs a cell (seeds 0–2, 4), 12 in all." in caption(runs)
 
 

@@ -52,9 +52,9 @@ def test_cells_that_nobody_trained_are_white_and_counted(trained, white):
 def test_the_filter_shows_a_row_a_candidate_and_what_was_not_trained(tmp_path):
     table = filtered_recipes(30_000, Store(tmp_path))
     trace = cells(plots.recipe_filter(table, n_steps=30_000))
-    assert np.shape(trace.z) == (len(CANDIDATES), 6) and set(np.ravel(trace.text)) == {"not trained"}
+    assert np.shape(trace.z) == (len(CANDIDATES), 6) and set(np.ravel(trace.text)) == {""}
     table.loc[2, ["grokking", "n_grokking"]] = True, 4
-    assert cells(plots.recipe_filter(table, n_steps=30_000)).text[2][0] == "yes (4)"
+    assert cells(plots.recipe_filter(table, n_steps=30_000)).text[2][0] == "yes<br>(4)"
 
 
 def moving(d_h, D, seed):

@@ -186,10 +186,11 @@ def test_real_interrupts_leave_steps_curves_and_weights_in_step(interruptible):
     training, interrupts = gb.train([config, config.replace(seed=1)]), 0
     while training.step < 30_000:
         timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
         try:
+            timer.start()
             for _ in training:
                 pass
+            timer.join()
         except KeyboardInterrupt:
             interrupts += 1
             for run in training.runs():

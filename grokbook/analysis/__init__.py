@@ -2,7 +2,13 @@
 
 Everything takes the `xarray.Dataset` that the store loads (dimensions of varying config fields, `step` last) and
 returns labelled arrays or tables. What was not observed is NaN, and beside it stands how far the run was followed.
+Importing this makes a notebook show tables as `_html` does.
 """
+
+import re
+import sys
+
+import pandas as pd
 
 from grokbook.analysis import circuit, efficiency, emergence, kinds, patterns, universality
 from grokbook.analysis.capacity import border_errors, capacity
@@ -19,3 +25,15 @@ __all__ = ["GENERALISED", "NEGLIGIBLE", "border_errors", "capacity", "carried", 
            "double_descent", "efficiency", "emergence", "events", "filtered_recipes", "final", "fit_patterns",
            "interval", "kinds", "nearest_budget", "norm_change", "outcomes", "patterns", "twin_accuracy",
            "universality", "zones"]
+
+
+def _html(table: pd.DataFrame) -> str:
+    """A table for readers: no empty column, no index that only counts, `–` for NaN, `open` for an end not measured."""
+    empty = (table.isna() | (table == "")).all() & (len(table) > 0)
+    counted = table.index.name is table.columns.name is None and pd.api.types.is_integer_dtype(table.index)
+    html = table.loc[:, ~empty].to_html(index=not counted, na_rep="–", border=0, max_rows=pd.options.display.max_rows)
+    return re.sub("<td>-?inf</td>", "<td>open</td>", html)
+
+
+if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()):
+    shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, _html)

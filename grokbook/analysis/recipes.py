@@ -13,8 +13,9 @@ import xarray as xr
 
 from grokbook.analysis.events import final
 from grokbook.analysis.zones import main_zone, zone_shares
+from grokbook.config import RunConfig
 from grokbook.store import Store
-from grokbook.studies import BOOK, CANDIDATES, CHANGES, EXAMPLES, candidate
+from grokbook.studies import CANDIDATES, CHANGES, EXAMPLES, candidate
 
 
 def recipe_zones(changed: xr.Dataset, usual: xr.Dataset) -> pd.DataFrame:
@@ -99,9 +100,9 @@ def filtered_recipes(n_steps: int, store: Store | None = None) -> pd.DataFrame:
 
 def _named(change: dict) -> str:
     """A candidate by all that may vary: initial scale and learning rate, then what else is changed."""
-    settings = BOOK | change
-    init = "PyTorch's weights" if "init" in change else f"weights × {settings['init_scale']:g}"
-    return ", ".join([init, f"lr {settings['lr']:g}", *(f"{CHOSEN[name]} {change[name]:g}" for name in CHOSEN
+    config = RunConfig(**change)
+    init = "PyTorch's weights" if "init" in change else f"weights × {config.init_scale:g}"
+    return ", ".join([init, f"lr {config.lr:g}", *(f"{CHOSEN[name]} {change[name]:g}" for name in CHOSEN
                                                         if name in change)])
 
 

@@ -97,6 +97,12 @@ def main_zone(runs: xr.Dataset) -> xr.DataArray:
     return first.copy(data=np.where(shares.isnull().all("zone"), "", names)).rename("zone")
 
 
+def knows_neither(runs: xr.Dataset) -> xr.DataArray:
+    """Cells in which more than half of the seeds know neither all of their pairs nor any other: progression in name."""
+    neither = (zones(runs) == Zone.PROGRESSION.value) & (final(runs, "twin_free_val_acc") <= NEGLIGIBLE)
+    return 2 * neither.sum("seed") > runs["trained"].sum("seed")
+
+
 def runs_until(runs: xr.Dataset, n_steps: int) -> xr.Dataset:
     """The runs as they stood at step `n_steps`: curves end there, and a run that settled later has not settled yet."""
     short = runs.sel(step=slice(0, n_steps))

@@ -166,7 +166,7 @@ def _from_lowest(row: xr.Dataset) -> xr.Dataset:
 def _size(row: Mapping, by: str = "") -> Number:
     value = (f"from d_h {row['d_h']:.0f}" if np.isfinite(row["d_h"]) else "at no size measured")
     label = f"beside {row['D_random']:,.0f} random pairs{by}: addition comes back"
-    return Number(label, value, f"({row['lo']:.0f}, {row['hi']:.0f}]", int(row["n"]))
+    return Number(label, value, f"({row['lo']:.0f}, {row['hi']:.0f}]".replace("inf]", "open)"), int(row["n"]))
 
 
 def _ratios(runs: xr.Dataset, small: Mapping | pd.Series, large: Mapping | pd.Series) -> tuple[float, float]:

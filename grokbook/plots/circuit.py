@@ -9,15 +9,17 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import circuit
 from grokbook.networks import NETWORKS
-from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, frame, shown_steps, step_axis
+from grokbook.plots.template import ACCURACY_AXIS, MEMORY_COLOR, METRIC_COLORS, frame, shown_steps, step_axis
 from grokbook.plots.traces import name_once
 
 LOSSES = {"train_loss": ("train", METRIC_COLORS["train_loss"], "solid"),
           "val_loss": ("validation", METRIC_COLORS["val_loss"], "solid"),
-          "restricted_loss": ("restricted", "#C2571A", "dash"), "excluded_loss": ("excluded", "#7A3E9D", "dot")}
+          "restricted_loss": ("restricted", "#C2571A", "dash"), "excluded_loss": ("excluded", MEMORY_COLOR, "dot")}
 
-SHARES = {"embedding": ("embedding", "#00795C", "solid"), "unembedding": ("unembedding", "#1B8A9B", "dash"),
-          "neurons": ("neurons", "#E69F00", "solid"), "logits": ("logits", "#C8102E", "dot")}
+SHARES = {"embedding": ("embedding", "#1B8A9B", "solid"), "unembedding": ("unembedding", "#56B4E9", "dash"),
+          "neurons": ("neurons", "#8C6D31", "solid"), "logits": ("logits", "#CC5FA0", "dot")}
+
+HAND_COLORS = ("#1B8A9B", "#B8860B", "#262626")  # of a, b and a + b
 
 ROWS = ("power of W_E", "power of W_U", "neurons")
 
@@ -91,7 +93,7 @@ def circuit_growth(along: pd.DataFrame, *, name: str = "grokked") -> go.Figure:
             f"steps. The {along['n_keys'].iloc[-1]:.0f} key frequencies are those of the last step. Restricted: over "
             "all pairs, with these alone; excluded: over training pairs, without them; where it turns, a phase ends. "
             "Shares: of power, of neurons, of the logits' variance.")
-    return frame(fig, title="The circuit along training", caption=note, plot_height=460)
+    return frame(fig, title="The circuit along training", caption=note, plot_height=460, above=20)
 
 
 def circuit_clock(a: int, b: int, *, name: str = "grokked") -> go.Figure:
@@ -129,7 +131,7 @@ def circuit_clock(a: int, b: int, *, name: str = "grokked") -> go.Figure:
 
 def _hands(k: int, p: int, numbers: dict[str, int]) -> list[go.Scatter]:
     """The clock of one frequency: a dot a number, and a hand from the middle to each of those named."""
-    dots, hands = 2 * np.pi * k * np.arange(p) / p, dict(zip(numbers, ("#0072B2", "#E69F00", "#262626"), strict=True))
+    dots, hands = 2 * np.pi * k * np.arange(p) / p, dict(zip(numbers, HAND_COLORS, strict=True))
     face = go.Scatter(x=np.sin(dots), y=np.cos(dots), mode="markers", marker={"size": 2, "color": "#A6A6A6"},
                       showlegend=False, hoverinfo="skip")
     return [face, *(go.Scatter(x=[0, np.sin(dots[n])], y=[0, np.cos(dots[n])], mode="lines", name=words,

@@ -1,5 +1,6 @@
 """What a network is shown, and its curves against the step: accuracy, loss and norm of every seed of a cell."""
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ PANELS = {"accuracy": ACCURACIES, "loss": ("train_loss", "val_loss"), "norm": ("
 TITLES = {"accuracy": "accuracy", "loss": "loss (nats)", "norm": "weight norm"}
 
 Y_AXES = {"accuracy": ACCURACY_AXIS,
-          "loss": {"type": "log", "exponentformat": "power", "nticks": 6, "tickfont": {"size": 11}},
+          "loss": {"type": "log", "exponentformat": "power", "tickfont": {"size": 11}},
           "norm": {"nticks": 6}}
 
 HEIGHTS = {1: 300, 2: 380, 3: 520}  # pixels that so many rows of panels share
@@ -129,7 +130,9 @@ def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
     fig.update_xaxes(step_axis(last_step, sparse=len(cells) > 1), matches="x")
     fig.update_xaxes(title_text="step", row=len(rows))
     for row, name in enumerate(rows, 1):
-        fig.update_yaxes({"range": _y_range(cells, name)} | Y_AXES[name], row=row)
+        span = _y_range(cells, name)
+        ticks = {"dtick": _decades(*span)} if span and name == "loss" else {}
+        fig.update_yaxes({"range": span} | ticks | Y_AXES[name], row=row)
         fig.update_yaxes(title_text=TITLES[name], row=row, col=1)
     name_once(fig, but=[NAMES["param_norm"]])  # whose axis names it
 
@@ -151,16 +154,23 @@ def _y_range(cells: list[xr.Dataset], name: str) -> list[float] | None:
     return [float(values.min() - pad), float(values.max() + pad)]
 
 
+def _decades(low: float, high: float) -> float | str:
+    """What lies between the ticks of a logarithmic axis: decades, or the digits 1, 2, 5 where hardly one is spanned."""
+    return math.ceil((high - low) / 5) if high - low >= 1.5 else "D2"
+
+
 def _notes(cells: list[xr.Dataset], when: list[xr.Dataset], thick: list[int | None], seed: int | None) -> list[str]:
     """Sentences on what lines and marks mean, on what did not happen, and on what is missing."""
     several = any(len(cell["seed"]) > 1 for cell in cells)
-    bold = ", ".join(str(number) for number in thick if number is not None)
-    middle = ", in the middle by when it generalised" if seed is None else ""
-    lines = f"Thin: every seed; thick: seed {bold}{middle}." if several else ""
+    bold = [str(number) for number in thick if number is not None]
+    chosen = f"seed {bold[0]}" if len(set(bold)) == 1 else f"seeds {', '.join(bold)} from left to right"
+    middle = ", in the middle by when it generalised or how near it came" if seed is None else ""
+    lines = f"Thin: every seed; thick: {chosen}{middle}." if several else ""
     missing = [name_of(cell) for cell in cells if not len(cell["seed"])]
-    marks = (f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row; diamond: "
-             f"generalised, validation accuracy at least {GENERALISED:g}.")
-    return [lines, marks, _unfinished(cells, when), f"Not trained: {'; '.join(missing)}." if missing else ""]
+    marks = {"t_mem": f"Circle: memorised, train accuracy at least {MEMORISED:g} at {SUSTAINED} evaluations in a row.",
+             "t_gen": f"Diamond: generalised, validation accuracy at least {GENERALISED:g}."}
+    drawn = [words for event, words in marks.items() if any(then[event].notnull().any() for then in when)]
+    return [lines, *drawn, _unfinished(cells, when), f"Not trained: {'; '.join(missing)}." if missing else ""]
 
 
 def _unfinished(cells: list[xr.Dataset], when: list[xr.Dataset]) -> str:

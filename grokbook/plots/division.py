@@ -10,7 +10,15 @@ from grokbook.analysis.descent import FITTED, fit_step, surface
 from grokbook.analysis.events import correct_counts, typical_seed
 from grokbook.plots.cells import trained
 from grokbook.plots.maps import ACCURACY_SCALE, edges
-from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, caption, frame, shared_settings, step_axis
+from grokbook.plots.template import (
+    ACCURACY_AXIS,
+    HEURISTIC_COLOR,
+    METRIC_COLORS,
+    caption,
+    frame,
+    shared_settings,
+    step_axis,
+)
 from grokbook.plots.traces import LOSS_METRICS, NAMES, line_traces, name_once, summary
 
 VIEWS = {"accuracy": ("train_acc", "val_acc"), "accuracy, log scale": ("train_acc", "val_acc"),
@@ -24,7 +32,7 @@ LOSS_SCALE = "Viridis"
 
 BAR_SPACE = 0.14  # between panels, as a share of the width: room for a colour bar and its labels
 
-ZERO_COLOR, OTHERS_COLOR = "#00795C", METRIC_COLORS["val_acc"]
+ZERO_COLOR, OTHERS_COLOR = HEURISTIC_COLOR, METRIC_COLORS["val_acc"]
 
 
 def three_views(cell: xr.Dataset) -> go.Figure:
@@ -44,7 +52,8 @@ def three_views(cell: xr.Dataset) -> go.Figure:
     fig.update_yaxes(ACCURACY_AXIS, col=1)
     fig.update_yaxes(type="log", range=[-3, 0.05], tickvals=[1e-3, 1e-2, 1e-1, 1], ticktext=[".001", ".01", ".1", "1"],
                      col=2)
-    fig.update_yaxes(type="log", exponentformat="power", nticks=5, col=3)
+    fig.update_yaxes(type="log", tickvals=[1e-4, 1e-3, 1e-2, 1e-1, 1, 10],
+                     ticktext=["10⁻⁴", "10⁻³", ".01", ".1", "1", "10"], col=3)
     notes = f"Thin: every seed; thick: seed {bold}, in the middle by when it generalised."
     return frame(fig, title=f"Three views of one run, d_h {int(cell['d_h'])}", plot_height=280, above=20,
                  caption=_caption(cell, notes))
@@ -66,9 +75,10 @@ def width_maps(runs: xr.Dataset, metrics: tuple[str, ...] = ("val_loss", "train_
     axis = step_axis(int(runs["last_step"].max()))
     fig.update_yaxes(axis | {"range": [0, np.log10(runs["step"].values[-1])]})
     fig.update_yaxes(title_text="step", col=1)
-    name_once(fig)
+    fig.update_layout(showlegend=False)
     note = f"Dotted: median step from which train accuracy is {FITTED:g}, at widths at which every run gets there."
-    fig = frame(fig, title="Over the steps and over the width", plot_height=380, above=20, caption=_caption(runs, note))
+    title = f"{' and '.join(MAPPED[metric] for metric in metrics).capitalize()}, over steps and width"
+    fig = frame(fig, title=title, plot_height=380, above=20, caption=_caption(runs, note))
     return fig.update_layout(margin_r=64)
 
 
@@ -99,7 +109,7 @@ def zero_counts(runs: xr.Dataset, *, title: str = "Right answers to test pairs")
     fig = go.Figure()
     for name, words, color in (("zero", "0/b", ZERO_COLOR), ("others", "others", OTHERS_COLOR)):
         fig.add_traces(summary(counts[name], name=words, label=words, color=color, meta={"metric": name},
-                               within=(0, np.inf)))
+                               within=(0, float(counts[f"n_{name}"].mean()))))
     chance = float((counts["n_others"] / cell["p"].item()).mean())
     for y, color, dash in ((float(counts["n_zero"].mean()), ZERO_COLOR, "dash"), (chance, OTHERS_COLOR, "dot")):
         fig.add_hline(y, line={"color": color, "dash": dash, "width": 1.5})  # pyright: ignore

@@ -18,6 +18,9 @@ from grokbook.plots.template import ACCURACY_AXIS, INK, caption, d_h_color, fade
 SCALE = "Plasma"
 """Few random pairs are dark, many light; its lightest fifth, which white hides, is left out."""
 
+ARROWS = 0.4
+"""Length of a path between two arrows."""
+
 
 def emergence(runs: xr.Dataset, *, metric: str = "twin_free_val_acc") -> go.Figure:
     """Final accuracy on addition against d_h, a line a number of random pairs: best of the seeds, and their mean.
@@ -45,7 +48,7 @@ def forgetting(runs: xr.Dataset, *, sizes: Sequence[int] | None = None) -> go.Fi
     """Twin-free accuracy against train accuracy along training, a column a number of random pairs, a line a run.
 
     `runs` as for `emergence`. A run moves to the right as it learns its pairs, up as it learns to add, and down as it
-    takes that back; a dot is its end. The dotted line is where all additions and no random pair would be known.
+    takes that back, as its arrows point; a dot is its end. Dotted: all additions and no random pair known.
     """
     runs = runs if sizes is None else runs.sel(d_h=list(sizes))
     shown = [int(D) for D in runs["D_random"].values if D and bool(runs["trained"].sel(D_random=D).any())]
@@ -58,7 +61,7 @@ def forgetting(runs: xr.Dataset, *, sizes: Sequence[int] | None = None) -> go.Fi
         known = int(runs["D_train"]) / (int(runs["D_train"]) + D_random)
         fig.add_vline(known, line={"color": INK, "dash": "dot", "width": 1}, row=1, col=column)  # pyright: ignore
     named = set()
-    fig.for_each_trace(lambda trace: trace.update(showlegend=trace.mode == "lines" and not (
+    fig.for_each_trace(lambda trace: trace.update(showlegend=trace.mode != "markers" and not (
         trace.name in named or named.add(trace.name))))
     fig.update_xaxes(ACCURACY_AXIS, title_text="train accuracy")
     fig.update_yaxes(ACCURACY_AXIS)
@@ -66,7 +69,7 @@ def forgetting(runs: xr.Dataset, *, sizes: Sequence[int] | None = None) -> go.Fi
     fig.update_layout(legend_title_text="d_h ")
     mixed = runs.sel(D_random=shown)
     return frame(fig, title="Learned and taken back", plot_height=320, above=20, caption=caption(
-        mixed, "One line a run, from its first step; dot: its end; dotted: all additions and no random pair known."))
+        mixed, "One line a run, arrows as it trained; dot: its end; dotted: all additions and no random pair known."))
 
 
 def competition(runs: xr.Dataset, fewer: xr.Dataset, *, D_random: int, bits: float,
@@ -121,10 +124,14 @@ def _path(run: xr.Dataset, color: str) -> list[go.Scatter]:
     name = str(int(run["d_h"]))
     meta = {"d_h": int(run["d_h"]), "D_random": int(run["D_random"]), "seed": int(run["seed"])}
     hover = f"d_h {name}, seed {meta['seed']}, step %{{customdata:,.0f}}<br>%{{y:.3f}} at %{{x:.3f}}<extra></extra>"
+    way = np.cumsum(np.hypot(np.diff(x, prepend=x[0]), np.diff(y, prepend=y[0]))) // ARROWS
+    arrows = {"symbol": "arrow", "angleref": "previous", "size": 11 * (np.diff(way, prepend=0) > 0)}
     return [go.Scatter(x=x[part], y=y[part], customdata=run["step"].values[known][part], name=name, legendgroup=name,
-                       legendrank=meta["d_h"], mode=mode, line={"color": color, "width": 1.5},
-                       marker={"color": color, "size": 8}, meta=meta | {"role": role}, hovertemplate=hover)
-            for part, mode, role in ((slice(None), "lines", "path"), (slice(-1, None), "markers", "end"))]
+                       legendrank=meta["d_h"], mode=mode, line={"color": color, "width": 1.5, "backoff": 0},
+                       marker={"color": color, "opacity": 1, "line": {"width": 0}} | marker, meta=meta | {"role": role},
+                       hovertemplate=hover)
+            for part, mode, role, marker in ((slice(None), "lines+markers", "path", arrows),
+                                             (slice(-1, None), "markers", "end", {"size": 8}))]
 
 
 def _holes(runs: xr.Dataset) -> str:

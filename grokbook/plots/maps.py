@@ -14,10 +14,10 @@ from plotly.subplots import make_subplots
 from grokbook.analysis import capacity, critical_size, final
 from grokbook.analysis.capacity import place, star
 from grokbook.analysis.recipes import recipe_zones
-from grokbook.analysis.zones import Zone, main_zone, zone_label, zone_shares
+from grokbook.analysis.zones import Zone, knows_neither, main_zone, zone_label, zone_shares
 from grokbook.plots.cells import Runs, as_map, never_trained, row_name
 from grokbook.plots.sizes import FINAL
-from grokbook.plots.template import CHOSEN, INK, ZONE_COLORS, caption, frame, plain
+from grokbook.plots.template import CHOSEN, INK, MEMORY_COLOR, ZONE_COLORS, caption, frame, plain
 from grokbook.studies import EXAMPLES
 
 SHOWN = ("zone", *FINAL)
@@ -31,10 +31,17 @@ ZONE_SCALE = {"zmin": -0.5, "zmax": N_COLORS - 0.5, "showscale": False,
                              for edge in (i / N_COLORS, (i + 1) / N_COLORS)]}
 """How a heatmap colours the numbers of zones."""
 
+NEITHER = "knows neither"
+"""What legends call cells that are crossed out."""
+
+CROSSED = "Crossed out: most know neither all of their own pairs nor any other."
+
 LEFT = 8 * "\N{NO-BREAK SPACE}"
 """After a cell's words: moves them off its middle, where the marks of D_mem and D_crit are."""
 
-MEM_COLOR, CRIT_COLOR = "#7A3E9D", "#000000"
+PLOT_HEIGHT, LEAST_ROW = 440, 16  # pixels: of a map, and of a row that words fit in
+
+MEM_COLOR, CRIT_COLOR = MEMORY_COLOR, "#000000"
 
 
 def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone") -> go.Figure:
@@ -49,13 +56,16 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     if show not in SHOWN:
         raise ValueError(f"show={show!r} is not valid; valid: {', '.join(SHOWN)}")
     data = as_map(runs)
-    fig = go.Figure(_cells(data, show).update(texttemplate="%{text}" + LEFT))
+    cells = _cells(data, show)
+    high = np.abs(np.diff(cells.y)) * PLOT_HEIGHT >= LEAST_ROW * np.ptp(cells.y)  # lines hide words in others
+    fig = go.Figure(cells.update(texttemplate="%{text}" + LEFT, text=np.where(high[:, None], cells.text, "")))
     if show == "zone":
-        fig.add_traces(_zone_legend())
-    notes = _add_lines(fig, data, random, critical_size(data)) if row_name(data) == "D_train" else []
+        fig.add_traces([*_zone_legend(), _crosses(data)])
+    notes = [CROSSED] if show == "zone" else []
+    notes += _add_lines(fig, data, random, critical_size(data)) if row_name(data) == "D_train" else []
     _lay_out(fig, data)
     title = "The four zones, measured" if show == "zone" else f"Mean {FINAL[show]}"
-    return frame(fig, title=title, plot_height=440,
+    return frame(fig, title=title, plot_height=PLOT_HEIGHT,
                  caption=caption(data, *notes, white_cells(_white(data)), never_trained(data, "d_h")))
 
 
@@ -72,20 +82,21 @@ def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
     for column, budget in enumerate(budgets, 1):
         cells = _cells(data.sel(step=slice(0, budget)), "zone")
         fig.add_trace(cells.update(texttemplate=""), row=1, col=column)  # too narrow for words, which hovering says
+        fig.add_trace(_crosses(data.sel(step=slice(0, budget))), row=1, col=column)
     fig.add_traces(_zone_legend())
     _lay_out(fig, data)
     fig.update_yaxes(title_text="", col=None)
     fig.update_yaxes(title_text="D_train", row=1, col=1)
     return frame(fig, title="The map at several budgets", plot_height=300, above=20,
-                 caption=caption(data, "Each map judges the same runs by their first steps.", white_cells(_white(data)),
-                                 never_trained(data, "d_h")))
+                 caption=caption(data, "Each map judges the same runs by their first steps.", CROSSED,
+                                 white_cells(_white(data)), never_trained(data, "d_h")))
 
 
 def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
     """The coloured cells. Hidden sizes stand side by side, training sizes at their place."""
     shown = main_zone(data) if show == "zone" else final(data, show).mean("seed")
     z = shown.transpose("D_train", "d_h").values
-    text, hover = _texts(data, show)
+    text, hover = texts(data, show)
     scale = ZONE_SCALE if show == "zone" else {"zmin": 0, "zmax": 1, "colorscale": ACCURACY_SCALE}
     return go.Heatmap(x=edges(np.arange(data.sizes["d_h"])), y=edges(data["D_train"].values),
                       z=zone_numbers(z) if show == "zone" else z, xgap=1, ygap=1,
@@ -99,7 +110,7 @@ def zone_numbers(named: np.ndarray) -> np.ndarray:
     return np.vectorize(number.get, otypes=[float])(named)
 
 
-def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
+def texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
     """What stands in a cell whose seeds disagree, and what hovering says, both (D_train, d_h)."""
     shares = zone_shares(data).transpose("zone", "D_train", "d_h")
     n = data["trained"].sum("seed").transpose("D_train", "d_h").values
@@ -120,10 +131,23 @@ def _texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
     return text, hover
 
 
+def _crosses(data: xr.Dataset) -> go.Scatter:
+    """Crossed out: the cells whose networks know neither. No seventh colour is far from the six to every eye."""
+    x, y = [], []
+    rows = edges(data["D_train"].values)
+    for i, j in np.argwhere(knows_neither(data).transpose("D_train", "d_h").values):
+        x += [j - 0.5, j + 0.5, None, j - 0.5, j + 0.5, None]
+        y += [rows[i], rows[i + 1], None, rows[i + 1], rows[i], None]
+    return go.Scatter(x=x, y=y, mode="lines", line={"color": INK, "width": 1}, hoverinfo="skip", showlegend=False,
+                      meta={"role": "neither"})
+
+
 def _zone_legend() -> list[go.Scatter]:
-    """Traces without points that name the colours of the zones."""
-    return [go.Scatter(x=[None], y=[None], mode="markers", name=zone_label(zone),
-                       marker={"symbol": "square", "size": 12, "color": color}) for zone, color in ZONE_COLORS.items()]
+    """Traces without points that name the colours of the zones, and the crosses."""
+    marks = {zone_label(zone): {"symbol": "square", "color": color} for zone, color in ZONE_COLORS.items()}
+    marks[NEITHER] = {"symbol": "square-x", "color": ZONE_COLORS[Zone.PROGRESSION], "line": {"color": INK, "width": 1}}
+    return [go.Scatter(x=[None], y=[None], mode="markers", name=name, marker={"size": 12} | mark)
+            for name, mark in marks.items()]
 
 
 def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, critical: pd.DataFrame) -> list[str]:
@@ -225,7 +249,7 @@ def recipe_check(changed: xr.Dataset, usual: xr.Dataset) -> go.Figure:
         x=[f"{example}<br>{cell}" for example, cell in EXAMPLES.items()], y=list(dict.fromkeys(settings)), z=z, xgap=2,
         ygap=2, text=text, texttemplate="%{text}", textfont={"size": 12}, customdata=hover,
         hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"}, **ZONE_SCALE))
-    fig.add_traces(_zone_legend())
+    fig.add_traces(_zone_legend()[:-1])
     fig.update_xaxes(showgrid=False)
     fig.update_yaxes(autorange="reversed", showgrid=False)
     sizes, samples = zip(*EXAMPLES.values(), strict=True)  # the study has other cells too

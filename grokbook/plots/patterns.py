@@ -24,7 +24,9 @@ from grokbook.analysis.patterns import (
 from grokbook.plots.cells import name_of
 from grokbook.plots.template import (
     ACCURACY_AXIS,
+    HEURISTIC_COLOR,
     INK,
+    MEMORY_COLOR,
     METRIC_COLORS,
     ZONE_COLORS,
     caption,
@@ -34,11 +36,11 @@ from grokbook.plots.template import (
 )
 from grokbook.plots.traces import name_once
 
-PATTERN_COLORS = ("#D55E00", "#7B3FA0", "#00795C", "#56B4E9", "#8C6D31", "#E377C2")
+PATTERN_COLORS = (HEURISTIC_COLOR, MEMORY_COLOR, "#00795C", "#56B4E9", "#8C6D31", "#E377C2")
 """Of the first pattern, the second …; beyond the sixth they begin anew."""
 
-KIND_COLORS: dict[str, str] = {"neither": ZONE_COLORS["PROGRESSION"], "double descent": ZONE_COLORS["UNGROKKING"],
-                               "both": ZONE_COLORS["SEMI_GROKKING"], "grokking": ZONE_COLORS["GROKKING"]}
+KIND_COLORS: dict[str, str] = {"neither": "#C9C9C9", "double descent": "#8C510A", "both": "#E0B98A",
+                               "grokking": ZONE_COLORS["GROKKING"]}
 
 SPLITS = {"train_acc": "train", "val_acc": "validation"}
 
@@ -185,7 +187,9 @@ def map_traces(patterns: Patterns, *, size: int) -> Iterator[go.Heatmap | go.Sca
                      zmax=len(KINDS) - 0.5, colorscale=edges, showscale=False, opacity=0.75, meta={"role": "map"},
                      hovertemplate="γ %{x:.2f}, %{y:.2f}<extra></extra>")
     for i, kind in enumerate(KINDS):
-        name = f"{kind} ({np.mean(kinds == i):.0%})"
+        if not (share := np.mean(kinds == i)):
+            continue
+        name = f"{kind} ({share:.0%})"
         yield go.Scatter(x=[None], y=[None], mode="markers", name=name, meta={"role": "key", "kind": kind},
                          marker={"color": KIND_COLORS[kind], "symbol": "square", "size": 11, "opacity": 0.75})
     yield go.Scatter(x=[patterns[0].gamma], y=[patterns[-1].gamma], mode="markers", name="here", showlegend=False,

@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import capacity, final
 from grokbook.analysis.critical import critical_over_budget
+from grokbook.analysis.descent import double_descent
 from grokbook.analysis.efficiency import costs, of_any_parent
 from grokbook.analysis.recipes import STATEMENTS
 from grokbook.plots.cells import Runs, as_dataset, as_map, never_trained, not_trained, together
@@ -25,11 +26,12 @@ FINAL = {"train_acc": "final train accuracy", "val_acc": "final validation accur
 """Accuracies at the end of a run, as titles call them."""
 
 
-def final_accuracy(runs: Runs, *, metric: str = "val_acc") -> go.Figure:
+def final_accuracy(runs: Runs, *, metric: str = "val_acc", paper: Mapping[int, float] | None = None) -> go.Figure:
     """Mean over seeds of an accuracy at the end of each run, against D_train, with its 95 % interval as a band.
 
-    `metric` is one of `train_acc`, `val_acc`, `twin_free_val_acc`. Small d_h is blue, large green. A line has a gap
-    where a cell was not trained, and the caption names those cells, and sizes of the study without any run.
+    `metric` is one of `train_acc`, `val_acc`, `twin_free_val_acc`; `paper`: by d_h the D_train from which the paper
+    calls it near perfect, as diamonds. Small d_h is blue, large green. A line has a gap where a cell was not trained,
+    and the caption names those cells, and sizes of the study without any run.
     Raises ValueError: another metric, or runs that vary over more than d_h, D_train and seed.
     """
     if metric not in ACCURACIES:
@@ -40,11 +42,15 @@ def final_accuracy(runs: Runs, *, metric: str = "val_acc") -> go.Figure:
     for d_h in sizes.tolist():
         fig.add_traces(summary(accuracy.sel(d_h=d_h), name=str(d_h), label=f"d_h {d_h}", color=d_h_color(d_h, sizes),
                                meta={"metric": metric, "d_h": d_h}, mode="lines+markers", marker_size=6))
+    for d_h, D_train in (paper or {}).items():
+        looks = {"symbol": "diamond", "size": 13, "color": d_h_color(d_h, sizes), "line": {"color": "black"}}
+        fig.add_scatter(x=[D_train], y=[1], mode="markers", name=f"paper, {d_h}", marker=looks, meta={"role": "paper"})
     fig.update_xaxes(title_text="D_train")
     fig.update_yaxes(ACCURACY_AXIS, title_text=FINAL[metric])
     fig.update_layout(legend_title_text="d_h ")
     n = accuracy.notnull().sum("seed")
     notes = ["Line: mean over seeds; band: its 95 % interval."] if n.max() > 1 else []
+    notes += ["Diamonds: where the paper has that size near perfect."] if paper else []
     words = caption(data, *notes, not_trained(n > 0), never_trained(data, "d_h", "D_train"))
     return frame(fig, title=FINAL[metric].capitalize(), caption=words, plot_height=320)
 
@@ -102,21 +108,32 @@ POWERS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Hidden sizes that an axis names."""
 
 
-def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden size") -> go.Figure:
+def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden size",
+                     paper: Mapping[int, tuple[int, int]] | None = None) -> go.Figure:
     """Mean final accuracies against d_h, one column a D_train, with 95 % intervals over seeds.
 
-    A line has a gap where a size was not trained, and the caption names it.
+    `paper`: by D_train the hidden sizes between which the paper has its valley, as shades; each column then says how
+    deep its own is. A line has a gap where a size was not trained, and the caption names it.
     Raises ValueError: runs that vary over more than d_h, D_train and seed.
     """
     data = as_map(runs)
-    return compare_by_size({f"D_train {D:,}": data.sel(D_train=D) for D in data["D_train"].values}, title=title)
+    columns = {f"D_train {D:,}": data.sel(D_train=D) for D in data["D_train"].values.tolist()}
+    fig = compare_by_size(columns, title=title, above=72 if paper else 20,
+                          note="Shaded: where the paper has its valley." if paper else "")
+    for column, row in enumerate(double_descent(data).to_dict("records") if paper else [], 1):
+        fig.layout.annotations[column - 1].text += "<br>depth {depth:.2f}<br>p {p:.2f}<br>n {n}".format(**row)
+        if paper and row["D_train"] in paper:
+            low, high = paper[row["D_train"]]
+            fig.add_vrect(low, high, row=1, col=column,  # pyright: ignore
+                          fillcolor="#7A3E9D", opacity=0.15, line_width=0)
+    return fig
 
 
-def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figure:
+def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str, above: int = 20, note: str = "") -> go.Figure:
     """The same with a column for each named set of runs; of each only d_h and seed may vary.
 
     Bands are drawn where most cells have five seeds. A line has a gap at a size that was not trained there, and the
-    caption names those sizes.
+    caption names those sizes and has the `note`. `above`: pixels for the titles of the columns.
     """
     fig = make_subplots(rows=1, cols=len(columns), shared_yaxes=True, horizontal_spacing=0.02,
                         column_titles=list(columns))
@@ -137,8 +154,8 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str) -> go.Figu
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text="final accuracy", row=1, col=1)
     shown = together([data.drop_vars("D_train", errors="ignore") for data in columns.values()])
-    return frame(fig, title=title, plot_height=300, above=20,
-                 caption=caption(shown, "Line: mean over seeds; dots: every run.",
+    return frame(fig, title=title, plot_height=300, above=above,
+                 caption=caption(shown, "Line: mean over seeds; dots: every run.", note,
                                  "" if few else "Band: 95 % interval of the mean.", *_gaps(columns, sizes)))
 
 
@@ -197,18 +214,18 @@ def recipe_filter(table: pd.DataFrame, *, n_steps: int) -> go.Figure:
     columns = list(STATEMENTS)
     answers = [[None if pd.isna(value) else bool(value) for value in row] for row in table[columns].to_numpy()]
     z = np.array([[list(ANSWERS).index(value) for value in row] for row in answers], float)
-    text = [[f"{ANSWERS[value][0]}{f' ({n})' if n else ''}" for value, n in zip(row, counts, strict=True)]
+    text = [[f"{ANSWERS[value][0]}<br>({n})" if n else "" for value, n in zip(row, counts, strict=True)]
             for row, counts in zip(answers, table[[f"n_{name}" for name in columns]].to_numpy(), strict=True)]
     scale = [[edge, color] for i, (_, color) in enumerate(ANSWERS.values()) for edge in (i / 3, (i + 1) / 3)]
     fig = go.Figure(go.Heatmap(
-        x=[STATEMENTS[name] for name in columns], y=table["change"], z=z, zmin=-0.5, zmax=2.5, colorscale=scale,
-        showscale=False, xgap=2, ygap=2, text=text, texttemplate="%{text}", textfont={"size": 12},
-        hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>", meta={"role": "cells"}))
+        x=[STATEMENTS[name] for name in columns], y=table["change"].str.replace(", ", ",<br>", n=1), z=z, zmin=-0.5,
+        zmax=2.5, colorscale=scale, showscale=False, xgap=2, ygap=2, text=text, texttemplate="%{text}",
+        textfont={"size": 11}, hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>", meta={"role": "cells"}))
     fig.update_xaxes(showgrid=False, side="top", tickfont={"size": 11})
-    fig.update_yaxes(autorange="reversed", showgrid=False)
-    return frame(fig, title="Which recipe does what the paper shows?", plot_height=30 * len(table), left=200, above=20,
+    fig.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11})
+    return frame(fig, title="Which recipe does it?", plot_height=32 * len(table), left=70, above=40,
                  caption=f"After {n_steps:,} steps. In brackets: n, the networks that the answer rests on. A yes by "
-                         "two networks is a hint.")
+                         "two networks is a hint. White: none was trained.")
 
 
 def critical_by_budget(recipes: Mapping[str, xr.Dataset], budgets: Sequence[int], *,
@@ -231,8 +248,8 @@ def critical_by_budget(recipes: Mapping[str, xr.Dataset], budgets: Sequence[int]
                               line={"color": color, "dash": "dot", "width": 1.5})
     seen: set[str] = set()
     fig.for_each_trace(lambda trace: trace.update(showlegend=not (trace.name in seen or seen.add(trace.name))))
-    fig.update_xaxes(type="log", title_text="steps", tickvals=list(budgets),
-                     ticktext=[f"{n / 1000:g}k" for n in budgets])
+    fig.update_xaxes(type="log", title_text="steps", tickvals=[*budgets], ticktext=[f"{n / 1000:g}k" for n in budgets],
+                     tickangle=-90)  # or the last ones collide on a telephone
     fig.update_yaxes(title_text="D_crit", row=1, col=1)
     notes = ["Bars: 95 % intervals, from a measured size to a measured size."]
     notes += ["Dotted: about where the paper has it."] if paper else []

@@ -5,6 +5,7 @@ Colours are told apart by readers with red-green and blue-yellow colour blindnes
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -19,6 +20,9 @@ ZONE_COLORS = {"PROGRESSION": "#A6A6A6", "UNGROKKING": "#C8102E", "SEMI_GROKKING
 METRIC_COLORS = {"train_acc": "#303030", "train_loss": "#303030", "val_acc": "#0072B2", "val_loss": "#0072B2",
                  "twin_free_val_acc": "#E69F00", "param_norm": "#00795C"}
 """Train is dark, validation blue, twin-free validation orange, the norm green, in every figure."""
+
+MEMORY_COLOR, HEURISTIC_COLOR = "#7A3E9D", "#D55E00"
+"""What is known by heart, and what a shortcut answers, wherever they are drawn."""
 
 D_H_SCALE = [[0.0, "#26358C"], [0.5, "#1B8A9B"], [1.0, "#7CC142"]]
 """Small networks are blue, large ones green, as in Huang et al. 2024; lightness rises all the way."""
@@ -64,7 +68,7 @@ def step_axis(last_step: float, *, sparse: bool = False) -> dict:
     ticks = powers[1::2] if sparse else powers
     labels = [f"{tick // 1000}k" if tick >= 1000 else str(tick) for tick in ticks]
     return {"type": "log", "range": [math.log10(STEP_0_AT * 0.8), math.log10(max(last_step, 10) * 1.2)],
-            "tickvals": [STEP_0_AT, *ticks], "ticktext": ["0", *labels]}
+            "tickvals": [STEP_0_AT, *ticks], "ticktext": ["0", *labels], "tickfont": {"size": 11 if sparse else 14}}
 
 
 _AXIS = {"showline": True, "linecolor": "#8C8C8C", "gridcolor": FAINT, "zeroline": False, "ticks": "outside",
@@ -115,10 +119,14 @@ def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: 
     `fig.layout.meta["caption"]` alone: whoever shows the figure prints it as text, which wraps and is read aloud.
     """
     fig.update_annotations(font_size=13, selector=lambda words: words.font.size == SUBPLOT_TITLE)
-    top = TITLE + 2 * LEGEND_LINE + above
+    drawn: Any = fig
+    keyed = drawn.layout.showlegend is not False and any(
+        trace.name and trace.showlegend is not False for trace in drawn.data)
+    top = TITLE + 2 * LEGEND_LINE * keyed + above
     height = top + plot_height + AXIS
-    return fig.update_layout(title_text=title, height=height, margin={"t": top, "b": AXIS, "l": MARGIN_LEFT + left},
-                             legend_y=1 - TITLE / height, meta={"caption": caption})
+    return fig.update_layout(title={"text": title, "pad": {"t": 12, "l": -left}}, height=height,
+                             margin={"t": top, "b": AXIS, "l": MARGIN_LEFT + left}, legend_y=1 - TITLE / height,
+                             meta={"caption": caption})
 
 
 def _count(runs: xr.Dataset) -> str:

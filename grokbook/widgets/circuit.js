@@ -3,7 +3,7 @@
 // `data` was made in Python (circuit.py) from stored weights, so a move needs no kernel; `root` is where to draw.
 
 Object.assign(HEIGHT, {spectrum: 210, neurons: 210, clock: 300, growth: 300});
-const KEY_COLOR = "#C2571A", OTHER = "#8C8C8C", HANDS = {a: "#0072B2", b: "#E69F00", "a + b": "currentColor"};
+const KEY_COLOR = "#C2571A", OTHER = "#8C8C8C", HANDS = {a: "#1B8A9B", b: "#B8860B", "a + b": "currentColor"};
 const {p, keys, steps, networks} = data, half = Math.floor(p / 2);
 const state = {...data.start}, now = () => networks[state.step], turn = (k, n) => 2 * Math.PI * k * n / p;
 

@@ -8,7 +8,24 @@ const READ_ALOUD = {d_h: (v) => `hidden size ${v}`, D_train: (v) => `${v} traini
                     D_random: (v) => `${v} random pairs`, seed: (v) => `seed ${v}`,
                     budget: (v) => `judged after ${v} steps`};
 
+// A map takes the place of another: in a notebook once the kernel has sent all of it, in a page of the book at once.
 function render({model, el}) {
+  let close = draw_map({model, el});
+  const again = () => {
+    const focused = el.contains(document.activeElement);
+    close();
+    el.replaceChildren();
+    close = draw_map({model, el});
+    if (focused) el.querySelector(".gb-explorer-row-choice")?.focus();
+  };
+  model.on("change:fixed", again);
+  return () => {
+    model.off("change:fixed", again);
+    close();
+  };
+}
+
+function draw_map({model, el}) {
   const root = add(el, "div", {class: "gb-explorer"});
   const state = look_up(model, () => draw());
   const controls = choosing(add(root, "div", {class: "gb-explorer-controls"}), state);
@@ -27,6 +44,7 @@ function render({model, el}) {
   }
 
   function draw() {
+    if (state.gone()) return;
     controls.draw();
     const offer = state.trains && !Object.keys(state.runs()).length ? " Press Train this." : "";
     sentence.textContent = (state.view()?.told[state.key()][state.get("seed")] ?? "…") + offer;
@@ -65,7 +83,7 @@ function look_up(model, draw) {
   const choices = ["d_h", row, "seed", "budget", "color"];
   let asked = null;
   const state = {
-    ...fixed, choices, metrics: seen(fixed.metrics), sizes: values.d_h, rows: values[row], model, trains: model.get("live") !== undefined,
+    ...fixed, choices, gone: () => model.get("fixed") !== fixed, metrics: seen(fixed.metrics), sizes: values.d_h, rows: values[row], model, trains: model.get("live") !== undefined,
     get: (name) => model.get(name),
     at: (name) => values[name].indexOf(model.get(name)),
     key: () => `${model.get("d_h")},${model.get(row)}`,
@@ -80,7 +98,7 @@ function look_up(model, draw) {
     },
     ask() {
       const missing = [model.get("budget"), ...values.budget].find((budget) => !views[budget]);
-      if (missing === undefined || asked !== null) return;
+      if (missing === undefined || asked !== null || model.get("row") !== row) return;
       asked = missing;
       model.send({act: "view", budget: missing});
     },
@@ -97,7 +115,9 @@ function look_up(model, draw) {
 // Dark ink becomes light where the page is dark.
 const seen = (metrics) => metrics.map((metric, k) => k ? metric : {...metric, color: "var(--gb-train)"});
 
-function choosing(place, {choices, values, colors, get, at, choose}) {
+function choosing(place, {choices, values, colors, maps, row, get, at, choose}) {
+  if (Object.keys(maps).length > 1)
+    options(place, "row-choice", "Rows of the map", maps, (other) => choose({row: other})).value = row;
   const inputs = choices.slice(0, -1).map((name) => {
     const label = add(place, "label", {}, name), last = values[name].length - 1;
     const input = add(label, "input", {type: "range", min: 0, max: last, class: `gb-explorer-${name}`, "aria-label": name});
@@ -105,10 +125,7 @@ function choosing(place, {choices, values, colors, get, at, choose}) {
     input.addEventListener("input", () => choose({[name]: values[name][input.value]}));
     return [name, input, add(label, "output")];
   });
-  const label = add(place, "label", {class: "gb-explorer-choice"}, "color");
-  const color = add(label, "select", {class: "gb-explorer-color"});
-  for (const [name, words] of Object.entries(colors)) color.add(new Option(words, name));
-  color.addEventListener("change", () => choose({color: color.value}));
+  const color = options(place, "color", "color", colors, (other) => choose({color: other}));
 
   function draw() {
     for (const [name, input, output] of inputs) {
@@ -125,6 +142,13 @@ function button(place, name, words, act) {
   const made = add(place, "button", {type: "button", class: `gb-explorer-${name}`}, words);
   made.addEventListener("click", act);
   return made;
+}
+
+function options(place, name, words, choices, act) {
+  const select = add(add(place, "label", {class: "gb-explorer-choice"}, words), "select", {class: `gb-explorer-${name}`});
+  for (const [value, shown] of Object.entries(choices)) select.add(new Option(shown, value));
+  select.addEventListener("change", () => act(select.value));
+  return select;
 }
 
 function check(place, words, act) {
@@ -145,7 +169,7 @@ function link_button(place, {get, chosen}, say) {
   });
 }
 
-function trainer(place, {model, trains, live, chosen, row}, say) {
+function trainer(place, {model, trains, live, chosen}, say) {
   if (!trains) return {draw() {}};
   button(place, "train", "Train this", () => {
     say("");
@@ -157,13 +181,13 @@ function trainer(place, {model, trains, live, chosen, row}, say) {
   const status = add(place, "span", {class: "gb-explorer-status"});
 
   function draw() {
-    const {under_way = false, paused, keepable, step = 0, n_steps = 1, words, d_h, seed} = live();
+    const {under_way = false, paused, keepable, step = 0, n_steps = 1, words = ""} = live();
     pause.textContent = paused ? "Resume" : "Pause";
     pause.hidden = stop.hidden = !under_way;
     keep.hidden = !keepable;
     bar.hidden = !words;
     [bar.max, bar.value] = [n_steps, step];
-    status.textContent = words ? `d_h ${d_h}, ${row} ${number(live()[row])}, seed ${seed}: ${words}` : "";
+    status.textContent = words;
   }
   return {draw};
 }

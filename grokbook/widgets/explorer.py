@@ -3,6 +3,7 @@
 The page draws and moves by itself (explorer.js); this says what there is, follows what was chosen, and trains.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import ipywidgets as W
@@ -41,16 +42,16 @@ class Explorer(Steered, Picture, W.VBox):
 
     Traits `d_h`, `D_train`, `seed`, `budget` (steps after which all is judged) and `color` (one of `plots.maps.SHOWN`)
     may be set, here or on the page. `selection` and `sentence` follow. Of runs that vary over D_random at one D_train
-    the map's rows are that, and `D_random` is the trait. As the last line of a cell it is shown; where
-    nobody watches it leaves pictures.
+    the map's rows are that, and `D_random` is the trait. Both maps are there if no runs are given; `row` says which is
+    shown, and another one starts anew. As the last line of a cell it is shown; where nobody watches it leaves pictures.
 
     *Train this* trains the chosen run over its stored curves; `result()` is what was trained, `keep()` stores it.
 
     Args:
-        runs: a map as `gb.load("zone_map")` gives it; if not given, the stored one.
+        runs: a map as `gb.load("zone_map")` gives it; if not given, the stored ones.
         random: runs on random labels, for D_mem.
         d_h, D_train, D_random, seed, budget, color: where to start; if not given, at a run that understood late. A
-            budget between the slider's values joins them.
+            budget between the slider's values joins them. With `D_random`, on the map over it.
         store: where `keep` writes. If not given, the folder GROKBOOK_DATA, else `my-runs` here; not the shipped runs.
 
     Raises:
@@ -62,7 +63,7 @@ class Explorer(Steered, Picture, W.VBox):
     what = "a map to move through, with a button that trains its cells"
 
     d_h, D_train, D_random, seed, budget = (Int().tag(sync=True) for _ in range(5))
-    color = Unicode("zone").tag(sync=True)
+    row, color = Unicode().tag(sync=True), Unicode("zone").tag(sync=True)
     fixed, views = Dict().tag(sync=True), Dict().tag(sync=True)
     note, wrong = Unicode().tag(sync=True), Bool().tag(sync=True)
     live = Dict().tag(sync=True)
@@ -71,21 +72,34 @@ class Explorer(Steered, Picture, W.VBox):
     def __init__(self, runs: xr.Dataset | None = None, random: xr.Dataset | None = None, *, d_h: int | None = None,
                  D_train: int | None = None, D_random: int | None = None, seed: int | None = None,
                  budget: int | None = None, color: str | None = None, store: Store | None = None):
-        self.data = ExplorerData.stored() if runs is None else ExplorerData(runs, random)
+        maps = _stored_maps() if runs is None else [ExplorerData(runs, random)]
+        self.maps = {data.row: data for data in maps}
+        self.data = self._training = maps[0] if D_random is None else self.maps.get("D_random", maps[0])
         self.data.include(budget)
         given = dict(zip(TRAITS, (d_h, D_train, D_random, seed, budget, color), strict=True))
         chosen: dict[str, Any] = self.data.start() | {name: value for name, value in given.items() if value is not None}
         self._check(chosen)
-        views = {str(chosen["budget"]): self.data.view(chosen["budget"])}
-        super().__init__(store=store, fixed=self.data.fixed(), views=views, **chosen)
+        super().__init__(store=store, row=self.data.row, **self._map(chosen["budget"]), **chosen)
         self.children = [ExplorerDrawing(of=self)]
+        self.observe(self._change_map, "row")
         self.on_msg(lambda _, message, __: self._saying_errors(lambda: self._answer(message))(None))
 
-    def choose(self, **values: int | str) -> None:
+    def choose(self, **values: Any) -> None:
         """Set several of the traits at once. Raises TraitError for a value that is not on the map."""
         with self.hold_sync(), self.hold_trait_notifications():
             for name, value in values.items():
                 setattr(self, name, value)
+
+    def _map(self, budget: int) -> dict[str, Any]:
+        """What a page needs of the map that is shown."""
+        words = {row: data.words for row, data in self.maps.items()}
+        return {"fixed": self.data.fixed() | {"maps": words}, "views": {str(budget): self.data.view(budget)}}
+
+    def _change_map(self, _: object) -> None:
+        self.data = self.maps[self.row]
+        start = self.data.start()
+        with self.hold_sync():  # a page that had one without the other would look for cells that are not there
+            self.choose(**self._map(start["budget"]), **start)
 
     @property
     def selection(self) -> xr.Dataset:
@@ -128,13 +142,18 @@ class Explorer(Steered, Picture, W.VBox):
         chart = zone_map(runs_until(self.data.runs, self.budget), self.data.random, show=self.color)
         return chart.add_traces(_frame(self.data.cells, *self._cell().values()))
 
-    @validate(*TRAITS)
+    def _begin(self, *args, **kwargs) -> None:
+        with self._lock:
+            self._training = self.data
+            super()._begin(*args, **kwargs)
+
+    @validate("row", *TRAITS)
     def _on_the_map(self, proposal) -> Any:
         self._check({proposal["trait"].name: proposal["value"]})
         return proposal["value"]
 
     def _check(self, chosen: dict[str, Any]) -> None:
-        values = self.data.values() | {"color": [*COLORINGS]}
+        values = self.data.values() | {"color": [*COLORINGS], "row": [*self.maps]}
         for name, value in chosen.items():
             if value not in values.get(name, []):
                 valid = ", ".join(map(str, values.get(name, [f"none, its rows are {self.data.row}"])))
@@ -163,12 +182,22 @@ class Explorer(Steered, Picture, W.VBox):
     def _show_phase(self, trainer: Trainer, phase: str, keepable: bool) -> None:
         config, curves = trainer.configs[0], trainer.runs[0].curves if trainer.runs else {}
         lines = [np.round(curves[name], 4).tolist() for name in DRAWN] if curves else [[]] * len(DRAWN)
-        cell = {name: getattr(config, name) for name in ("d_h", self.data.row)}
-        usual = usual_step(choose(self.data.runs, **cell))
+        row = self._training.row
+        cell = {name: getattr(config, name) for name in ("d_h", row)}
+        usual = usual_step(choose(self._training.runs, **cell))
+        words = f"d_h {config.d_h}, {row} {cell[row]:,}, seed {config.seed}: {progress(trainer, phase, usual)}"
         self.live = cell | {"seed": config.seed, "n_steps": config.n_steps,
-                     "step": trainer.step, "words": progress(trainer, phase, usual), "under_way": phase in UNDER_WAY,
+                     "step": trainer.step, "words": words, "under_way": phase in UNDER_WAY,
                      "paused": phase == "paused", "keepable": keepable, "lines": lines,
                      "x": shown_steps(curves["step"]).tolist() if curves else []}
+
+
+def _stored_maps() -> list[ExplorerData]:
+    """The stored map, and that over D_random if it is stored too."""
+    maps = [ExplorerData.stored()]
+    with suppress(LookupError):
+        maps.append(ExplorerData.beside_random())
+    return maps
 
 
 def _frame(runs: xr.Dataset, d_h: int, D_train: int) -> list[go.Scatter]:

@@ -12,10 +12,10 @@ from plotly.colors import sample_colorscale
 
 from grokbook import studies
 from grokbook.analysis import describe, double_descent, interval, outcomes
-from grokbook.analysis.zones import describe_valley, runs_until, zone_label
+from grokbook.analysis.zones import describe_valley, knows_neither, runs_until, zone_label
 from grokbook.plots import find, zone_map
 from grokbook.plots.cells import Runs, as_dataset, as_map, row_name
-from grokbook.plots.maps import ACCURACY_SCALE, SHOWN, edges
+from grokbook.plots.maps import ACCURACY_SCALE, NEITHER, SHOWN, edges, texts
 from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, shown_steps
 from grokbook.plots.traces import NAMES
 from grokbook.run import ACCURACIES, PER_DECADE
@@ -88,6 +88,11 @@ class ExplorerData:
             "budget": self.budgets[-1], "color": "zone" if self.row == "D_train" else "twin_free_val_acc"}
 
     @property
+    def words(self) -> str:
+        """What its rows are, for who chooses between maps."""
+        return f"D_random, random pairs beside {self.additions:,} additions" if self.additions else "D_train, additions"
+
+    @property
     def additions(self) -> int | None:
         """How many there are in every row, where the rows are those of random pairs."""
         return int(self.cells["additions"]) if self.row == "D_random" else None
@@ -99,16 +104,17 @@ class ExplorerData:
                 "edges": edges(np.array(values[self.row])).tolist(),
                 "steps": self.runs["step"].values.tolist(), "x": _plain(shown_steps(self.runs["step"])),
                 "cells": _by_run(self.cells, *DRAWN),
-                "colors": COLORINGS, "shades": SHADES,
+                "colors": COLORINGS, "shades": SHADES, "neither": NEITHER,
                 "zones": [{"name": zone_label(zone), "color": color} for zone, color in ZONE_COLORS.items()],
                 "metrics": [{"key": key, "name": NAMES[key], "color": METRIC_COLORS[key]} for key in DRAWN]}
 
     def view(self, budget: int) -> dict[str, Any]:
         """What all looks like when it is judged at that step.
 
-        `shown`: by colour, rows of columns (d_h); `text` and `hover` alike. `lines`: x, y, lo, hi of D_crit
-        and D_mem; `star`: where they cross. `row`: by accuracy, `mean`, `lo` and `hi` as `shown`. `runs`: by cell and
-        seed, the events' steps and the final accuracies. `told` and `valleys`: sentences.
+        `shown`: by colour, rows of columns (d_h); `text`, `hover` and `crossed` (cells whose networks know neither)
+        alike. `lines`: x, y, lo, hi of D_crit and D_mem; `star`: where they cross. `row`: by accuracy, `mean`, `lo` and
+        `hi` as `shown`. `runs`: by cell and seed, the events' steps and the final accuracies. `told` and `valleys`:
+        sentences.
         """
         if budget not in self._views:
             self._views.setdefault(budget, self._view(budget))  # two threads may both make it; the first one's stays
@@ -117,11 +123,12 @@ class ExplorerData:
     def _view(self, budget: int) -> dict[str, Any]:
         runs = runs_until(self.cells, budget)
         outcome, fig = outcomes(runs).load(), zone_map(runs, self.random)
-        (cells,) = find(fig, role="cells")
+        (cells,), (text, hover) = find(fig, role="cells"), texts(runs, "zone")
         stats = {metric: interval(outcome[metric], within=(0, 1)).transpose("D_train", "d_h") for metric in ACCURACIES}
         descents = {row["D_train"]: row for row in double_descent(runs).to_dict("records")}
         return {"shown": {"zone": _plain(cells.z)} | {metric: _plain(stats[metric]["mean"]) for metric in ACCURACIES},
-                "text": cells.text.tolist(), "hover": cells.customdata.tolist(),
+                "crossed": knows_neither(runs).transpose("D_train", "d_h").values.tolist(),
+                "text": text.tolist(), "hover": hover.tolist(),
                 "lines": {line: _bars(*find(fig, role=line)) for line in ("D_crit", "D_mem") if find(fig, role=line)},
                 "star": [_plain([*star.x, *star.y]) for star in find(fig, role="star")],
                 "row": {metric: {part: _plain(stats[metric][part]) for part in ("mean", "lo", "hi")}

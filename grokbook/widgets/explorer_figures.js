@@ -3,7 +3,7 @@
 const CRIT = "#000000", MEM = "#7A3E9D", HALO = 0.35, FOR_A_BAND = 5;
 const SHARES = [0, 0.5, 1];
 
-function map_of(place, {row, sizes, rows, edges, zones, shades, colors, get, at, view, choose, intervals}) {
+function map_of(place, {row, sizes, rows, edges, zones, neither, shades, colors, get, at, view, choose, intervals}) {
   const inside = `gb-${Math.random().toString(36).slice(2)}`;  // a page may hold several explorers
   let drawn = "";
   const map = figure(place, "map", (here) => {
@@ -24,7 +24,7 @@ function map_of(place, {row, sizes, rows, edges, zones, shades, colors, get, at,
     const budget = number(get("budget")), zone = get("color") === "zone";
     here.heading.textContent = shown ? `${colors[get("color")]} after ${budget} steps`
       : `judging all runs after ${budget} steps …`;
-    const named = zone ? zones.map(({name, color}) => [color, name])
+    const named = zone ? [...zones.map(({name, color}) => [color, name]), [cross_out(zones[0].color), neither]]
       : [0, 0.25, 0.5, 0.75, 1].map((share) => [shades[Math.round(share * (shades.length - 1))], share]);
     const lines = [["D_crit", CRIT], ["D_mem", MEM]].filter(([name]) => shown?.lines[name]);
     const unknown = shown?.shown.zone.flat().includes(null) ? [[FAINT, "not trained"]] : [];
@@ -38,13 +38,14 @@ function map_of(place, {row, sizes, rows, edges, zones, shades, colors, get, at,
       + svg("g", {class: "gb-explorer-frame"});
   }
 
-  function cells({shown, text}, x, y) {
+  function cells({shown, text, crossed}, x, y) {
     const zone = get("color") === "zone", parts = [];
     shown[get("color")].forEach((row, i) => row.forEach((value, j) => {
       const left = x(j - 0.5), top = y(edges[i + 1]), width = x(j + 0.5) - left, height = y(edges[i]) - top;
       if (value === null) return parts.push(untrained(left + 0.5, top + 0.5, width - 1, height - 1));
       const fill = zone ? zones[value].color : shades[Math.round(value * (shades.length - 1))];
       parts.push(svg("rect", {x: left + 0.5, y: top + 0.5, width: width - 1, height: height - 1, fill}));
+      if (zone && crossed[i][j]) parts.push(svg("path", {d: `M${left},${top}l${width},${height}m0,${-height}l${-width},${height}`, stroke: INK, "data-crossed": ""}));
       const looks = {x: left + 4, y: top + height - 5, style: `font-size: 11px; fill: ${on(fill)}`};
       if (zone && text[i][j] && width > 22 && height > 16) parts.push(svg("text", looks, text[i][j]));
     }));
@@ -93,6 +94,9 @@ function map_of(place, {row, sizes, rows, edges, zones, shades, colors, get, at,
 
 const star = (x, y) => svg("text", {x, y: y + 7, "text-anchor": "middle",
                                     style: "font-size: 22px; fill: black; stroke: white; stroke-width: 3px; paint-order: stroke"}, "★");
+
+// The swatch of a cell that is crossed out.
+const cross_out = (color) => [45, -45].map((turn) => `linear-gradient(${turn}deg, transparent 45%, ${INK} 45% 55%, transparent 55%)`).join() + `, ${color}`;
 
 // Nothing was trained here: no colour, and a stroke through it.
 const untrained = (x, y, width, height) => svg("rect", {x, y, width, height, fill: FAINT, "data-untrained": ""})

@@ -69,19 +69,17 @@ class Picture:
         return f"{type(self).__name__}: {self.what}"  # ipywidgets would write out all that it holds, a megabyte
 
     def _ipython_display_(self) -> None:
+        words = NEEDS_KERNEL.format(what=self.what)
         if watched():
-            words = NEEDS_KERNEL.format(what=self.what)
             display({"text/html": f'{HIDDEN}<p class="gb-kept">{words}</p>', "text/plain": words}, raw=True)
             self._place = display({"text/plain": repr(self)}, raw=True, display_id=True)
             self.keep_picture()
             raise NotImplementedError  # so IPython asks the widget itself, and notebooks add what their page needs
         figures = self.pictures()
-        if figures:
-            print(NEEDS_KERNEL.format(what=self.what))
+        for text in filter(None, [words, str(self.sentence)] if figures else []):
+            display({"text/html": paragraph(text), "text/plain": text}, raw=True)
         for fig in figures:
             fig.show("grokbook")
-        if figures and self.sentence:
-            print(self.sentence)
 
 
 def paragraph(words: str, size: int = 13) -> str:

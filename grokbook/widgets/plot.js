@@ -11,7 +11,8 @@ function render({model, el, read}) {
     due = 0;
     try {
       const Plotly = await plotly(read), {data, layout} = structuredClone(model.get("figure"));
-      place.setAttribute("aria-label", layout.title?.text ?? "");
+      const said = [layout.title?.text, layout.meta?.caption?.split(". ")[0]];  // as `picture.sentence` does
+      place.setAttribute("aria-label", said.filter(Boolean).join(": "));
       // What the reader zoomed into stays, as long as the figure is of the same thing.
       const config = {responsive: true, displayModeBar: false};
       await Plotly.react(place, data, {...layout, uirevision: model.get("subject")}, config);

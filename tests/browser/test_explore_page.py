@@ -67,7 +67,7 @@ def assert_kernel_agrees(notebook: Notebook) -> None:
         assert len(re.findall("[ML]", line.get_attribute("d") or "")) == n
 
 
-CHOSEN = "[explorer.d_h, explorer.D_train, explorer.seed, explorer.budget]"
+CHOSEN = "[explorer.d_h, getattr(explorer, explorer.row), explorer.seed, explorer.budget]"
 
 
 def test_sliders_and_clicks_move_page_and_kernel(open_notebook: Open, request):
@@ -89,6 +89,11 @@ def test_sliders_and_clicks_move_page_and_kernel(open_notebook: Open, request):
     chapter.run("explorer.choose(d_h=32, D_train=3000, budget=5_000, color='val_acc')")
     chapter.wait_for(f"{EXPLORER}-map h4", "^validation accuracy after 5,000 steps$")
     assert_kernel_agrees(chapter)
+    chapter.page.get_by_label("Rows of the map").select_option("D_random")
+    chapter.wait_for(f"{EXPLORER}-map h4", "^twin-free accuracy after 6,000 steps$")
+    press(chapter, "D_random", "Home")
+    assert_kernel_agrees(chapter)
+    chapter.look(EXPLORER, f"{request.node.name}_beside_random_pairs")
 
 
 def test_a_busy_kernel_holds_nobody_up_and_hears_of_it_later(open_notebook: Open, notebooks):
