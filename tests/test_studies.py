@@ -53,8 +53,8 @@ WANTED = {
     "universality/laptop": "69942802b57bdf44",
     "data_fraction/paper": "6c991fd2cf435db7",
     "data_fraction/laptop": "072fdfdc2b977d10",
-    "ungrokking/paper": "28dcf375654b76d2",
-    "ungrokking/laptop": "2317234971f542a4",
+    "ungrokking/paper": "8822e173b2fe2790",
+    "ungrokking/laptop": "7baeb3a7ab706c92",
     "efficiency/paper": "66879599c5007366",
     "efficiency/laptop": "6fef1a0436b7ca29",
 }

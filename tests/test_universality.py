@@ -9,7 +9,7 @@ from grokbook import RunConfig, studies, tasks
 from grokbook.analysis.universality import at_share, grokked, widest
 from grokbook.claims import universality as claims
 from grokbook.claims.card import TooLittle
-from grokbook.plots import delay_by_share, find, network_panels
+from grokbook.plots import delay_by_share, find, network_panels, settings_by_share
 from grokbook.studies import SHARES, share_of
 
 SIZES = [share_of(113, share) for share in SHARES]
@@ -120,6 +120,17 @@ def test_settings_that_need_less_data():
     assert claims.data_efficiency(settings({})).verdict == "not yet measured"
     with pytest.raises(TooLittle, match="3 seeds of full-batch Adam"):
         claims.data_efficiency(settings(all_help, n_seeds=2))
+
+
+def test_a_row_a_setting_and_its_runs_where_they_ended():
+    runs = settings({"decay to zero": 0.5})
+    low, high = find(settings_by_share(runs), share=883 / 47**2) + find(settings_by_share(runs), share=1325 / 47**2)
+    row = list(studies.SETTINGS).index("decay to zero")
+    for place, shift in ((low, -1), (high, 1)):
+        ends = [x for x, y in zip(place.x, place.y, strict=True) if y == row + shift / 8]
+        np.testing.assert_allclose(ends, [0.8, 0.9, 1.0])
+    caption = settings_by_share(runs.sel(update_noise=[0.0])).layout.meta["caption"]
+    assert "Not trained yet: update noise." in caption
 
 
 @pytest.mark.parametrize("middle, at, verdict", [

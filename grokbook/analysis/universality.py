@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokbook.analysis.events import LONG_BEFORE, events, twin_share
-from grokbook.studies import share_of
+from grokbook.analysis.events import LONG_BEFORE, events, final, twin_share
+from grokbook.studies import BASE, SETTINGS, share_of
 
 KINDS = ("transformer", "lstm", "mlp")
 """Networks by what `RunConfig.architecture` calls them, in the order of Figure 1."""
@@ -66,3 +66,14 @@ def grokked(runs: xr.Dataset) -> pd.DataFrame:
                         "twins": twin_share(runs), "trained": when["trained"]}).to_dataframe().reset_index()
     table = table.query("trained").sort_values(["D_train", "seed"]).assign(share=table["D_train"] / int(runs["p"]) ** 2)
     return pd.DataFrame({name: table[name].to_numpy() for name in COLUMNS})
+
+
+def by_setting(runs: xr.Dataset) -> pd.DataFrame:
+    """One row a run of Figure 4: `setting`, as `SETTINGS` calls it, `D_train`, `share`, `seed` and the final `val_acc`.
+    Runs of no such setting are left out."""
+    table = final(runs, "val_acc").to_dataframe().dropna(subset="val_acc").reset_index()
+    fields = table[list(BASE)].to_dict("records")
+    names = {tuple((BASE | change).values()): name for name, change in SETTINGS.items()}
+    table["setting"] = [names.get(tuple(row.values())) for row in fields]
+    table["share"] = table["D_train"] / int(runs["p"]) ** 2
+    return table.dropna(subset="setting")[["setting", "D_train", "share", "seed", "val_acc"]]

@@ -1,8 +1,6 @@
 """Claims of chapter 08: other networks, other shares of the data, other optimisers ("Towards Understanding the Mystery
 behind Grokking Phenomenon")."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -10,8 +8,8 @@ import xarray as xr
 from grokbook import studies
 from grokbook.analysis import GENERALISED, interval
 from grokbook.analysis.critical import PARTIAL, partial_range
-from grokbook.analysis.events import LONG_BEFORE, MEMORISED, final
-from grokbook.analysis.universality import KINDS, at_share, grokked, of_table, widest
+from grokbook.analysis.events import LONG_BEFORE, MEMORISED
+from grokbook.analysis.universality import KINDS, at_share, by_setting, grokked, of_table, widest
 from grokbook.analysis.zones import Zone, zones
 from grokbook.claims.card import (
     ENOUGH_SEEDS,
@@ -25,7 +23,7 @@ from grokbook.claims.card import (
     number,
     verdict,
 )
-from grokbook.studies import SETTINGS, SHARES
+from grokbook.studies import SHARES
 
 REPORT = "Towards Understanding the Mystery behind Grokking"
 
@@ -137,8 +135,10 @@ def _range(delay: np.ndarray) -> str:
            studies.data_fraction,))
 def data_efficiency(runs: xr.Dataset) -> Measured:
     """How much more of the rule five settings find than full-batch Adam, averaged over shares of data."""
-    runs = _one_table(runs)
-    base, *others = (_efficiency(runs, SETTINGS[name]) for name in ("full batch", *HELPS))
+    runs = of_table(runs.isel({dim: 0 for dim in ("p", "d_h") if dim in runs.dims}))
+    table = by_setting(runs).pivot(index=["setting", "seed"], columns="D_train", values="val_acc")
+    means = table.mean(axis=1, skipna=False).unstack("seed").reindex(["full batch", *HELPS])
+    base, *others = (xr.DataArray(row, dims="seed") for row in means.to_numpy())
     gains = {name: interval(other - base) for name, other in zip(HELPS, others, strict=True)}
     if min(int(gain["n"]) for gain in gains.values()) < ENOUGH_SEEDS:
         raise TooLittle(f"It takes {ENOUGH_SEEDS} seeds of full-batch Adam and of each of: {', '.join(HELPS)}.")
@@ -150,22 +150,6 @@ def data_efficiency(runs: xr.Dataset) -> Measured:
     return Measured(found, tuple(number(f"{name}: accuracy above that of full-batch Adam", gain, ".3f", int(gain["n"]))
                                  for name, gain in gains.items()), n_trained(runs),
                     f"On average over D_train {', '.join(str(D) for D in runs['D_train'].values)}.")
-
-
-def _one_table(runs: xr.Dataset) -> xr.Dataset:
-    """The runs of the smallest table and width, at the shares of data that were trained there."""
-    return of_table(runs.isel({dim: 0 for dim in ("p", "d_h") if dim in runs.dims}))
-
-
-def _efficiency(runs: xr.Dataset, change: Mapping) -> xr.DataArray:
-    """A number a seed; NaN where that setting was not trained."""
-    fields = {"lr": 3e-4, "weight_decay": 0.0, "batch_size": 0, "dropout": 0.0, "update_noise": 0.0,
-              "weight_noise": 0.0, "decay_towards": "zero", **change}
-    for name, value in fields.items():
-        if value not in np.atleast_1d(runs[name].values):
-            return xr.full_like(runs["seed"], np.nan, dtype=float)
-        runs = runs.sel({name: value}) if name in runs.dims else runs
-    return final(runs, "val_acc").mean("D_train", skipna=False)
 
 
 @claim("semi-grokking-fraction", source=f"{REPORT}, Fig 9",

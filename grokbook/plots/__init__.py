@@ -16,6 +16,7 @@ from grokbook.plots.networks import (
            mixture_panels,
            mixture_scan,
            network_panels,
+           settings_by_share,
            unlearning,
 )
 from grokbook.plots.patterns import pattern_curves, pattern_fit, pattern_map, pattern_morph, two_pattern_squares
@@ -36,5 +37,5 @@ __all__ = ["accuracy_by_size", "atlas", "circuit_clock", "circuit_costs", "circu
            "costs_by_size", "critical_by_budget", "delay_by_share", "emergence", "final_accuracy",
            "find", "forgetting", "grokking_panels", "memory", "mixture_panels", "mixture_scan", "network_panels",
            "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph", "recipe_check", "recipe_filter",
-           "seed_panels", "table_and_split", "three_views", "two_pattern_squares", "unlearning", "verdicts",
+           "seed_panels", "settings_by_share", "table_and_split", "three_views", "two_pattern_squares", "unlearning", "verdicts",
            "width_cut", "width_maps", "zero_counts", "zone_map"]

@@ -1,5 +1,5 @@
 """Three kinds of network side by side, two frozen ones in one mixture, and what memory and the rule cost ("Towards
-Understanding the Mystery behind Grokking Phenomenon", Fig 1 to 3, 5, 6).
+Understanding the Mystery behind Grokking Phenomenon", Fig 1 to 6).
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,18 @@ from plotly.subplots import make_subplots
 from grokbook.analysis.efficiency import DECAY, SAMPLE, of_any_parent
 from grokbook.analysis.events import LONG_BEFORE
 from grokbook.analysis.statistics import interval
-from grokbook.analysis.universality import at_share, grokked, widest
+from grokbook.analysis.universality import at_share, by_setting, grokked, widest
 from grokbook.plots.cells import together
 from grokbook.plots.curves import panels
 from grokbook.plots.template import ACCURACY_AXIS, FAINT, METRIC_COLORS, ZONE_COLORS, caption, frame
 from grokbook.plots.traces import name_once
+from grokbook.studies import SETTINGS
 
 LOOKS = {"transformer": ("transformer", "#26358C"), "lstm": ("LSTM", "#C2571A"), "mlp": ("feed-forward", "#00795C")}
 """How figures call a kind of network, and its colour."""
+
+SHARE_COLORS = ("#7CC142", "#1B8A9B", "#26358C")
+"""Of shares of the pairs, the smallest first."""
 
 
 def network_panels(runs: xr.Dataset, share: float) -> go.Figure:
@@ -49,8 +53,9 @@ def unlearning(networks: Mapping[str, xr.Dataset]) -> go.Figure:
 
 
 def delay_by_share(kinds: Mapping[str, xr.Dataset]) -> go.Figure:
-    """Steps to generalise over steps to memorise against the share of data; a dot a run, a line through the medians,
-    bars for 95 % intervals of the mean logarithm where two runs or more have generalised, and all that memorised.
+    """Steps to generalise over steps to memorise against the share of data; a dot a run, a line through the medians
+    (none where most runs had not generalised), bars for 95 % intervals of the mean logarithm where two runs or more
+    have generalised, and all that memorised.
 
     `kinds` are runs over D_train, seed and step by the names of their networks. A triangle is a run that had not
     generalised by its end, at the ratio that its end is: its own lies above.
@@ -62,7 +67,7 @@ def delay_by_share(kinds: Mapping[str, xr.Dataset]) -> go.Figure:
         last = [int(of["last_step"].sel(D_train=D_train, seed=seed))
                 for D_train, seed in zip(table["D_train"], table["seed"], strict=True)]
         ratio = table["ratio"].where(np.isfinite(table["ratio"]), np.array(last) / table["t_mem"])
-        medians = ratio.groupby(table["share"]).median()
+        medians = table.groupby("share")["ratio"].median().replace(np.inf, np.nan)
         ends = _bars(table).reindex(medians.index)
         look = {"name": name, "legendgroup": name}
         fig.add_scatter(x=medians.index, y=medians, mode="lines", line={"color": color, "width": 2.5}, hoverinfo="skip",
@@ -75,10 +80,10 @@ def delay_by_share(kinds: Mapping[str, xr.Dataset]) -> go.Figure:
                         **look)
     fig.add_hrect(0.5, LONG_BEFORE, fillcolor=FAINT, opacity=0.5, line_width=0, layer="below")
     fig.update_xaxes(title_text="share of the pairs trained on", tickformat=".0%", range=[0, 1])
-    fig.update_yaxes(type="log", title_text="generalised / memorised", exponentformat="power", dtick=1)
-    words = caption(together(list(kinds.values())), "A dot is a run, a line joins medians, bars are 95 % intervals "
-                    "of the mean logarithm, a triangle is a run that had not generalised by its end. Grey: less than "
-                    f"{LONG_BEFORE} times, no grokking.")
+    fig.update_yaxes(type="log", title_text="generalised / memorised", tickvals=[1, 2, 5, 10, 20, 50, 100, 200, 500])
+    words = caption(together(list(kinds.values())), "A dot is a run, a line joins the medians that are known, bars are "
+                    "95 % intervals of the mean logarithm, a triangle is a run that had not generalised by its end. "
+                    f"Grey: less than {LONG_BEFORE} times, no grokking.")
     return frame(fig, title="Delay against the share of data", plot_height=300, caption=words)
 
 
@@ -88,6 +93,28 @@ def _bars(table: pd.DataFrame) -> pd.DataFrame:
     rows = {share: interval(xr.DataArray(values, dims="seed")) for share, values in logs.items()
             if not np.isinf(values).any()}
     return pd.DataFrame({end: {share: float(np.exp(row[end])) for share, row in rows.items()} for end in ("lo", "hi")})
+
+
+def settings_by_share(runs: xr.Dataset) -> go.Figure:
+    """Final validation accuracy under the settings of Figure 4: a row a setting, a dot a run, its colour and its place
+    in the row the share of the pairs; a setting without runs has an empty row."""
+    fig, table, rows = go.Figure(), by_setting(runs), list(SETTINGS)
+    shares = sorted(table["share"].unique())
+    for k, (share, color, symbol) in enumerate(zip(shares, SHARE_COLORS, ("circle", "square", "diamond"), strict=False)):
+        ends = table[table["share"] == share]
+        means = ends.groupby("setting")["val_acc"].mean()
+        lines = [rows.index(name) + (k - (len(shares) - 1) / 2) / 4 for name in ends["setting"]]
+        fig.add_scatter(x=ends["val_acc"], y=lines, mode="markers", name=f"{share:.0%} of the pairs",
+                        marker={"color": color, "symbol": symbol, "size": 9, "opacity": 0.8},
+                        customdata=np.column_stack([ends["setting"], ends["seed"], means[ends["setting"]]]),
+                        meta={"share": float(share)},
+                        hovertemplate="%{customdata[0]}, seed %{customdata[1]}: %{x:.3f} (mean %{customdata[2]:.3f})"
+                                      "<extra></extra>")
+    fig.update_yaxes(tickvals=list(range(len(rows))), ticktext=rows, range=[len(rows) - 0.5, -0.5], zeroline=False)
+    fig.update_xaxes(ACCURACY_AXIS, title_text="validation accuracy in the end")
+    missing = [name for name in rows if name not in set(table["setting"])]
+    words = caption(runs, "A dot is a run.", *[f"Not trained yet: {', '.join(missing)}."] * bool(missing))
+    return frame(fig, title="Nine settings", plot_height=380, caption=words, left=60)
 
 
 KIND_COLORS = {"memory": ZONE_COLORS["UNGROKKING"], "general": ZONE_COLORS["GROKKING"]}
@@ -132,7 +159,7 @@ def mixture_panels(mixtures: Mapping[str, pd.DataFrame], *, rows: tuple[str, ...
                              range=[-2, np.log10(2 * highest)], title_standoff=12, row=row)
             where: dict[str, Any] = {"row": row}
             fig.add_hline(guessing, **GUESSING, **where)
-    fig.update_xaxes(type="log", exponentformat="power", dtick=1)
+    fig.update_xaxes(type="log", exponentformat="power", dtick=1 if len(mixtures) == 1 else 2)
     fig.update_xaxes(title_text="time", row=len(rows))
     name_once(fig)
     note = (f"n = 1 pair of networks a column; {SAMPLE} training pairs and {SAMPLE} that neither network was trained "
@@ -197,5 +224,6 @@ def circuit_costs(costs: Mapping[str, pd.DataFrame]) -> go.Figure:
     counts = "; ".join(f"{title}: {(table['kind'] == 'memory').sum()} and {(table['kind'] == 'general').sum()}"
                        for title, table in costs.items())
     note = (f"n = {sum(map(len, costs.values()))} runs at their end; of memory and of the rule {counts}. A dot is a "
-            "run, a line joins means. Runs in between, and runs that do not know their pairs, are left out.")
+            "run, a line joins means. A row has one scale. Runs in between, and runs that do not know their pairs, are "
+            "left out.")
     return frame(fig, title="What memory and the rule cost", caption=note, plot_height=420, above=20)
