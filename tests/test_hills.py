@@ -6,7 +6,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grokbook.analysis import descent, shortcuts
+from grokbook.analysis import descent
+from grokbook.analysis.events import correct_counts, early_peak
 from grokbook.config import RunConfig
 from grokbook.tasks import split, table
 
@@ -146,11 +147,11 @@ def test_right_answers_are_counted_apart_and_the_early_peak_is_found():
     runs, config = division_run(known)
     chosen, a = split(config), table(config).tokens[:, 0]
     n = {k: int((chosen.val & (a == k)).sum()) for k in range(3)}
-    counts = shortcuts.correct_counts(runs)
+    counts = correct_counts(runs)
     assert counts["n_zero"] == n[0] and counts["n_others"] == chosen.val.sum() - n[0]
     np.testing.assert_array_equal(counts["zero"].values[0], [0] * 3 + [n[0]] * 9)
     np.testing.assert_array_equal(counts["others"].values[0][:10], [0] * 4 + [n[1], n[1] + n[2], 0, 0, n[2], n[2]])
-    peak = shortcuts.early_peak(runs).squeeze("seed")
+    peak = early_peak(runs).squeeze("seed")
     assert (int(peak["step"]), int(peak["zero"]), int(peak["others"])) == (5, n[0], n[1] + n[2])
     assert float(peak["others_after"]) == pytest.approx(n[2] / 3)  # steps 6, 7 and 8
 
@@ -158,4 +159,4 @@ def test_right_answers_are_counted_apart_and_the_early_peak_is_found():
 def test_other_tasks_have_no_such_shortcut():
     runs, _ = division_run(lambda t, a, b: True)
     with pytest.raises(ValueError, match="task='add' has no 0/b"):
-        shortcuts.correct_counts(runs.assign_coords(task="add"))
+        correct_counts(runs.assign_coords(task="add"))

@@ -6,7 +6,7 @@ import xarray as xr
 
 from grokbook import RunConfig, Store, tasks
 from grokbook.analysis import twin_accuracy
-from grokbook.analysis.shortcuts import twin_share
+from grokbook.analysis.events import twin_share
 from grokbook.run import METRICS, Run
 from grokbook.studies import load
 

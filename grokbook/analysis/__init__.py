@@ -15,10 +15,9 @@ from grokbook.analysis.capacity import border_errors, capacity
 from grokbook.analysis.critical import critical_size, nearest_budget
 from grokbook.analysis.descent import double_descent
 from grokbook.analysis.efficiency import norm_change
-from grokbook.analysis.events import GENERALISED, carried, events, final
+from grokbook.analysis.events import GENERALISED, carried, events, final, twin_accuracy
 from grokbook.analysis.patterns import fit_patterns
 from grokbook.analysis.recipes import filtered_recipes
-from grokbook.analysis.shortcuts import twin_accuracy
 from grokbook.analysis.statistics import interval
 from grokbook.analysis.zones import NEGLIGIBLE, describe, outcomes, zones
 

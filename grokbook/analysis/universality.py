@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokbook.analysis.events import LONG_BEFORE, events, final
-from grokbook.analysis.shortcuts import twin_share
+from grokbook.analysis.events import LONG_BEFORE, events, final, twin_share
 from grokbook.studies import BASE, SETTINGS, share_of
 
 KINDS = ("transformer", "lstm", "mlp")

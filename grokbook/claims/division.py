@@ -20,8 +20,8 @@ from grokbook.analysis.descent import (
     size_and_time,
     understood,
 )
+from grokbook.analysis.events import early_peak
 from grokbook.analysis.kinds import DIP, HIGH, LONG_BEFORE, LOW, MEMORISED, kind_of, shape_of
-from grokbook.analysis.shortcuts import early_peak
 from grokbook.analysis.statistics import Z, by_seed, rate
 from grokbook.claims.card import (
     ENOUGH_SEEDS,

@@ -9,8 +9,7 @@ from grokbook import analysis, studies
 from grokbook.analysis import GENERALISED, NEGLIGIBLE, events, final, interval
 from grokbook.analysis.capacity import SYMMETRIC
 from grokbook.analysis.critical import PARTIAL, critical_difference, partial_range
-from grokbook.analysis.events import LONG_BEFORE, MEMORISED
-from grokbook.analysis.shortcuts import twin_share
+from grokbook.analysis.events import LONG_BEFORE, MEMORISED, twin_share
 from grokbook.analysis.statistics import by_seed
 from grokbook.analysis.zones import Zone
 from grokbook.claims.card import (

@@ -7,8 +7,7 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import final
 from grokbook.analysis.descent import FITTED, fit_step, surface
-from grokbook.analysis.events import typical_seed
-from grokbook.analysis.shortcuts import correct_counts
+from grokbook.analysis.events import correct_counts, typical_seed
 from grokbook.plots.cells import trained
 from grokbook.plots.maps import ACCURACY_SCALE, edges
 from grokbook.plots.template import (

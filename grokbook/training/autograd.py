@@ -20,7 +20,6 @@ collapse). `plain` is the usual form, kept as an option because the papers proba
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import wait
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from grokbook.config import RunConfig
-from grokbook.training.cohort import State, flushed_threads, noise, step_keys
+from grokbook.training.cohort import State, flushed_threads, noise, results, step_keys
 from grokbook.training.prefixes import PASSES, named
 
 ROWS = 1024
@@ -148,12 +147,8 @@ class Autograd(State):
         return torch.cat(loss), torch.cat(right)
 
     def _together(self, calls: list[tuple]) -> list[Any]:
-        """Run the calls on the engine's threads; on ^C, wait for them, so no state is torn."""
-        futures = [self._pool.submit(*call) for call in calls]
-        try:
-            return [future.result() for future in futures]
-        finally:
-            wait(futures)
+        """What the calls give, run on the engine's threads."""
+        return results([self._pool.submit(*call) for call in calls])
 
 
 class _Part:

@@ -17,7 +17,8 @@ gradient is that of Neelakantan et al. 2015, which the text at Fig 4 names, but 
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
 
 import numpy as np
 import torch
@@ -239,6 +240,14 @@ def flushed_threads(n: int, each: int = 1) -> ThreadPoolExecutor:
     ready.wait()
     torch.set_num_threads(before)  # which threads to come begin with: a thread that sets its number sets that too
     return pool
+
+
+def results(futures: Sequence[Future]) -> list[Any]:
+    """What threads of an engine have come to; on ^C too they are waited for, so no state is torn."""
+    try:
+        return [future.result() for future in futures]
+    finally:
+        wait(futures)
 
 
 def free_bytes(device: torch.device) -> int:

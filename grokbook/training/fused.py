@@ -10,7 +10,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -20,7 +20,7 @@ from numba.core import config as numba_config
 
 from grokbook.config import BETAS, RunConfig
 from grokbook.training import layout
-from grokbook.training.cohort import Cohort
+from grokbook.training.cohort import Cohort, results
 from grokbook.training.compiled import ABANDONED
 from grokbook.training.engines import ONE_LAYER, unknown_options
 from grokbook.training.fused_pass import Moments, Rates, advance, evaluate
@@ -157,7 +157,7 @@ class Fused:
             self._first.counter[0] = ABANDONED
             raise
         try:
-            self._finish(futures)
+            results(futures)
         finally:  # they are all taken by now, whoever interrupted
             member.step += n_steps
 
@@ -170,12 +170,4 @@ class Fused:
             finally:
                 self._rooms.put(room)
 
-        return self._finish([self._pool.submit(in_room, call) for call in calls])
-
-    @staticmethod
-    def _finish(futures: list[Future]) -> list[Any]:
-        """Their results; on ^C, wait for them, so no state is torn."""
-        try:
-            return [future.result() for future in futures]
-        finally:
-            wait(futures)
+        return results([self._pool.submit(in_room, call) for call in calls])

@@ -67,7 +67,8 @@ class FusedCuda:
     def __init__(self, configs: Sequence[RunConfig], weights: np.ndarray, device: torch.device | str = "cuda",
                  dtype: str = "float32"):
         self.shape, self.device = Shape.of(configs[0]), torch.device(device)
-        _check(configs[0], self.device, dtype)
+        if why_not := self.cannot(configs[0], self.device, dtype):
+            raise ValueError(f"engine='fused_cuda' cannot train {why_not}")
         largest = max(configs, key=_n_rows)
         self._batch_size = _batch_size(largest, len(configs), dtype, self.device)
         self._cohort = Cohort(configs)
@@ -179,11 +180,6 @@ class _Batch:
         self._launch(collect, S.n_heads, theta, work["heads"], grad)
         self._launch(embed, _blocks(S.n_vocab, S.TOKENS), theta, work["heads"], grad)
         self._launch(locate, S.n_ctx, theta, work["heads"], grad)
-
-
-def _check(config: RunConfig, device: torch.device, dtype: str) -> None:
-    if why_not := FusedCuda.cannot(config, device, dtype):
-        raise ValueError(f"engine='fused_cuda' cannot train {why_not}")
 
 
 def _batch_size(config: RunConfig, n_models: int, dtype: str, device: torch.device) -> int:
