@@ -3,7 +3,7 @@
 #
 # Every cell of this map is a network that was really trained: `d_h` is its size, `D_train` the number of pairs it was
 # shown. Click on a cell, or move the sliders, and see what it did. Nothing trains while you look; **Train this** trains
-# exactly that network here and now, and its curves grow over the stored ones; TIMEB
+# exactly that network here and now, and its curves grow over the stored ones.
 #
 # **Contents:** [01 Grokking](01_grokking.ipynb) · [02 Memorization capacity](02_memorization_capacity.ipynb) ·
 # [03 Four zones](03_four_zones.ipynb) · [04 Double descent](04_double_descent.ipynb) ·
@@ -28,11 +28,10 @@ explorer
 
 # %% [markdown]
 # **What to try.** Click on cells of each colour; those that are crossed out know neither all of their own pairs nor any
-# other. Where seeds disagree, a cell says how many are in the zone that it
-# shows, and is green where no single zone is ahead: move *seed*. Then move *budget* to the left: red cells that turn
-# blue later are only slow. The black line, $D_{crit}$, is where validation accuracy passes one half; the violet one,
-# $D_{mem}$, is how much a network of that size can know by heart. `explorer.selection` holds the runs behind the
-# curves.
+# other. Where seeds disagree, a cell says how many are in the zone that it shows, and is green where no single zone is
+# ahead: move *seed*. Then move *budget* to the left: red cells that turn blue later are only slow. The black line,
+# $D_{crit}$, is where validation accuracy passes one half; the violet one, $D_{mem}$, how much a network of that size
+# can know by heart. `explorer.selection` holds the runs behind the curves.
 #
 # *Rows of the map* changes to another map, on which additions stand beside random pairs
 # ([chapter 05](05_emergence.ipynb)): how many of these a row has, `D_random`, takes the place of `D_train`.
