@@ -48,9 +48,9 @@ circuit.compare().drop(columns=["train_loss", "val_loss"]).astype(float).round(3
 # `embedding`, `unembedding` and `logits` are the shares of each network's own key frequencies, `neurons` the share of
 # neurons that one of them explains nearly alone. Two losses ask what the circuit is good for. *[Restricted
 # loss](glossary.md#restricted-loss)* keeps the key frequencies of $a + b$ in the logits and nothing else; *[excluded
-# loss](glossary.md#excluded-loss)* takes them away. Guessing costs $\ln 113 = 4.73$ nats. The five networks that
-# grokked, seeds of one cell, agree: four key frequencies, not the same ones, solve the task alone and cannot be missed.
-# The ungrokked network has none, so for it both losses say nothing new.
+# loss](glossary.md#excluded-loss)* takes them away. Guessing costs $\ln 113 = 4.73$ nats. The eight networks that
+# grokked, seeds of one cell, agree: two to five key frequencies, not the same ones, solve the task alone and cannot be
+# missed. The ungrokked network has none, so for it both losses say nothing new.
 #
 # Is partial understanding a partial circuit? In these three, one network each, it is, and not of one kind. The network
 # in mid-leap holds two frequencies that *would* answer nearly every pair (restricted loss next to 0); what spoils its

@@ -23,7 +23,7 @@ PANELS = {"accuracy": ACCURACIES, "loss": ("train_loss", "val_loss"), "norm": ("
 TITLES = {"accuracy": "accuracy", "loss": "loss (nats)", "norm": "weight norm"}
 
 Y_AXES = {"accuracy": ACCURACY_AXIS,
-          "loss": {"type": "log", "exponentformat": "power", "tickfont": {"size": 11}},
+          "loss": {"type": "log", "exponentformat": "power", "nticks": 6, "tickfont": {"size": 11}},
           "norm": {"nticks": 6}}
 
 HEIGHTS = {1: 300, 2: 380, 3: 520}  # pixels that so many rows of panels share
@@ -154,9 +154,9 @@ def _y_range(cells: list[xr.Dataset], name: str) -> list[float] | None:
     return [float(values.min() - pad), float(values.max() + pad)]
 
 
-def _decades(low: float, high: float) -> float | str:
-    """What lies between the ticks of a logarithmic axis: decades, or the digits 1, 2, 5 where hardly one is spanned."""
-    return math.ceil((high - low) / 5) if high - low >= 1.5 else "D2"
+def _decades(low: float, high: float) -> float | str | None:
+    """What lies between the ticks of a logarithmic axis: decades; the digits 1, 2, 5 over about one; else any steps."""
+    return math.ceil((high - low) / 5) if high - low >= 1.5 else "D2" if high - low >= 0.7 else None
 
 
 def _notes(cells: list[xr.Dataset], when: list[xr.Dataset], thick: list[int | None], seed: int | None) -> list[str]:

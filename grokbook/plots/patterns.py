@@ -39,7 +39,7 @@ from grokbook.plots.traces import name_once
 PATTERN_COLORS = (HEURISTIC_COLOR, MEMORY_COLOR, "#00795C", "#56B4E9", "#8C6D31", "#E377C2")
 """Of the first pattern, the second …; beyond the sixth they begin anew."""
 
-KIND_COLORS: dict[str, str] = {"neither": "#C9C9C9", "double descent": "#8C510A", "both": "#E0B98A",
+KIND_COLORS: dict[str, str] = {"neither": ZONE_COLORS["PROGRESSION"], "double descent": "#8C510A", "both": "#E0B98A",
                                "grokking": ZONE_COLORS["GROKKING"]}
 
 SPLITS = {"train_acc": "train", "val_acc": "validation"}
