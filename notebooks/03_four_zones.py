@@ -98,7 +98,7 @@ gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
 # are sooner, and where they part is one row:
 
 # %%
-gb.plots.final_accuracy(larger.sel(d_h=[32, 64]), paper=dict(gb.claims.grokking.NAMED))
+gb.plots.final_accuracy(larger.sel(d_h=[32, 64]), paper=gb.studies.NEAR_PERFECT)
 
 # %% [markdown]
 # The other half is how long the paper trained. Had training been stopped sooner:

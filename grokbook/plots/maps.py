@@ -57,9 +57,10 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
         raise ValueError(f"show={show!r} is not valid; valid: {', '.join(SHOWN)}")
     data = as_map(runs)
     cells = _cells(data, show)
-    rows, words = np.asarray(cells.y, float), np.asarray(cells.text, object)
-    high = np.abs(np.diff(rows)) * PLOT_HEIGHT >= LEAST_ROW * np.ptp(rows)  # lines hide words in others
-    fig = go.Figure(cells.update(texttemplate="%{text}" + LEFT, text=np.where(high[:, None], words, "")))
+    borders = edges(data["D_train"].values)
+    high = np.abs(np.diff(borders)) * PLOT_HEIGHT >= LEAST_ROW * np.ptp(borders)  # lines hide words in others
+    text = np.where(high[:, None], np.array(cells["text"]), "")
+    fig = go.Figure(cells.update(texttemplate="%{text}" + LEFT, text=text))
     if show == "zone":
         fig.add_traces([*_zone_legend(), _crosses(data)])
     notes = [CROSSED] if show == "zone" else []
@@ -145,8 +146,8 @@ def _crosses(data: xr.Dataset) -> go.Scatter:
 
 def _zone_legend() -> list[go.Scatter]:
     """Traces without points that name the colours of the zones, and the crosses."""
-    marks: dict[str, dict[str, Any]] = {
-        zone_label(zone): {"symbol": "square", "color": color} for zone, color in ZONE_COLORS.items()}
+    marks: dict[str, dict] = {zone_label(zone): {"symbol": "square", "color": color}
+                              for zone, color in ZONE_COLORS.items()}
     marks[NEITHER] = {"symbol": "square-x", "color": ZONE_COLORS[Zone.PROGRESSION], "line": {"color": INK, "width": 1}}
     return [go.Scatter(x=[None], y=[None], mode="markers", name=name, marker={"size": 12} | mark)
             for name, mark in marks.items()]

@@ -121,7 +121,8 @@ def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden 
     fig = compare_by_size(columns, title=title, above=72 if paper else 20,
                           note="Shaded: where the paper has its valley." if paper else "")
     for column, row in enumerate(double_descent(data).to_dict("records") if paper else [], 1):
-        fig.layout.annotations[column - 1].text += "<br>depth {depth:.2f}<br>p {p:.2f}<br>n {n}".format(**row)
+        words = fig.layout.annotations[column - 1]  # pyright: ignore
+        words.text += "<br>depth {depth:.2f}<br>p {p:.2f}<br>n {n}".format(**row)
         if paper and row["D_train"] in paper:
             low, high = paper[row["D_train"]]
             fig.add_vrect(low, high, row=1, col=column,  # pyright: ignore
