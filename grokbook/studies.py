@@ -119,9 +119,6 @@ D_TRAIN = range(2000, 4001, 200)
 EXAMPLES = {"progression": (8, 3000), "ungrokking": (32, 2600), "grokking": (64, 3000), "semi-grokking": (32, 3000)}
 """The cell (d_h, D_train) that the paper shows for each zone."""
 
-NEAR_PERFECT = {64: 3000, 32: 4000}
-"""By d_h the D_train from which the paper calls accuracy near perfect (Fig 3)."""
-
 CHANGES = ({"lr": 3e-4}, {"lr": 3e-3}, {"weight_decay": 0.3}, {"weight_decay": 3.0}, {"init_scale": 0.5},
            {"init_scale": 2.0}, {"loss": "plain"})
 """Other recipes, one setting changed at a time."""

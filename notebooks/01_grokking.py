@@ -111,7 +111,7 @@ gb.plots.grokking_panels(runs, cells=[(64, 5000), (64, 4000), (64, 3000), (64, 2
 # 64 is not:
 
 # %%
-gb.plots.final_accuracy(runs, paper=gb.studies.NEAR_PERFECT)
+gb.plots.final_accuracy(runs, paper=gb.claims.PERFECT_FROM)
 
 # %% tags=["nbval-check-output"]
 gb.analysis.critical_size(runs).round(0)

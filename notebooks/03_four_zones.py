@@ -98,7 +98,7 @@ gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
 # are sooner, and where they part is one row:
 
 # %%
-gb.plots.final_accuracy(larger.sel(d_h=[32, 64]), paper=gb.studies.NEAR_PERFECT)
+gb.plots.final_accuracy(larger.sel(d_h=[32, 64]), paper=gb.claims.PERFECT_FROM)
 
 # %% [markdown]
 # The other half is how long the paper trained. Had training been stopped sooner:

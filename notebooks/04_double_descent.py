@@ -50,7 +50,7 @@ gb.widgets.Guess(row, "How accurate on new pairs does each size end that was sho
 
 # %%
 runs = gb.load("double_descent", budget)
-gb.plots.accuracy_by_size(runs, paper=gb.claims.descent.VALLEYS)
+gb.plots.accuracy_by_size(runs, paper=gb.claims.VALLEYS)
 
 # %% [markdown]
 # A valley in a mean over few seeds may be noise. So each curve is asked how deep its deepest valley is, and how often
@@ -88,7 +88,7 @@ longer.to_series().dropna().groupby("d_h").agg(["mean", "min", "max", "size"]).r
 # %%
 larger = gb.load("larger_weights")
 gb.plots.accuracy_by_size(larger.sel(D_train=[2200, 2600, 3000]), title="In the book's recipe",
-                          paper=gb.claims.descent.VALLEYS)
+                          paper=gb.claims.VALLEYS)
 
 # %% tags=["nbval-check-output"]
 gb.analysis.double_descent(larger.sel(D_train=[2200, 2600, 3000])).round(3)

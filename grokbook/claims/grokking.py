@@ -35,6 +35,9 @@ from grokbook.claims.card import (
 
 CHANCE = 1 / 113  # accuracy of guessing one of 113 numbers
 NO_BETTER = 2 * CHANCE  # twin-free accuracy of a run that has understood nothing: no more than twice chance
+PERFECT_FROM = {64: 3000, 32: 4000}
+"""By d_h the D_train from which the paper calls accuracy near perfect (Huang et al. 2024, Fig 3)."""
+
 WIDTH = (500, 2000)  # training pairs over which accuracy is partial that still pass for "about 1000": half to twice
 
 
@@ -70,7 +73,7 @@ def critical_size(runs: xr.Dataset) -> Measured:
     met = () if np.isnan(difference["mean"]) else (
         number("D_crit of the largest less that of the smallest d_h", difference, ",.0f"),)
     numbers = (*met, *map(critical, rows), *(critical(row, ", by twin-free accuracy") for row in twin_free),
-               *(Number(f"mean accuracy at {cell}", _mean_at(runs, *cell)) for cell in studies.NEAR_PERFECT.items()))
+               *(Number(f"mean accuracy at {cell}", _mean_at(runs, *cell)) for cell in PERFECT_FROM.items()))
     return Measured(decided(way == "falls", way in ("rises", "is level")), numbers, n_trained(usable),
                     f"D_crit from the smallest to the largest d_h: {way}.")
 
