@@ -293,9 +293,9 @@ def _three_networks(n_seeds: int, n_steps: int, sizes: tuple[int, ...] = (32, 32
 
 universality = Study(
     "universality", "Towards Understanding the Mystery behind Grokking, Fig 1 to 3", "Three kinds of network; the "
-    "paper's size in paper, d_h 32 in both.", shown=4_000,
+    "paper's size in paper, d_h 32 in both.", shown=20_000,
     paper=_three_networks(5, 100_000, (128, 144, 128), 113) + _three_networks(5, 20_000, p=113)
-    + _three_networks(5, 20_000), laptop=_three_networks(3, 4_000))
+    + _three_networks(5, 20_000), laptop=_three_networks(3, 20_000))
 
 # Validation accuracy against the share of data under nine settings. Without a decay, full batch and learning rate 3e-4
 # where nothing else is said: of the two learning rates that are named, one is a third of it and one three times as
