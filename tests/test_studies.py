@@ -50,7 +50,7 @@ WANTED = {
     "separate_parameters/paper": "b81fd3b07c90d285",
     "separate_parameters/laptop": "bbc784fb2a320ebb",
     "universality/paper": "ae9b2a30616fd004",
-    "universality/laptop": "69942802b57bdf44",
+    "universality/laptop": "04ba32aef0263e79",
     "data_fraction/paper": "6c991fd2cf435db7",
     "data_fraction/laptop": "072fdfdc2b977d10",
     "ungrokking/paper": "8822e173b2fe2790",
