@@ -97,7 +97,7 @@ gb.claims.judge("training-efficiency")
 # %%
 maps = gb.load("zone_map", budget)
 costs = {f"d_h {d_h}": efficiency.costs_by_run(maps.sel(d_h=[d_h])) for d_h in (32, 64)}
-gb.plots.circuit_costs(costs | {"feed-forward, d_h 32": efficiency.costs_by_run(gb.load("efficiency", p=113))})
+gb.plots.circuit_costs(costs | {"feed-forward, d_h 32": efficiency.costs_by_run(gb.load("efficiency", p=59))})
 
 # %% [markdown]
 # Memory's bill rises with the pairs, and in the small network it buys less and less. The rule's does not: the spread of
@@ -118,6 +118,7 @@ gb.claims.judge("model-efficiency")
 # %% [markdown]
 # What memory needs grows with the pairs in every seed. For the rule three seeds do not even tell the sign of the slope,
 # and so only a part of the report's statement is seen.
+#
 # ## Back again
 #
 # If memory is the cheaper one on few pairs, then a network that has understood, trained on with *few* pairs, should
