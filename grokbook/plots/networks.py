@@ -115,7 +115,7 @@ def settings_by_share(runs: xr.Dataset) -> go.Figure:
     fig.update_xaxes(ACCURACY_AXIS, title_text="validation accuracy in the end")
     missing = [name for name in rows if name not in set(table["setting"])]
     words = caption(runs, "A dot is a run.", *[f"Not trained yet: {', '.join(missing)}."] * bool(missing))
-    return frame(fig, title="Nine settings", plot_height=380, caption=words, left=60)
+    return frame(fig, title="Nine settings", plot_height=380, caption=words, left=100)
 
 
 KIND_COLORS = {"memory": ZONE_COLORS["UNGROKKING"], "general": ZONE_COLORS["GROKKING"]}
