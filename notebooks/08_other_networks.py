@@ -117,7 +117,7 @@ gb.plots.delay_by_share(kinds | {"transformer of one layer": of_one_layer})
 gb.claims.judge("data-fraction")
 
 # %% [markdown]
-# On 30 % no transformer and no LSTM of this table understood within 20,000 steps, though one transformer had 94 % of the
+# On 30 % no transformer and no LSTM here understood within 20,000 steps, though one transformer had 94 % of the
 # other pairs right by then. There the delay is only known to be longer. On 70 % the transformers memorise and
 # understand almost together; the LSTMs still wait.
 
