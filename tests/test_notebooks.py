@@ -68,7 +68,7 @@ def test_chapters_lead_to_their_neighbours():
     links = [f"({source.stem}.ipynb)" for source in SOURCES]
     for k in range(1, len(SOURCES)):
         last = "" if k + 1 == len(SOURCES) else f" ·\n[{titles[k + 1]} →]{links[k + 1]}"
-        middle = "" if k == 1 else f" ·\n[Contents]{links[0]}"
+        middle = " ·\n[Glossary](glossary.md)" if k == 1 else f" ·\n[Contents]{links[0]} ·\n[Glossary](glossary.md)"
         cells = [cell.source for cell in book.read(SOURCES[k]).cells if cell.cell_type == "markdown"]
         ways = f"[← {titles[k - 1]}]{links[k - 1]}{middle}{last}"
         assert cells[0].endswith(f"\n\n{ways}") and cells[-1].endswith(ways)

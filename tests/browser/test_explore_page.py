@@ -169,7 +169,7 @@ def test_on_a_telephone_cells_and_buttons_are_touched(chromium: Browser, address
         button = chapter.find(f"{EXPLORER}-train")
         button.scroll_into_view_if_needed()
         button.tap()
-        chapter.wait_for(f"{EXPLORER}-status", "^d_h 24, D_train 2,000, seed 0: ")
+        chapter.wait_for(f"{EXPLORER}-status", "^d_h 24, D_train 2,000, seed 1: ")
         stop = chapter.find(f"{EXPLORER}-stop")
         stop.scroll_into_view_if_needed()
         stop.tap()
