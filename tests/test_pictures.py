@@ -94,8 +94,8 @@ def test_a_figure_without_a_caption_has_one_output(monkeypatch):
 
 def test_a_figure_at_the_end_of_a_cell_is_displayed_so_in_a_kernel_and_elsewhere_as_plotly_chose():
     program = "import plotly.io as pio; before = pio.renderers.default; import grokbook.plots; "
-    kernel = subprocess.run([sys.executable, "-c", "import IPython.core.getipython as g; "
-                             "g.get_ipython = lambda: type('', (), {'kernel': 1}); " + program
+    kernel = subprocess.run([sys.executable, "-c", "from unittest.mock import MagicMock; "
+                             "import IPython.core.getipython as g; g.get_ipython = MagicMock(); " + program
                              + "print(pio.renderers.default)"], capture_output=True, text=True)
     script = subprocess.run([sys.executable, "-c", program + "print(pio.renderers.default == before)"],
                             capture_output=True, text=True)
