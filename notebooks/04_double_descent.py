@@ -108,12 +108,12 @@ gb.plots.accuracy_by_size(row, title="The row between the borders, fresh seeds")
 gb.claims.judge("descent-between-the-borders")
 
 # %% [markdown]
-# Here it is: up, down and up again, in fresh seeds and by a rule that was written before they ran. Two of the three end
-# at 0.97 and 0.89 with `d_h` 16, between 0.08 and 0.22 from 24 to 40, and at 1 with 64. The third knows next to nothing
-# at 16, and 0.29, risen at the very end of its 30,000 steps, at 64: luck and patience have a say. What is left in the valley is
-# mirrors. So double descent lies where the borders of chapter 03 say, one row of 2,400 pairs, some hundred below the
-# paper's. How wide the valley is, three seeds of five sizes do not tell; `grokbook sweep descent_row --size laptop`
-# trains more.
+# Here it is: up, down and up again, in fresh seeds and by a rule that was written before they ran. Two of the three
+# end at 0.97 and 0.89 with `d_h` 16, between 0.08 and 0.22 from 24 to 40, and at 1 with 64. The third knows next to
+# nothing at 16, and 0.29, risen at the very end of its 30,000 steps, at 64: luck and patience have a say. What is left
+# in the valley is mirrors. So double descent lies where the borders of chapter 03 say, one row of 2,400 pairs, some
+# hundred below the paper's. How wide the valley is, three seeds of five sizes do not tell; `grokbook sweep descent_row
+# --size laptop` trains more.
 
 # %% [markdown]
 # Walk through the map of the usual recipe yourself: `D_train` moves the cut.

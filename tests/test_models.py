@@ -33,8 +33,8 @@ def by_hand(config: RunConfig, w: dict[str, np.ndarray], tokens: list[int]) -> n
 
 @pytest.mark.parametrize("config", [
     RunConfig(p=7, d_h=8, D_train=20),
-    RunConfig(p=5, d_h=6, n_heads=1, n_layers=2, D_train=9),
-    RunConfig(p=5, d_h=6, n_heads=3, n_layers=3, D_train=9, task="add+random"),
+    RunConfig(p=5, d_h=6, n_heads=1, n_layers=2, D_train=9, init_scale=1.0),
+    RunConfig(p=5, d_h=6, n_heads=3, n_layers=3, D_train=9, init_scale=1.0, task="add+random"),
 ], ids=["one layer", "two layers", "two tasks"])
 def test_logits_are_those_of_attention_written_out_by_hand(config):
     network = models.build(config, dtype=torch.float64)

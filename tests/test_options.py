@@ -132,7 +132,7 @@ def seeded():
 @pytest.mark.usefixtures("seeded")
 def test_pytorchs_weights_spread_as_its_own_layers_do():
     for architecture in ("transformer", "lstm", "mlp"):
-        config = RunConfig(architecture=architecture, d_h=64, n_layers=2, init="pytorch")
+        config = RunConfig(architecture=architecture, d_h=64, n_layers=2, init="pytorch", init_scale=1.0)
         for name, w in models.initial_weights(config).items():
             if name in ("W_E", "W_pos"):
                 own = torch.nn.Embedding(*w.shape).weight
