@@ -1,6 +1,6 @@
 """What networks end with: accuracy against the training size or the hidden size (Huang et al. 2024, Fig 3, 6, 7), and
-capacity against the hidden size (Fig 4); and
-the settings that the paper leaves open: what each candidate gives, and how long one has to wait.
+capacity against the hidden size (Fig 4); and the settings that the paper leaves open: what each candidate gives, and
+how long one has to wait.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from grokbook.analysis.descent import double_descent
 from grokbook.analysis.efficiency import costs, of_any_parent
 from grokbook.analysis.recipes import STATEMENTS
 from grokbook.plots.cells import Runs, as_dataset, as_map, never_trained, not_trained, together
-from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, caption, d_h_color, frame
+from grokbook.plots.template import ACCURACY_AXIS, INK, MEMORY_COLOR, METRIC_COLORS, caption, d_h_color, frame
 from grokbook.plots.traces import NAMES, name_once, summary
 from grokbook.run import ACCURACIES
 
@@ -58,7 +58,7 @@ def final_accuracy(runs: Runs, *, metric: str = "val_acc", paper: Mapping[int, f
 SEEDS_FOR_A_BAND = 5
 """Seeds under which the runs themselves say more than the interval of their mean, which is nearly the whole axis."""
 
-COSTS = {"memorising": ("know their pairs only", "#7A3E9D"),
+COSTS = {"memorising": ("know their pairs only", MEMORY_COLOR),
          "generalising": ("know all pairs", METRIC_COLORS["val_acc"])}
 """Networks whose norms tell what each way costs, and their colours."""
 
@@ -97,7 +97,7 @@ def _dots(values: xr.DataArray, name: str, color: str, symbol: str) -> list[go.S
                        showlegend=False, line={"color": color, "width": 1.5}, meta={"role": "mean"}, hoverinfo="skip")]
 
 
-LABELS = {"random": ("symmetric labels", "#7A3E9D"), "random-ordered": ("labels without symmetry", "#C2571A")}
+LABELS = {"random": ("symmetric labels", MEMORY_COLOR), "random-ordered": ("labels without symmetry", "#C2571A")}
 """Random labels as legends call them, and their colours."""
 
 LITERATURE = {2.0: "language models", 2.16: "feed-forward networks"}
@@ -126,7 +126,7 @@ def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden 
         if paper and row["D_train"] in paper:
             low, high = paper[row["D_train"]]
             fig.add_vrect(low, high, row=1, col=column,  # pyright: ignore
-                          fillcolor="#7A3E9D", opacity=0.15, line_width=0)
+                          fillcolor=INK, opacity=0.1, line_width=0)
     return fig
 
 
@@ -233,8 +233,8 @@ def critical_by_budget(recipes: Mapping[str, xr.Dataset], budgets: Sequence[int]
                        paper: Mapping[int, float] | None = None) -> go.Figure:
     """D_crit against the number of steps, one column a named set of runs, one line a d_h, with its 95 % interval.
 
-    A line is missing where fewer than half of the runs generalise at any D_train. `paper`: D_crit by d_h, as dots at
-    the right.
+    A line is missing where fewer than half of the runs generalise at any D_train. `paper`: D_crit by d_h, as
+    dotted lines.
     """
     fig = make_subplots(rows=1, cols=len(recipes), shared_yaxes=True, horizontal_spacing=0.03,
                         column_titles=list(recipes))
