@@ -146,8 +146,13 @@ class Notebook:
         return readout.inner_text()
 
     def wait_for(self, selector: str, pattern: str) -> str:
-        """Wait until the text of an element matches; the text."""
-        expect(self.find(selector)).to_have_text(re.compile(pattern), timeout=PATIENCE)
+        """Wait until the text of an element matches; the text. A failure tells what the widgets say of errors."""
+        try:
+            expect(self.find(selector)).to_have_text(re.compile(pattern), timeout=PATIENCE)
+        except AssertionError as error:
+            said = self.page.locator(".gb-note, .gb-explorer-note").all_inner_texts()
+            error.add_note(f"the widgets say: {said}")
+            raise
         return self.find(selector).inner_text()
 
     def plot(self, selector: str) -> dict[str, Any]:
