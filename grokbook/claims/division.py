@@ -14,19 +14,8 @@ from grokbook.analysis.descent import FITTED
 from grokbook.analysis.events import early_peak
 from grokbook.analysis.kinds import DIP, HIGH, LONG_BEFORE, LOW, MEMORISED, kind_of, shape_of
 from grokbook.analysis.statistics import Z, by_seed, rate
-from grokbook.claims.card import (
-    ENOUGH_SEEDS,
-    RESAMPLED,
-    Measured,
-    Number,
-    TooLittle,
-    claim,
-    enough_sizes,
-    n_trained,
-    number,
-    seeds_of,
-    verdict,
-)
+from grokbook.claims.card import Measured, Number, TooLittle, claim, number, verdict
+from grokbook.claims.seeds import ENOUGH_SEEDS, RESAMPLED, enough_sizes, n_trained, seeds_of
 
 EXACT = 1e-12  # largest difference between two ways to one number that counts as rounding
 N_PAIRS = 200  # random pairs of patterns

@@ -8,12 +8,13 @@ import xarray as xr
 
 from grokbook import studies
 from grokbook.analysis import GENERALISED, circuit, efficiency, interval
-from grokbook.analysis.critical import PARTIAL, partial_range
 from grokbook.analysis.efficiency import SOME, unlearned
 from grokbook.analysis.events import LONG_BEFORE, MEMORISED
+from grokbook.analysis.sizes import PARTIAL, partial_range
 from grokbook.analysis.universality import KINDS, at_share, by_setting, grokked, of_table, widest
 from grokbook.analysis.zones import Zone, zones
-from grokbook.claims.card import ENOUGH_SEEDS, Measured, Number, TooLittle, Verdict, claim, enough, number, verdict
+from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim, number, verdict
+from grokbook.claims.seeds import ENOUGH_SEEDS, enough, n_trained
 from grokbook.networks import NETWORKS
 from grokbook.studies import SHARES
 
@@ -97,7 +98,7 @@ def data_fraction(runs: xr.Dataset) -> Measured:
     return Measured(verdict(falls, partly=less), tuple(
         Number(f"{WORDS[kind]}: delay in steps at {share:.0%}", _range(delay), n=len(table))
         for kind, table in tables.items() if len(table)
-        for share, delay in zip(SHARES, table.to_numpy().T, strict=True)), int(runs["trained"].sum()))
+        for share, delay in zip(SHARES, table.to_numpy().T, strict=True)), n_trained(runs))
 
 
 def _delays(runs: xr.Dataset) -> pd.DataFrame:
@@ -141,7 +142,7 @@ def data_efficiency(runs: xr.Dataset) -> Measured:
     if found == Verdict.NOT_REPRODUCED and not gains[HELPS[0]]["hi"] < 0:
         found = Verdict.NOT_YET_MEASURED
     return Measured(found, tuple(number(f"{name}: accuracy above that of full-batch Adam", gain, ".3f", int(gain["n"]))
-                                 for name, gain in gains.items()), int(runs["trained"].sum()),
+                                 for name, gain in gains.items()), n_trained(runs),
                     f"On average over D_train {', '.join(str(D) for D in runs['D_train'].values)}.")
 
 
@@ -174,7 +175,7 @@ def semi_grokking_fraction(runs: xr.Dataset) -> Measured:
     return Measured(verdict(placed, n > 0 and 2 * partial >= n), (
         Number(f"share of the data at which mean accuracy passes {PARTIAL[0]:g} and {PARTIAL[1]:g}",
                f"{begin:.1%} and {end:.1%}", n=rise["n"]),
-        Number("runs in there that are semi-grokking at the end", f"{partial} of {n}")), int(runs["trained"].sum()),
+        Number("runs in there that are semi-grokking at the end", f"{partial} of {n}")), n_trained(runs),
         f"At d_h {rise['d_h']}.")
 
 
@@ -257,7 +258,7 @@ def model_efficiency(runs: xr.Dataset) -> Measured:
         raise TooLittle("The interval of the memory's slope holds zero.")
     return Measured(verdict(rises, flat, partly=rises), (
         number("log norm over log D_train, memory", memory, ".3f", int(memory["n"])),
-        number("log norm over log D_train, rule", rule, ".3f", int(rule["n"]))), int(runs["trained"].sum()))
+        number("log norm over log D_train, rule", rule, ".3f", int(rule["n"]))), n_trained(runs))
 
 
 def _slopes(runs: xr.Dataset, task: str, kind: str) -> xr.DataArray:
