@@ -20,7 +20,7 @@ import xarray as xr
 from scipy.optimize import isotonic_regression
 from scipy.special import expit
 
-from grokbook.analysis.events import GENERALISED, MEMORISED, final
+from grokbook.analysis.events import GENERALISED, MEMORISED, check_dims, final
 from grokbook.analysis.statistics import LEVEL, interval, resampled_interval
 from grokbook.store import config_of
 
@@ -101,7 +101,6 @@ N_BOOTSTRAP = 1000  # resamples of the seeds behind an interval
 PARTIAL = (0.1, 0.9)  # mean accuracies between which a network knows a part
 EQUALLY_GOOD = 1e-4  # squared error, in accuracy, by which two fits may differ and still count as equally good
 
-DIMS = ("d_h", "D_train", "seed", "step")
 
 
 def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
@@ -118,9 +117,7 @@ def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
       (accuracy is over a half at the smallest size and under it at the largest), `no data`.
     Raises ValueError: other dimensions than these.
     """
-    if set(runs.dims) != set(DIMS):
-        raise ValueError(f"runs vary over {', '.join(map(str, runs.dims))}; valid: {', '.join(DIMS)}, "
-                         "with one value selected of anything else")
+    check_dims(runs)
     accuracy = final(runs, metric).transpose("d_h", "seed", "D_train")
     sizes = runs["D_train"].values.astype(float)
     rows = [{"d_h": int(d_h), **_critical(sizes, accuracy.sel(d_h=d_h).values)} for d_h in runs["d_h"].values]
