@@ -189,8 +189,7 @@ def execute(source: Path, out: Path, values: Mapping[str, Any] = NOTHING, timeou
 
 def stamp(source: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Where an executed notebook comes from: the digest of its source, its parameters, this package's version."""
-    return {"source_sha256": _digest(_text(source)), "parameters": dict(values),
-            "version": grokbook.__version__}
+    return {"source_sha256": _digest(_text(source)), "parameters": dict(values), "version": grokbook.__version__}
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:

@@ -205,8 +205,7 @@ descent_row = Study(
 
 # What memorising and generalising cost: networks trained on few pairs from scratch, and the same from the weights of
 # one that generalised on many, of which these pairs are a part.
-GROKKED = {seed: RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=3_000, stop_early=False)
-           for seed in range(2, 7)}
+GROKKED = {seed: RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=3_000, stop_early=False) for seed in range(2, 7)}
 _FEW = (300, 500, 700, 1000, 1400, 1800)
 
 few_pairs = Study(
