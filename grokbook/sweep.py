@@ -109,10 +109,10 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
     if wanted:
         store.try_writing()
     options = {"device": device, "engine": engine, "parents": _parents(wanted, store)}
-    most = cohort or (len(wanted) if _on_cuda(device) else COHORT)
+    on_cuda = device.startswith("cuda") or device == "auto" and torch.cuda.is_available()
+    most = cohort or (len(wanted) if on_cuda else COHORT)
     groups = [group[i : i + most] for group in cohorts(wanted) for i in range(0, len(group), most)]
-    say = say or _say
-    progress = _Progress(study.name, store, wanted, total, start, say)
+    progress = _Progress(study.name, store, wanted, total, start, say or _say)
     deadline = None if budget is None else time.time() + budget
     with interrupts.heeded():
         if executor is None:
@@ -180,11 +180,6 @@ class _Progress:
         self.report.errors[tuple(config.run_id for config in group)] = repr(error)
         return []
 
-    @property
-    def rate(self) -> float:
-        """Model-steps a second over all that is stored."""
-        return self.report.model_steps / (time.monotonic() - self.start)
-
     def tell(self, under_way: str = "", every: float = 0.0) -> None:
         """A line of progress, unless the last one is more recent than `every` seconds."""
         now = time.monotonic()
@@ -198,10 +193,6 @@ class _Progress:
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):  # a terminal that is gone; training needs none
         print(line, file=sys.stderr, flush=True)
-
-
-def _on_cuda(device: str) -> bool:
-    return device.startswith("cuda") or device == "auto" and torch.cuda.is_available()
 
 
 def _late(deadline: float | None) -> bool:
@@ -269,7 +260,8 @@ def _train_there(groups, executor: Executor, options: dict[str, Any], progress: 
                 task = executor.submit(train_group, list(group), options, deadline, attempt, str(end))
                 running[task] = (group, attempt)
             waiting = _gather(running, progress)
-            progress.tell(f"; {len(running)} cohorts under way, {progress.rate:,.0f} model-steps a second", every=TELL)
+            rate = progress.report.model_steps / (time.monotonic() - progress.start)
+            progress.tell(f"; {len(running)} cohorts under way, {rate:,.0f} model-steps a second", every=TELL)
             time.sleep(POLL)
     except KeyboardInterrupt:
         _end(running, end, progress)

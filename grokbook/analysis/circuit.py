@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from grokbook import tasks
-from grokbook.analysis.critical import critical_size
+from grokbook.analysis.sizes import critical_size
 from grokbook.config import RunConfig
 from grokbook.networks import NETWORKS, named
 from grokbook.run import ACCURACIES

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from grokbook.analysis.critical import N_BOOTSTRAP
 from grokbook.analysis.events import final
+from grokbook.analysis.sizes import N_BOOTSTRAP
 from grokbook.analysis.statistics import interval, resampled_interval
 from grokbook.store import config_of
 
