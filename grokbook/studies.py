@@ -379,8 +379,10 @@ emergence = Study(
     paper=_each_once(_stacks(D_train=3000, D_random=(0, 3000, 4000, 5000, 6000)),
                      grid(D_train=(3000, 5000), D_random=(0, 100, 300, 1000, 3000, 6000),
                           d_h=(24, 32, 48, 64, 96, 128, 192, 256, 384, 512), seed=range(1, 6), **_MIXTURE)),
-    laptop=grid(D_train=5000, D_random=(0, 300, 1000, 3000), d_h=(24, 32, 48, 64, 96, 128), seed=range(1, 4),
-                **_MIXTURE | {"n_steps": 6_000}))
+    laptop=_each_once(grid(D_train=5000, D_random=(0, 300, 1000, 3000), d_h=(24, 32, 48, 64, 96, 128),
+                           seed=range(1, 4), **_MIXTURE | {"n_steps": 6_000}),
+                      grid(D_train=5000, D_random=(0, 3000), d_h=(24, 32, 48, 64, 96, 128, 192, 256), seed=range(1, 6),
+                           **_MIXTURE | {"n_steps": 6_000})))
 
 separate_parameters = Study(
     "separate_parameters", "Huang et al. 2024, Fig 10", "Each task with half of the feed-forward neurons to itself, "
