@@ -3,7 +3,8 @@ r"""Speed of the training engines beside the loop that everyone writes, on this 
     python benchmarks/training.py                          # the full table, about 20 minutes on two cores
     python benchmarks/training.py --d-h 64 --D-train 3000 --models 1 --repeats 3
     python benchmarks/training.py --device cuda --models 77
-    python benchmarks/training.py --architecture lstm --layers 2 --d-h 144
+    python benchmarks/training.py --architecture transformer --architecture lstm --architecture mlp --layers 2 --p 59 \
+        --D-train 1740 --d-h 32 --models 1 --fresh-only --no-compile                  # the networks of chapter 08
     python benchmarks/training.py --task add+random --D-random 1000 --D-train 1000 --d-h 256 --d-h 512 --layers 1 \
         --layers 2 --layers 4 --models 1 --repeats 3 --fresh-only --no-compile       # the networks of chapter 05
 
@@ -13,10 +14,10 @@ Compilation and warm-up come before. The column *memorised* has the same steps o
 loss below 1e-6), whose gradients hold subnormal numbers, with a learning rate of 0 so that they stay so; "–" where none
 of that size got there in a few thousand steps, or the network is no one-layer transformer.
 
-Printed a cell: milliseconds a model-step, model-steps a second, times faster than
-the usual loop, and the share of the machine's own float32 matrix rate (`torch.mm` of 1024 × 1024 on as many threads, of
-8192 × 8192 on a GPU, which smaller ones do not fill), counting the matrix products that `products` says, three times an
-example: forward, and back for inputs and for weights. All of it is float32; TF32 stays off, in cuDNN too.
+Printed, as a table in Markdown: milliseconds a model-step, times faster than the usual loop, and the share of the
+machine's own float32 matrix rate (`torch.mm` of 1024 × 1024 on as many threads, of 8192 × 8192 on a GPU, which smaller
+ones do not fill), counting the matrix products that `products` says, three times an example: forward, and back for
+inputs and for weights. All of it is float32; TF32 stays off, in cuDNN too.
 """
 
 import json
@@ -40,6 +41,10 @@ from grokbook.training import able, engine_named
 
 Advance = Callable[[int], None]
 SIZES, TRAIN_SIZES, COHORTS = (8, 16, 32, 64, 100), (1000, 3000, 6000), (1, 8)
+
+COLUMNS = ("network", "layers", "d_h", "D_train", "models", "engine", "ms a model-step", "memorised", "faster",
+           "matrix rate")
+"""What `_line` prints of a row."""
 
 MEMORISED, MEMORISING_STEPS = 1e-6, 4000
 """Train loss below which a network knows its pairs, and the most steps that it is given to."""
@@ -141,7 +146,6 @@ class Row:
     least_ms: float
     most_ms: float
     memorised_ms: float
-    model_steps_per_second: float
     times_faster: float
     share_of_matrix_rate: float
 
@@ -259,7 +263,7 @@ def measure(configs: list[RunConfig], fresh: dict[str, Advance], known: dict[str
     c, medians = configs[0], {run: statistics.median(values) for run, values in times.items()}
     flops, rate = 6 * (c.D_train + c.D_random) * products(c), statistics.median(rates)
     return [Row(c.architecture, c.n_layers, name, c.d_h, c.D_train, len(configs), median, min(times[name, kind]),
-                max(times[name, kind]), medians.get((name, "known"), math.nan), 1e3 / median,
+                max(times[name, kind]), medians.get((name, "known"), math.nan),
                 medians["usual", "fresh"] / median, flops / (1e-3 * median) / rate)
             for (name, kind), median in medians.items() if kind == "fresh"]
 
@@ -290,8 +294,10 @@ def _processor() -> str:
 @click.command()
 @click.option("--d-h", "sizes", multiple=True, type=int, help="Hidden sizes.", default=SIZES)
 @click.option("--D-train", "train_sizes", multiple=True, type=int, help="Training pairs.", default=TRAIN_SIZES)
+@click.option("--p", default=113, help="Numbers.")
 @click.option("--models", "cohorts", multiple=True, type=int, help="Networks trained together.", default=COHORTS)
-@click.option("--architecture", default="transformer", type=click.Choice(tuple(USUAL)), help="Kind of network.")
+@click.option("--architecture", "kinds", multiple=True, default=("transformer",), type=click.Choice(tuple(USUAL)),
+              help="Kind of network.")
 @click.option("--task", default="add", help="What the table holds.")
 @click.option("--D-random", "D_random", default=0, help="Random-label pairs beside them (task add+random).")
 @click.option("--memorised/--fresh-only", "with_memorised", default=True, help="Also networks that know their pairs.")
@@ -303,20 +309,18 @@ def _processor() -> str:
 @click.option("--threads", default=torch.get_num_threads(), help="Threads of PyTorch and of the fused engine.")
 @click.option("--compile/--no-compile", "with_compiled", default=True, help="Also torch.compile of the usual loop.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead of the table.")
-def main(sizes, train_sizes, cohorts, architecture, task, D_random, with_memorised, depths, repeats, seconds, device,
+def main(sizes, train_sizes, p, cohorts, kinds, task, D_random, with_memorised, depths, repeats, seconds, device,
          threads, with_compiled, as_json):
     """Time every engine that can do it on every cell of the grid."""
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = False  # which it is by default, for the usual LSTM
-    where = machine(device, threads)
+    where = machine(device, threads) | {"turns": repeats}
     print(json.dumps(where) if as_json else " · ".join(f"{name} {value}" for name, value in where.items()))
     if not as_json:
-        print(f"{'layers':>6} {'d_h':>4} {'D_train':>7} {'models':>6} {'engine':<14} {'ms/model-step':>13} "
-              f"{'range':>19} {'memorised':>9} "
-              f"{'a second':>9} {'faster':>7} {'matrix rate':>11}")
-    for n_models, n_layers, d_h, D_train in product(cohorts, depths, sizes, train_sizes):
-        configs = [RunConfig(architecture=architecture, n_layers=n_layers, d_h=d_h, D_train=D_train, seed=seed,
-                             task=task, D_random=D_random) for seed in range(n_models)]
+        print(f"\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    for n_models, kind, n_layers, d_h, D_train in product(cohorts, kinds, depths, sizes, train_sizes):
+        configs = [RunConfig(architecture=kind, n_layers=n_layers, d_h=d_h, D_train=D_train, p=p, seed=seed, task=task,
+                             D_random=D_random) for seed in range(n_models)]
         fresh = contenders(configs, initial(configs), device, threads, with_compiled)
         start = memorised(configs) if with_memorised else None
         still = [c.replace(lr=0.0) for c in configs]
@@ -326,13 +330,13 @@ def main(sizes, train_sizes, cohorts, architecture, task, D_random, with_memoris
 
 
 def _line(row: Row) -> str:
-    digits = 3 if row.median_ms >= 0.1 else 5
-    spread = f"{row.least_ms:.{digits}f} to {row.most_ms:.{digits}f}"
-    known = "–" if math.isnan(row.memorised_ms) else f"{row.memorised_ms:.{digits}f}"
-    return (f"{row.n_layers:>6} {row.d_h:>4} {row.D_train:>7} {row.n_models:>6} {row.engine:<14} "
-            f"{row.median_ms:>13.{digits}f} {spread:>19} {known:>9} "
-            f"{row.model_steps_per_second:>9,.0f} {row.times_faster:>6.1f}× "
-            f"{row.share_of_matrix_rate:>10.0%}")
+    """The row as one of a table in Markdown, in the order of `COLUMNS`."""
+    median, least, most, known = (f"{ms:.0f}" if ms >= 100 else f"{ms:.3g}" for ms in (
+        row.median_ms, row.least_ms, row.most_ms, row.memorised_ms))
+    cells = (row.architecture, row.n_layers, row.d_h, row.D_train, row.n_models, row.engine,
+             f"{median} ({least} to {most})", known.replace("nan", "–"), f"{row.times_faster:.1f}",
+             f"{row.share_of_matrix_rate:.0%}")
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 if __name__ == "__main__":

@@ -160,12 +160,12 @@ def status(store: Path | None) -> None:
 def weights(networks: tuple[str, ...], device: str, store: Path | None) -> None:
     """Train the NETWORKs (all, if none is named) that chapters open, unless they are kept already; keep their weights.
     """
-    from grokbook.networks import EARLY, NETWORKS, named
+    from grokbook.networks import KEPT, named
     from grokbook.store import Store
     from grokbook.sweep import keep_weights
 
     kept = Store(store)
-    for name, network in {name: named(name) for name in networks or NETWORKS | EARLY}.items():
+    for name, network in {name: named(name) for name in networks or KEPT}.items():
         if set(network.steps) < set(kept.weight_steps(network.config.run_id)):  # its last step, which it chose itself
             click.echo(f"{name}: its weights are there; delete them to train it anew")
         else:

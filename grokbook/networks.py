@@ -37,8 +37,17 @@ EARLY = {f"early-{config.d_h}-{config.D_train}-{config.seed}": Network(config.re
 """Embeddings from the early steps of networks behind D_crit: two sizes, to tell one from the other."""
 
 
+FORGETTING = {f"forgetting-{seed}": Network(RunConfig(task="add+random", d_h=48, D_train=5000, D_random=3000, seed=seed,
+                                                      n_steps=6_000), (200, 398, 501, 661, 871, 1096, 1514, 1995, 3020))
+              for seed in (1, 2, 3)}
+"""All networks of the cell of the study `emergence` that takes back most of its addition, on average."""
+
+KEPT = NETWORKS | EARLY | FORGETTING
+"""All that are kept, by name."""
+
+
 def named(name: str) -> Network:
-    """One of `NETWORKS` or `EARLY`. Raises ValueError: there is none of that name."""
-    if name not in (known := NETWORKS | EARLY):
+    """One of `KEPT`. Raises ValueError: there is none of that name."""
+    if name not in KEPT:
         raise ValueError(f"network={name!r} is unknown; valid: {', '.join(NETWORKS)}, early-…")
-    return known[name]
+    return KEPT[name]

@@ -142,12 +142,14 @@ grokking = Study(
 critical_size = Study(
     "critical_size", "Huang et al. 2024, Fig 3", "Final validation accuracy against D_train.", shown=40_000,
     paper=usual(d_h=(32, 36, 40, 44, 48, 56, 64), D_train=D_TRAIN, seed=range(11), n_steps=100_000),
-    laptop=usual(d_h=(32, 48, 64), D_train=(2000, 2600, 3000, 3200, 3400, 3600, 4000), seed=range(3), n_steps=40_000))
+    laptop=(usual(d_h=(32, 48, 64), D_train=(2000, 2600, 3000, 3200, 3400, 3600, 4000), seed=range(3), n_steps=40_000)
+            + usual(d_h=40, D_train=(3400, 3600), seed=range(3), n_steps=40_000)))
 
 double_descent = Study(
     "double_descent", "Huang et al. 2024, Fig 6", "Accuracy against d_h at four sizes of training set.", shown=40_000,
     paper=usual(d_h=D_H, D_train=(2600, 3000, 4000, 5000), seed=range(11), n_steps=100_000),
-    laptop=usual(d_h=SOME_D_H, D_train=(2600, 3000, 4000, 5000), seed=range(3), n_steps=40_000))
+    laptop=(usual(d_h=SOME_D_H, D_train=(2600, 3000, 4000, 5000), seed=range(3), n_steps=40_000)
+            + usual(d_h=SOME_D_H[:5], D_train=(2600, 3000), seed=(3, 4), n_steps=40_000)))
 
 harder_task = Study(
     "harder_task", "Huang et al. 2024, Fig 7", "The same cut at D_train 3000 for (a + b)².", shown=40_000,
@@ -378,8 +380,10 @@ emergence = Study(
     paper=_each_once(_stacks(D_train=3000, D_random=(0, 3000, 4000, 5000, 6000)),
                      grid(D_train=(3000, 5000), D_random=(0, 100, 300, 1000, 3000, 6000),
                           d_h=(24, 32, 48, 64, 96, 128, 192, 256, 384, 512), seed=range(1, 6), **_MIXTURE)),
-    laptop=grid(D_train=5000, D_random=(0, 300, 1000, 3000), d_h=(24, 32, 48, 64, 96, 128), seed=range(1, 4),
-                **_MIXTURE | {"n_steps": 6_000}))
+    laptop=_each_once(grid(D_train=5000, D_random=(0, 300, 1000, 3000), d_h=(24, 32, 48, 64, 96, 128),
+                           seed=range(1, 4), **_MIXTURE | {"n_steps": 6_000}),
+                      grid(D_train=5000, D_random=(0, 3000), d_h=(24, 32, 48, 64, 96, 128, 192, 256), seed=range(1, 6),
+                           **_MIXTURE | {"n_steps": 6_000})))
 
 separate_parameters = Study(
     "separate_parameters", "Huang et al. 2024, Fig 10", "Each task with half of the feed-forward neurons to itself, "

@@ -132,7 +132,7 @@ def _parents(configs: Sequence[RunConfig], store: Store) -> dict[str, dict[str, 
 
 def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
                  say: Callable[[str], None] | None = None) -> Run:
-    """Train one of `networks.NETWORKS` or `EARLY` and store its weights at the steps named there and at its end.
+    """Train one of `networks.KEPT` and store its weights at the steps named there and at its end.
 
     Raises:
         ValueError: there is no such network.

@@ -40,7 +40,7 @@ class Pass(NamedTuple):
 
 
 def stored(name: str, store: Store | None = None) -> dict[int, Weights]:
-    """The stored weights of one of `networks.NETWORKS` or `EARLY` by step, the last one included.
+    """The stored weights of one of `networks.KEPT` by step, the last one included.
 
     Raises:
         ValueError: there is no such network.
@@ -53,11 +53,11 @@ def stored(name: str, store: Store | None = None) -> dict[int, Weights]:
     return {step: store.weights(run_id, step) for step in steps}
 
 
-def forward(weights: Weights, config: RunConfig) -> Pass:
+def forward(weights: Weights, config: RunConfig, op: int = 0) -> Pass:
     """Run every pair through a transformer of one layer, as `models.Transformer` does, without PyTorch.
 
-    Beside random pairs, the pairs are those that it adds. Logits are those of the p numbers. Raises ValueError for any
-    other network, and for another task than addition.
+    Of two tasks the pairs are those of `op`: 0 additions, 1 random pairs. Logits are those of the p numbers. Raises
+    ValueError for any other network, and for another task than addition.
     """
     kind = config.architecture, config.n_layers, config.split_mlp
     if kind != ("transformer", 1, False) or config.task not in ("add", "add+random"):
@@ -66,8 +66,8 @@ def forward(weights: Weights, config: RunConfig) -> Pass:
     p, (W_E, W_pos, W_U) = config.p, (np.asarray(weights[name], float) for name in ("W_E", "W_pos", "W_U"))
     W_Q, W_K, W_V, W_O, W_in, W_out = (np.asarray(weights[f"layers.0.{name}"], float)
                                        for name in ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out"))
-    plus, equals = W_E[None, None, p], W_E[None, None, -1]
-    tokens = [W_E[:p, None], *([plus] if config.n_ctx == 4 else []), W_E[None, :p], equals]
+    sign, equals = W_E[None, None, p + op], W_E[None, None, -1]
+    tokens = [W_E[:p, None], *([sign] if config.n_ctx == 4 else []), W_E[None, :p], equals]
     read = [x + position for x, position in zip(tokens, W_pos, strict=True)]  # (a, b, d_h), of length 1 where it is one
     query = np.einsum("abd,hde->he", read[-1], W_Q) / np.sqrt(W_Q.shape[2])
     scores = [np.einsum("abd,hde,he->hab", x, W_K, query, optimize=True) for x in read]

@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from grokbook import tasks
+from grokbook.analysis import circuit
 from grokbook.analysis.events import final
 from grokbook.analysis.sizes import N_BOOTSTRAP
 from grokbook.analysis.statistics import interval, resampled_interval
-from grokbook.store import config_of
+from grokbook.networks import named
+from grokbook.store import Store, config_of
 
 ABLE = 0.5
 """Mean accuracy from which networks of a size have the ability: half of the pairs."""
@@ -118,3 +121,25 @@ def mean_fall(runs: xr.Dataset) -> pd.DataFrame:
     table = xr.merge([lost[["peak", "at", "end"]].mean("seed"), fall]).to_dataframe().reset_index()
     columns = ["D_random", "d_h", "peak", "at", "end", "fall", "lo", "hi", "n"]
     return pd.DataFrame(table.query("n > 0"), columns=columns).sort_values(by=columns[:2], ignore_index=True)
+
+
+def two_tasks(name: str, store: Store | None = None) -> pd.DataFrame:
+    """Both tasks of a network beside random pairs apart, a row a stored step.
+
+    `additions` and `random`, accuracies on the trained pairs of either; `twin_free_val_acc`; shares of W_E's power over
+    the numbers: `keys` in what are key frequencies at the step of the highest twin-free accuracy, `keys_end` in those
+    of the last step. Errors as `circuit.stored`.
+    """
+    config, by_step = named(name).config, circuit.stored(name, store)
+    table, split = tasks.table(config), tasks.split(config)
+    parts = {"additions": split.train & table.probe, "random": split.train & ~table.probe,
+             "twin_free_val_acc": split.twin_free_val}
+    rows = {}
+    for step, weights in by_step.items():
+        answers = np.concatenate([circuit.forward(weights, config, op).logits.argmax(2).ravel() for op in (0, 1)])
+        rows[step] = {part: np.mean((answers == table.labels)[pairs]) for part, pairs in parts.items()}
+    along = pd.DataFrame(rows).T.rename_axis("step")
+    power = pd.DataFrame({step: circuit.embedding_power(weights, config.p) for step, weights in by_step.items()})
+    for column, step in (("keys", along["twin_free_val_acc"].idxmax()), ("keys_end", max(by_step))):
+        along[column] = power.iloc[np.array(circuit.key_frequencies(power[step].to_numpy()), int) - 1].sum()
+    return along
