@@ -22,7 +22,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from grokbook import interrupts
@@ -83,7 +82,7 @@ class Report:
 
 
 def sweep(study: Study, store: Store | None = None, executor: Executor | None = None, *, size: str = "paper",
-          device: str = "auto", engine: str = "auto", cohort: int | None = None, budget: float | None = None,
+          device: str = "auto", cohort: int | None = None, budget: float | None = None,
           say: Callable[[str], None] | None = None) -> Report:
     """Train the study's missing runs into the store, and report.
 
@@ -91,7 +90,7 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
         study: what is wanted. store: where it is kept; the shipped one if none is given.
         executor: where cohorts train; None for here.
         size: `paper`, or `laptop` for the part of it that two CPU cores can train.
-        device, engine: as for `train`; `auto` is what this machine has, so name `cuda` for a cluster of GPUs.
+        device: as for `train`; `auto` is what this machine has, so name `cuda` for a cluster of GPUs.
         cohort: most runs that train together; without it `COHORT` on a CPU and all of a shape on a CUDA device.
         budget: seconds after which the sweep ends cleanly: what is under way, here or in an executor's tasks, ends
             and is stored as far as it was followed; what has not begun is left.
@@ -108,7 +107,9 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
     wanted, total = study.missing(size, store), len(study.runs(size))
     if wanted:
         store.try_writing()
-    options = {"device": device, "engine": engine, "parents": _parents(wanted, store)}
+    started = {config.parent: config.parent.split("@") for config in wanted if config.parent}
+    parents = {parent: store.weights(run_id, int(step)) for parent, (run_id, step) in started.items()}
+    options = {"device": device, "parents": parents}
     on_cuda = device.startswith("cuda") or device == "auto" and torch.cuda.is_available()
     most = cohort or (len(wanted) if on_cuda else COHORT)
     groups = [group[i : i + most] for group in cohorts(wanted) for i in range(0, len(group), most)]
@@ -122,12 +123,6 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
     progress.report.seconds = time.monotonic() - start
     progress.report.left = len(study.missing(size, store))
     return progress.report
-
-
-def _parents(configs: Sequence[RunConfig], store: Store) -> dict[str, dict[str, np.ndarray]]:
-    """The stored weights that some of the configs start from, by the name of the parent."""
-    named = {config.parent: config.parent.split("@") for config in configs if config.parent}
-    return {parent: store.weights(run_id, int(step)) for parent, (run_id, step) in named.items()}
 
 
 def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
@@ -321,17 +316,12 @@ def train_group(group: list[RunConfig], options: dict[str, Any], deadline: float
 
     if due():
         return []
-    _leave_interrupts()
+    if multiprocessing.parent_process() and threading.current_thread() is threading.main_thread():
+        # A terminal sends ^C to all, and a pool dies, with what it trained, of the first idle process that hears it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     training = train(group, **options)
     with interrupts.heeded(), contextlib.suppress(KeyboardInterrupt), _ended(training, due):
         for _ in training:  # a node that is taken away gives what it has
             pass
     return [Run(run.config, run.curves, run.provenance) for run in training.runs()
             if run.last_step or not run.config.n_steps]
-
-
-def _leave_interrupts() -> None:
-    """In a process of a pool leave ^C, which a terminal sends to all, to the one that sweeps: a pool dies of the first
-    idle process that hears it, and what others have trained with it."""
-    if multiprocessing.parent_process() and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -13,7 +13,7 @@ from grokbook.analysis import patterns as model
 from grokbook.analysis.descent import FITTED
 from grokbook.analysis.events import early_peak
 from grokbook.analysis.kinds import DIP, HIGH, LONG_BEFORE, LOW, MEMORISED, kind_of, shape_of
-from grokbook.analysis.statistics import Z, by_seed, rate
+from grokbook.analysis.statistics import Z, by_seed
 from grokbook.claims.card import Measured, Number, TooLittle, claim, number, verdict
 from grokbook.claims.seeds import ENOUGH_SEEDS, RESAMPLED, enough_sizes, n_trained, seeds_of
 
@@ -117,14 +117,14 @@ def three_views(runs: xr.Dataset) -> Measured:
     on_the_way = runs["val_acc"].where(~descent.understood(runs), runs["val_acc"].max("step"))
     dips = xr.apply_ufunc(descent.depth, _known(on_the_way), input_core_dims=[["step"]])
     grokked = when["t_gen"] >= LONG_BEFORE * when["t_mem"]
-    seen, hidden, late = (rate(happened) for happened in (hills >= DOUBLES, dips < SMALL_DIP, grokked))
-    holds = [float(share["mean"]) >= MOST for share in (seen, hidden, late)]
+    seen, hidden, late = (int(happened.sum()) for happened in (hills >= DOUBLES, dips < SMALL_DIP, grokked))
+    holds = [count / n >= MOST for count in (seen, hidden, late)]
     low, high = (np.exp(float(height)) for height in (hills.min(), hills.max()))
     return Measured(verdict(*holds, partly=holds[0]), (
         Number("factor by which test loss rises and falls", f"{low:.2f} to {high:.2f}"),
-        Number("runs in which it at least doubles", _of(seen, n)),
+        Number("runs in which it at least doubles", f"{seen} of {n}"),
         Number("largest dip of test accuracy on the way", f"{float(dips.max()):.3f}"),
-        Number(f"runs in which validation follows training by a factor of {LONG_BEFORE} or more", _of(late, n))), n,
+        Number(f"runs in which validation follows training by a factor of {LONG_BEFORE} or more", f"{late} of {n}")), n,
         f"At d_h {int(runs['d_h'])}.")
 
 
@@ -259,7 +259,3 @@ def _trend(what: str, rank: xr.Dataset) -> Number:
     if rank["n"] < ENOUGH_SEEDS:
         return Number(label, f"three widths get there in {int(rank['n'])} seeds, too few for a trend")
     return number(label, rank, ".2f", int(rank["n"]))
-
-
-def _of(share: xr.Dataset, n: int) -> str:
-    return f"{round(float(share['mean']) * n)} of {n}"
