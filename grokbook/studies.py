@@ -63,11 +63,9 @@ def load(name: str, n_steps: int | None = None, *, store: Store | str | os.PathL
     """The runs of a study as one labelled cube, in the form that `Store.load` describes.
 
     Those of the paper's grid that have been trained, as they stood after `n_steps` updates, if None the study's
-    `shown`. A name that is no study's is that of a folder of the store, such as a live run is kept in; its runs come as
-    far as they were followed. `where` keeps runs of which these fields have these values: `load("capacity", d_h=8)`.
-
-    Sizes at which no run at all was trained have no place in a study's cube; `attrs["never_trained"]` lists them by
-    field, so that a figure can name them. `store` is a Store or its folder, the shipped one if None.
+    `shown`; sizes at which none was are listed in `attrs["never_trained"]`. A name that is no study's is that of a
+    folder of the store, such as a live run is kept in; its runs come as far as they were followed. `where` keeps runs
+    of which these fields have these values: `load("capacity", d_h=8)`. `store` is a Store or its folder.
 
     Raises:
         LookupError: no such run has been trained.

@@ -84,10 +84,9 @@ class Report:
 def sweep(study: Study, store: Store | None = None, executor: Executor | None = None, *, size: str = "paper",
           device: str = "auto", cohort: int | None = None, budget: float | None = None,
           say: Callable[[str], None] | None = None) -> Report:
-    """Train the study's missing runs into the store, and report.
+    """Train the study's missing runs into the store, the shipped one if none is given, and report.
 
     Args:
-        study: what is wanted. store: where it is kept; the shipped one if none is given.
         executor: where cohorts train; None for here.
         size: `paper`, or `laptop` for the part of it that two CPU cores can train.
         device: as for `train`; `auto` is what this machine has, so name `cuda` for a cluster of GPUs.

@@ -70,11 +70,10 @@ def double_descent(runs: xr.Dataset) -> pd.DataFrame:
 def held_out_fall(accuracy: xr.DataArray) -> xr.DataArray:
     """By how much each seed falls from the peak to the last size, the peak being that of the other seeds' mean.
 
-    `accuracy` has the dimensions d_h, ascending, and seed; seeds that were not trained at every size are left out. The
-    null is a curve that never falls. The peak of noisy means lies above the last one by chance alone, while a seed that
-    had no part in choosing it falls by nothing on average where the curve is flat, and by less than nothing where it
-    rises. Over flat curves the 95 % interval of the mean lies above zero in up to 6 of 100, not 2.5: choices of the
-    peak share seeds. Raises ValueError: fewer than two such seeds.
+    `accuracy` has the dimensions d_h, ascending, and seed; seeds that were not trained at every size are left out. A
+    seed that had no part in choosing the peak falls by nothing on average where the curve is flat. Over flat curves the
+    95 % interval of the mean lies above zero in up to 6 of 100, not 2.5: choices of the peak share seeds.
+    Raises ValueError: fewer than two such seeds.
     """
     values = _complete(accuracy)
     n, seeds = len(values), np.arange(len(values))

@@ -85,15 +85,9 @@ HOLDS: dict[str, tuple[str, Callable[[pd.DataFrame], Any]]] = {
 def filtered_recipes(n_steps: int, store: Store | None = None) -> pd.DataFrame:
     """What each of `CANDIDATES` gives in the cells of Figures 2 and 5 of Huang et al. 2024, and whether that is theirs.
 
-    A row is a candidate. Its columns are the statements, each true, false or None where no run of its cell was followed
-    for `n_steps`; `n_` and its name is of how many networks; `right` counts the true ones of those judged (`of`).
-
-    - `grokking`: every network of (64, 3000) ends with validation accuracy above `NEARLY_ALL`.
-    - `semi_grokking`: the mean of (32, 3000) lies between `NOTHING` and `NEARLY_ALL`.
-    - `ungrokking`: every network of (32, 2600) ends below `NOTHING`, having memorised its pairs.
-    - `progression`: no network of (8, 3000) ends with all pairs memorised, and one at least generalises in part.
-    - `late_leaps`: train accuracy of at least one of its five seeds rises by `NOTHING` or more after step `LATE`.
-    - `some_never`: at least one of the five ends with twin-free validation accuracy below `NOTHING`, and not all do.
+    A row is a candidate. Its columns are the statements, each true, false (see `HOLDS`) or None where no run of its
+    cell was followed for `n_steps`; `n_` and its name is of how many networks; `right` counts the true ones of those
+    judged (`of`).
     """
     rows = []
     for change in CANDIDATES:

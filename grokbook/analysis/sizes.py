@@ -109,10 +109,9 @@ def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
     `runs` has the dimensions d_h, D_train, seed, step. Returns one row a d_h with columns
 
     - `d_h`, `D_crit`, and `n`, the number of seeds;
-    - `lo`, `hi`: 95 % over resampled seeds (`statistics.resampled_interval`), widened to measured sizes. How accuracy
-      rises between two of them was not observed, and a logistic curve would put the crossing where its tails fit, to a
-      few pairs; so the interval holds both that crossing and the sizes between which the best rising fit passes one
-      half. An infinite end lies outside the sizes measured; NaN with fewer than two seeds;
+    - `lo`, `hi`: 95 % over resampled seeds (`statistics.resampled_interval`), widened to measured sizes: how accuracy
+      rises between two of them was not observed, so the interval holds both the crossing of the curve and the sizes
+      between which the best rising fit passes one half. Infinite outside the sizes measured; NaN for a single seed;
     - `censored`: empty where D_crit was measured, else why it is NaN: `below` or `above` the sizes measured, `falling`
       (accuracy is over a half at the smallest size and under it at the largest), `no data`.
     Raises ValueError: other dimensions than these.

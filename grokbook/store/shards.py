@@ -130,7 +130,7 @@ def _row(run: Run) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     named = {"run_id": run.config.run_id, "settled": run.settled, "last_step": run.last_step, "schema": SCHEMA}
     known = {name: value for name, value in run.provenance.items() if value is not None}
-    return run.config.asdict() | PROVENANCE | {"trained_at": now} | known | named | curves
+    return dataclasses.asdict(run.config) | PROVENANCE | {"trained_at": now} | known | named | curves
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
@@ -161,7 +161,7 @@ def weights_file(run: Run) -> bytes:
     """What a file of the run's weights holds: the arrays, and in the metadata its config as JSON and a digest."""
     from safetensors.numpy import save
     arrays = {name: np.ascontiguousarray(array) for name, array in run.weights.items()}
-    return save(arrays, {"config": json.dumps(run.config.asdict()), "sha256": _digest(arrays)})
+    return save(arrays, {"config": json.dumps(dataclasses.asdict(run.config)), "sha256": _digest(arrays)})
 
 
 def read_weights_file(path: Path) -> dict[str, np.ndarray]:

@@ -114,8 +114,8 @@ def train(configs: Sequence[RunConfig], *, device: str = "auto", engine: str = "
           parents: Mapping[str, Weights] | None = None) -> Training:
     """Train a cohort: networks of one shape, each with its own D_train, seed, learning rate and weight decay.
 
-    A member's curves do not depend on the others: bit for bit on the fused engines, up to rounding on the other one,
-    whose matrix products may sum in another order in a larger batch. Iterate over the result to train; see `Training`.
+    A member's curves do not depend on the others: bit for bit on the fused engines, up to rounding on the others.
+    Iterate over the result to train; see `Training`.
 
     Args:
         configs: the runs; the fields of `config.SHARED` must agree (`cohorts` groups any list so that they do).
