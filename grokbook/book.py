@@ -80,11 +80,6 @@ def chapters() -> list[Path]:
     return sources
 
 
-def texts() -> list[Path]:
-    """What stands beside the chapters as plain Markdown: bibliography, glossary."""
-    return sorted(NOTEBOOKS.glob("*.md"))
-
-
 def stored(source: Path) -> Path:
     """The executed notebook beside a source. Raises ValueError where it is missing."""
     notebook = source.with_suffix(".ipynb")

@@ -107,7 +107,8 @@ def html(execute: bool, out: Path) -> None:
         notebooks, failures = _run_all(wanted, out, at_once=AT_ONCE)
     else:
         notebooks = [book.stored(source) for source in book.chapters()]
-    click.echo(f"wrote {pages.write([*notebooks, *book.texts()], out, 'grokbook', _stored_maps(), ABOUT)}")
+    beside = sorted(book.NOTEBOOKS.glob("*.md"))  # bibliography, glossary
+    click.echo(f"wrote {pages.write([*notebooks, *beside], out, 'grokbook', _stored_maps(), ABOUT)}")
     _report(failures)
 
 
