@@ -148,16 +148,18 @@ def _cells(number: Number) -> tuple[str, str, str, str]:
 
 
 def _table(numbers: tuple[Number, ...]) -> str:
-    """The numbers as a table with headers for those who hear it; empty without any."""
+    """The numbers as a table with headers for those who hear it, without empty columns; empty without any."""
     if not numbers:
         return ""
+    columns = {"value": [number.value for number in numbers], "interval": [number.interval for number in numbers],
+               "n": ["" if number.n is None else f"{number.n:,}" for number in numbers]}
+    columns = {name: texts for name, texts in columns.items() if any(texts)}
     left = "style='text-align:left'"
-    head = "".join(f"<th scope='col' {left}>{name}</th>" for name in ("", "value", "interval", "n"))
+    head = "".join(f"<th scope='col' {left}>{name}</th>" for name in ("", *columns))
     body = "".join(
-        f"<tr><th scope='row' style='text-align:left;font-weight:normal'>{escape(number.label)}</th>" + "".join(
-            f"<td {left}>{escape(text)}</td>" for text in
-            (number.value, number.interval, "" if number.n is None else f"{number.n:,}")) + "</tr>"
-        for number in numbers)
+        f"<tr><th scope='row' style='text-align:left;font-weight:normal'>{escape(number.label)}</th>"
+        + "".join(f"<td {left}>{escape(text)}</td>" for text in texts) + "</tr>"
+        for number, *texts in zip(numbers, *columns.values(), strict=True))
     return (f"<table><caption style='text-align:left;font-weight:bold'>We measured</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
 
