@@ -154,8 +154,8 @@ def simulate(patterns: Patterns, t: float, *, n_examples: int = 10_000, seed: in
     return float(held.mean()), float((right & held).mean())
 
 
-def along(path: ArrayLike, share: float, patterns: Patterns = DOUBLE_DESCENT) -> Patterns:
-    """`patterns` with γ of the first and the last set to the point that lies `share` (0 to 1) of the way along `path`.
+def along(path: ArrayLike, share: float) -> Patterns:
+    """`DOUBLE_DESCENT` with γ of the first and the last as at the point `share` (0 to 1) of the way on `path`.
 
     `path`: (point, 2), joined by straight lines that take equal shares; see `PATHS`.
     Raises ValueError: a share outside of 0 to 1.
@@ -165,7 +165,8 @@ def along(path: ArrayLike, share: float, patterns: Patterns = DOUBLE_DESCENT) ->
     path = np.asarray(path, float)
     stops = np.linspace(0, 1, len(path))
     first, last = (float(np.interp(share, stops, path[:, i])) for i in (0, 1))
-    return (replace(patterns[0], gamma=first), *patterns[1:-1], replace(patterns[-1], gamma=last))
+    heuristic, *others, slow = DOUBLE_DESCENT
+    return (replace(heuristic, gamma=first), *others, replace(slow, gamma=last))
 
 
 @functools.cache

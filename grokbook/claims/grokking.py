@@ -138,18 +138,22 @@ def semi_grokking(runs: xr.Dataset) -> Measured:
     if open_ended:
         raise TooLittle(f"Training sizes at both ends of the rise, {PARTIAL[0]:g} and {PARTIAL[1]:g}, are missing at "
                         f"d_h {', '.join(open_ended)}.")
-    inside = [zone.sel(d_h=rise["d_h"]).where((zone["D_train"] > rise["begin"]) & (zone["D_train"] < rise["end"]), "")
-              for rise in rises]
-    if not all((cells != "").any() for cells in inside):
+    counts = np.array([partial_inside(zone, rise) for rise in rises])
+    if not counts[:, 0].all():
         raise TooLittle("It takes a training size between the ends of every rise.")
-    n, partial = (sum(int(chosen.sum()) for chosen in cells) for cells in
-                  ([cells != "" for cells in inside], [cells == Zone.SEMI_GROKKING.value for cells in inside]))
+    n, partial = counts.sum(0).tolist()
     wide = all(WIDTH[0] <= rise["width"] <= WIDTH[1] for rise in rises)
     widths = (Number("D_train of the rise at d_h {d_h}".format(**rise),
                      "{begin:,.0f} to {end:,.0f}, {width:,.0f} wide".format(**rise), n=rise["n"]) for rise in rises)
     return Measured(verdict(wide, 2 * partial >= n), (
         *widths, Number("runs in there that are themselves partial at the end", f"{partial} of {n}")),
         n_trained(usable), f"The rise is that of mean accuracy from {PARTIAL[0]:g} to {PARTIAL[1]:g}.")
+
+
+def partial_inside(zone: xr.DataArray, rise: Mapping) -> tuple[int, int]:
+    """How many runs lie between the ends of a rise, and how many of them are semi-grokking at their end."""
+    cells = zone.sel(d_h=rise["d_h"]).where((zone["D_train"] > rise["begin"]) & (zone["D_train"] < rise["end"]), "")
+    return int((cells != "").sum()), int((cells == Zone.SEMI_GROKKING.value).sum())
 
 
 @claim("twin-free", source="ours",

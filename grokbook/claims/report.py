@@ -12,8 +12,9 @@ from grokbook.analysis.efficiency import SOME, unlearned
 from grokbook.analysis.events import LONG_BEFORE, MEMORISED
 from grokbook.analysis.sizes import PARTIAL, partial_range
 from grokbook.analysis.universality import KINDS, at_share, by_setting, grokked, of_table, widest
-from grokbook.analysis.zones import Zone, zones
+from grokbook.analysis.zones import zones
 from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim, number, verdict
+from grokbook.claims.grokking import partial_inside
 from grokbook.claims.seeds import ENOUGH_SEEDS, enough, n_trained
 from grokbook.networks import NETWORKS
 from grokbook.studies import SHARES
@@ -168,9 +169,7 @@ def semi_grokking_fraction(runs: xr.Dataset) -> Measured:
     begin, end = rise["begin"] / p**2, rise["end"] / p**2
     if np.isnan(begin + end):
         raise TooLittle("Training sizes at both ends of the rise are missing.")
-    zone = zones(runs).sel(d_h=rise["d_h"])
-    inside = zone.values[((zone["D_train"] > rise["begin"]) & (zone["D_train"] < rise["end"])).values]
-    n, partial = int((inside != "").sum()), int((inside == Zone.SEMI_GROKKING.value).sum())
+    n, partial = partial_inside(zones(runs), rise)
     placed = abs(begin - FROM) <= WITHIN and abs(end - TO) <= WITHIN
     return Measured(verdict(placed, n > 0 and 2 * partial >= n), (
         Number(f"share of the data at which mean accuracy passes {PARTIAL[0]:g} and {PARTIAL[1]:g}",
