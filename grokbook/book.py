@@ -80,11 +80,6 @@ def chapters() -> list[Path]:
     return sources
 
 
-def texts() -> list[Path]:
-    """What stands beside the chapters as plain Markdown: bibliography, glossary."""
-    return sorted(NOTEBOOKS.glob("*.md"))
-
-
 def stored(source: Path) -> Path:
     """The executed notebook beside a source. Raises ValueError where it is missing."""
     notebook = source.with_suffix(".ipynb")
@@ -163,7 +158,8 @@ def grid(source: Path, texts: Mapping[str, Sequence[str]]) -> dict[str, dict[str
     named: dict[str, dict[str, Any]] = {}
     for values in combinations:
         checked(source, values)
-        if (same := named.setdefault(_name(source, values), values)) != values:
+        name = "_".join([source.stem, *(f"{name}={value}" for name, value in values.items())])
+        if (same := named.setdefault(re.sub(r"[^\w.=+-]", "-", name), values)) != values:
             raise ValueError(f"{same} and {values} would be one file; run them into two folders")
     return named
 
@@ -189,8 +185,7 @@ def execute(source: Path, out: Path, values: Mapping[str, Any] = NOTHING, timeou
 
 def stamp(source: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Where an executed notebook comes from: the digest of its source, its parameters, this package's version."""
-    return {"source_sha256": _digest(_text(source)), "parameters": dict(values),
-            "version": grokbook.__version__}
+    return {"source_sha256": _digest(_text(source)), "parameters": dict(values), "version": grokbook.__version__}
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
@@ -202,7 +197,11 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     for cell in notebook.cells:
         cell.metadata = _metadata(cell)
         for output in cell.get("outputs", []):
-            _clean_output(output)
+            data = output.get("data", {})
+            data.pop(WIDGET, None)
+            for kept in (output, data):
+                kept.update({kind: _without_paths(text) for kind, text in kept.items()
+                             if kind == "text" or kind.startswith("text/")})
     return notebook
 
 
@@ -244,21 +243,6 @@ def _make_config(source: Path, values: Mapping[str, Any]) -> None:
             end = next(k for k, line in enumerate(lines, 1) if ast.unparse(line).startswith("config = "))
             exec(compile(ast.Module(lines[:end], []), source.name, "exec"), dict(values))
             return
-
-
-def _name(source: Path, values: Mapping[str, Any]) -> str:
-    name = "_".join([source.stem, *(f"{name}={value}" for name, value in values.items())])
-    return re.sub(r"[^\w.=+-]", "-", name)
-
-
-def _clean_output(output: NotebookNode) -> None:
-    if "text" in output:
-        output.text = _without_paths(output.text)
-    data = output.get("data", {})
-    data.pop(WIDGET, None)
-    for kind, value in data.items():
-        if kind.startswith("text/"):
-            data[kind] = _without_paths(value)
 
 
 def _without_paths(text: str) -> str:

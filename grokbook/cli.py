@@ -107,7 +107,8 @@ def html(execute: bool, out: Path) -> None:
         notebooks, failures = _run_all(wanted, out, at_once=AT_ONCE)
     else:
         notebooks = [book.stored(source) for source in book.chapters()]
-    click.echo(f"wrote {pages.write([*notebooks, *book.texts()], out, 'grokbook', _stored_maps(), ABOUT)}")
+    beside = sorted(book.NOTEBOOKS.glob("*.md"))  # bibliography, glossary
+    click.echo(f"wrote {pages.write([*notebooks, *beside], out, 'grokbook', _stored_maps(), ABOUT)}")
     _report(failures)
 
 
@@ -149,7 +150,10 @@ def status(store: Path | None) -> None:
             click.echo(f"{study.name:<20} {size:<7} {wanted:>6} {wanted - len(missing):>6} {len(missing):>7}")
         timed = list(runs.frame().itertuples())
         for size, missing in left.items():
-            click.echo(f"{size}: {len(missing)} runs missing" + _time_of(hours(missing.values(), timed)))
+            times = [f", at most about {time:,.{int(time < 10)}f} h on {device}"
+                     + (f" and {unknown} of a kind not timed yet" if unknown else "")
+                     for device, (time, unknown) in hours(missing.values(), timed).items()]
+            click.echo(f"{size}: {len(missing)} runs missing{''.join(times)}")
         click.echo("Hours are those of stored runs of the same size that go to their last step; many settle sooner.")
 
 
@@ -240,13 +244,6 @@ def _existing(folder: Path | None) -> Iterator["Store"]:
         raise SystemExit(1)
 
 
-def _time_of(left: Mapping[str, tuple[float, int]]) -> str:
-    """What `run.hours` gives, in words."""
-    return "".join(f", at most about {hours:,.{int(hours < 10)}f} h on {device}"
-                   + (f" and {unknown} of a kind not timed yet" if unknown else "")
-                   for device, (hours, unknown) in left.items())
-
-
 def _sentence(error: Exception) -> str:
     """What an error says, without the system's numbers."""
     if isinstance(error, OSError) and error.filename:
@@ -261,6 +258,7 @@ def _run_all(wanted: Mapping[Path, tuple[Path, Mapping[str, Any]]], folder: Path
     A file `.unfinished` stands in the folder meanwhile. Where a call that was ended has left it, this one goes on:
     what was made since it began is not made again, unless its source or the package has changed.
     """
+    import asyncio
     from multiprocessing.pool import ThreadPool
 
     from grokbook import book
@@ -282,8 +280,10 @@ def _run_all(wanted: Mapping[Path, tuple[Path, Mapping[str, Any]]], folder: Path
         except (book.ChapterError, ValueError, TypeError, OSError) as error:
             failures[path] = _sentence(error)
             return path, "failed"
-        finally:
-            _close_loop()
+        finally:  # end the event loop that papermill makes in each thread, and leaves open
+            with suppress(RuntimeError):  # where none was made
+                asyncio.get_event_loop().close()
+            asyncio.set_event_loop(None)
         return path, f"{time.monotonic() - start:.0f} s"
 
     with book.own_kernel(), ThreadPool(at_once) as pool:  # its threads end with the process, whatever they wait for
@@ -291,15 +291,6 @@ def _run_all(wanted: Mapping[Path, tuple[Path, Mapping[str, Any]]], folder: Path
             click.echo(f"[{number}/{len(wanted)}] {path.stem} … {went}")
     begun.unlink(missing_ok=True)  # as another call in this folder may have
     return [path for path in wanted if path not in failures], list(failures.values())
-
-
-def _close_loop() -> None:
-    """End the event loop that papermill makes in each thread, and leaves open."""
-    import asyncio
-
-    with suppress(RuntimeError):  # where none was made
-        asyncio.get_event_loop().close()
-    asyncio.set_event_loop(None)
 
 
 def _report(failures: Sequence[str]) -> None:

@@ -3,9 +3,8 @@
 One frozen, flat, keyword-only dataclass is the identity of a run, the columns of the store and the help of the
 command line. Values that follow from others (`d_head`, `n_params`, …) are properties, so they follow every override.
 
-A run's curves are a function of its config alone. The *budget* fields (`n_steps`, `stop_early`) say how far the curve
-is followed, not which curve it is, so they are left out of `run_id`: 20,000 steps of a run are the first 20,000 steps
-of the same run at 100,000, and the store answers both requests with the longer one.
+The *budget* fields (`n_steps`, `stop_early`) say how far the curve is followed, not which curve it is, so they are left
+out of `run_id`: the store answers with a longer run where a shorter one is asked for.
 """
 
 import dataclasses
@@ -158,10 +157,6 @@ class RunConfig:
     def replace(self, **changes: Any) -> "RunConfig":
         """The same run with some fields changed, checked again."""
         return dataclasses.replace(self, **changes)
-
-    def asdict(self) -> dict[str, Any]:
-        """Field names to plain values, in the order of the class."""
-        return dataclasses.asdict(self)
 
 
 def _named(kind: str, default: bool) -> tuple[str, ...]:

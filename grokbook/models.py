@@ -12,10 +12,8 @@ asked for, acts on relu(x W_in) W_out, as in the public code of Davies et al. 20
 leaves unstated, and this shape has exactly the 1570.36 : 1 parameter ratio that its Figure 8 names.
 
 `LSTM` and `MLP`, the other networks of "Towards Understanding the Mystery behind Grokking Phenomenon" (Fig 1), which
-gives their layers, two and three, and 3 · 10⁵ to 4 · 10⁵ weights besides embeddings, and no more. Ours: no biases, the
-tokens in the order of the transformer; the feed-forward network reads those before `=` side by side. Two layers of d_h
-128 have 393,216 weights between embedding and unembedding as a transformer and as a feed-forward network, whose third
-layer the paper may have called what is the unembedding here; as an LSTM two layers of d_h 144 have 331,776.
+gives their layers, two and three, and 3 · 10⁵ to 4 · 10⁵ weights besides embeddings, and no more. Ours: no biases; the
+feed-forward network reads the tokens before `=` side by side, and its third layer is the unembedding.
 
 With `split_mlp` each task has half of the neurons of every feed-forward layer to itself, additions the first (Huang et
 al. 2024, Fig 10).

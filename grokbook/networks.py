@@ -33,7 +33,7 @@ NETWORKS = {
 The mixture adds beside random pairs. The parents are where the study `retrained` starts."""
 
 EARLY = {f"early-{config.d_h}-{config.D_train}-{config.seed}": Network(config.replace(n_steps=1_000), (200,), ("W_E",))
-         for config in critical_size.laptop if config.d_h < 64}
+         for config in critical_size.laptop if config.d_h in (32, 48)}
 """Embeddings from the early steps of networks behind D_crit: two sizes, to tell one from the other."""
 
 

@@ -52,7 +52,8 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Sequenc
     folder.mkdir(parents=True, exist_ok=True)
     for owner, path in SCRIPTS.items():
         shutil.copy(str(distribution(owner).locate_file(path)), folder)
-    exporter = _exporter()
+    exporter = HTMLExporter(config=Config(NbConvertBase=Config(display_data_priority=SHOWN_FIRST)),
+                            template_name="offline", extra_template_basedirs=[str(TEMPLATES)])
     chapters = [_entry(path, notebook, folder) for path, notebook in opened.items()]
     words = next((_words(path) for path in notebooks if path.stem == GLOSSARY), [])
     for chapter, before, after, notebook in zip(chapters, [None, *chapters], [*chapters[1:], None], opened.values(),
@@ -132,11 +133,6 @@ def _opened(path: Path) -> NotebookNode:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} is no whole notebook ({reason[:80]}); make it anew, or move it elsewhere") from error
     return notebook
-
-
-def _exporter() -> HTMLExporter:
-    first = Config(NbConvertBase=Config(display_data_priority=SHOWN_FIRST))
-    return HTMLExporter(config=first, template_name="offline", extra_template_basedirs=[str(TEMPLATES)])
 
 
 def _drawn(notebook: NotebookNode, pages: Collection[str]) -> NotebookNode:

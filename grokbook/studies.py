@@ -63,11 +63,9 @@ def load(name: str, n_steps: int | None = None, *, store: Store | str | os.PathL
     """The runs of a study as one labelled cube, in the form that `Store.load` describes.
 
     Those of the paper's grid that have been trained, as they stood after `n_steps` updates, if None the study's
-    `shown`. A name that is no study's is that of a folder of the store, such as a live run is kept in; its runs come as
-    far as they were followed. `where` keeps runs of which these fields have these values: `load("capacity", d_h=8)`.
-
-    Sizes at which no run at all was trained have no place in a study's cube; `attrs["never_trained"]` lists them by
-    field, so that a figure can name them. `store` is a Store or its folder, the shipped one if None.
+    `shown`; sizes at which none was are listed in `attrs["never_trained"]`. A name that is no study's is that of a
+    folder of the store, such as a live run is kept in; its runs come as far as they were followed. `where` keeps runs
+    of which these fields have these values: `load("capacity", d_h=8)`. `store` is a Store or its folder.
 
     Raises:
         LookupError: no such run has been trained.
@@ -142,12 +140,14 @@ grokking = Study(
 critical_size = Study(
     "critical_size", "Huang et al. 2024, Fig 3", "Final validation accuracy against D_train.", shown=40_000,
     paper=usual(d_h=(32, 36, 40, 44, 48, 56, 64), D_train=D_TRAIN, seed=range(11), n_steps=100_000),
-    laptop=usual(d_h=(32, 48, 64), D_train=(2000, 2600, 3000, 3200, 3400, 3600, 4000), seed=range(3), n_steps=40_000))
+    laptop=(usual(d_h=(32, 48, 64), D_train=(2000, 2600, 3000, 3200, 3400, 3600, 4000), seed=range(3), n_steps=40_000)
+            + usual(d_h=40, D_train=(3400, 3600), seed=range(3), n_steps=40_000)))
 
 double_descent = Study(
     "double_descent", "Huang et al. 2024, Fig 6", "Accuracy against d_h at four sizes of training set.", shown=40_000,
     paper=usual(d_h=D_H, D_train=(2600, 3000, 4000, 5000), seed=range(11), n_steps=100_000),
-    laptop=usual(d_h=SOME_D_H, D_train=(2600, 3000, 4000, 5000), seed=range(3), n_steps=40_000))
+    laptop=(usual(d_h=SOME_D_H, D_train=(2600, 3000, 4000, 5000), seed=range(3), n_steps=40_000)
+            + usual(d_h=SOME_D_H[:5], D_train=(2600, 3000), seed=(3, 4), n_steps=40_000)))
 
 harder_task = Study(
     "harder_task", "Huang et al. 2024, Fig 7", "The same cut at D_train 3000 for (a + b)².", shown=40_000,
@@ -205,8 +205,7 @@ descent_row = Study(
 
 # What memorising and generalising cost: networks trained on few pairs from scratch, and the same from the weights of
 # one that generalised on many, of which these pairs are a part.
-GROKKED = {seed: RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=3_000, stop_early=False)
-           for seed in range(2, 7)}
+GROKKED = {seed: RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=3_000, stop_early=False) for seed in range(2, 7)}
 _FEW = (300, 500, 700, 1000, 1400, 1800)
 
 few_pairs = Study(

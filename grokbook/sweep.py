@@ -22,7 +22,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from grokbook import interrupts
@@ -83,15 +82,14 @@ class Report:
 
 
 def sweep(study: Study, store: Store | None = None, executor: Executor | None = None, *, size: str = "paper",
-          device: str = "auto", engine: str = "auto", cohort: int | None = None, budget: float | None = None,
+          device: str = "auto", cohort: int | None = None, budget: float | None = None,
           say: Callable[[str], None] | None = None) -> Report:
-    """Train the study's missing runs into the store, and report.
+    """Train the study's missing runs into the store, the shipped one if none is given, and report.
 
     Args:
-        study: what is wanted. store: where it is kept; the shipped one if none is given.
         executor: where cohorts train; None for here.
         size: `paper`, or `laptop` for the part of it that two CPU cores can train.
-        device, engine: as for `train`; `auto` is what this machine has, so name `cuda` for a cluster of GPUs.
+        device: as for `train`; `auto` is what this machine has, so name `cuda` for a cluster of GPUs.
         cohort: most runs that train together; without it `COHORT` on a CPU and all of a shape on a CUDA device.
         budget: seconds after which the sweep ends cleanly: what is under way, here or in an executor's tasks, ends
             and is stored as far as it was followed; what has not begun is left.
@@ -108,11 +106,13 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
     wanted, total = study.missing(size, store), len(study.runs(size))
     if wanted:
         store.try_writing()
-    options = {"device": device, "engine": engine, "parents": _parents(wanted, store)}
-    most = cohort or (len(wanted) if _on_cuda(device) else COHORT)
+    started = {config.parent: config.parent.split("@") for config in wanted if config.parent}
+    parents = {parent: store.weights(run_id, int(step)) for parent, (run_id, step) in started.items()}
+    options = {"device": device, "parents": parents}
+    on_cuda = device.startswith("cuda") or device == "auto" and torch.cuda.is_available()
+    most = cohort or (len(wanted) if on_cuda else COHORT)
     groups = [group[i : i + most] for group in cohorts(wanted) for i in range(0, len(group), most)]
-    say = say or _say
-    progress = _Progress(study.name, store, wanted, total, start, say)
+    progress = _Progress(study.name, store, wanted, total, start, say or _say)
     deadline = None if budget is None else time.time() + budget
     with interrupts.heeded():
         if executor is None:
@@ -122,12 +122,6 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
     progress.report.seconds = time.monotonic() - start
     progress.report.left = len(study.missing(size, store))
     return progress.report
-
-
-def _parents(configs: Sequence[RunConfig], store: Store) -> dict[str, dict[str, np.ndarray]]:
-    """The stored weights that some of the configs start from, by the name of the parent."""
-    named = {config.parent: config.parent.split("@") for config in configs if config.parent}
-    return {parent: store.weights(run_id, int(step)) for parent, (run_id, step) in named.items()}
 
 
 def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
@@ -180,11 +174,6 @@ class _Progress:
         self.report.errors[tuple(config.run_id for config in group)] = repr(error)
         return []
 
-    @property
-    def rate(self) -> float:
-        """Model-steps a second over all that is stored."""
-        return self.report.model_steps / (time.monotonic() - self.start)
-
     def tell(self, under_way: str = "", every: float = 0.0) -> None:
         """A line of progress, unless the last one is more recent than `every` seconds."""
         now = time.monotonic()
@@ -198,10 +187,6 @@ class _Progress:
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):  # a terminal that is gone; training needs none
         print(line, file=sys.stderr, flush=True)
-
-
-def _on_cuda(device: str) -> bool:
-    return device.startswith("cuda") or device == "auto" and torch.cuda.is_available()
 
 
 def _late(deadline: float | None) -> bool:
@@ -269,7 +254,8 @@ def _train_there(groups, executor: Executor, options: dict[str, Any], progress: 
                 task = executor.submit(train_group, list(group), options, deadline, attempt, str(end))
                 running[task] = (group, attempt)
             waiting = _gather(running, progress)
-            progress.tell(f"; {len(running)} cohorts under way, {progress.rate:,.0f} model-steps a second", every=TELL)
+            rate = progress.report.model_steps / (time.monotonic() - progress.start)
+            progress.tell(f"; {len(running)} cohorts under way, {rate:,.0f} model-steps a second", every=TELL)
             time.sleep(POLL)
     except KeyboardInterrupt:
         _end(running, end, progress)
@@ -329,17 +315,12 @@ def train_group(group: list[RunConfig], options: dict[str, Any], deadline: float
 
     if due():
         return []
-    _leave_interrupts()
+    if multiprocessing.parent_process() and threading.current_thread() is threading.main_thread():
+        # A terminal sends ^C to all, and a pool dies, with what it trained, of the first idle process that hears it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     training = train(group, **options)
     with interrupts.heeded(), contextlib.suppress(KeyboardInterrupt), _ended(training, due):
         for _ in training:  # a node that is taken away gives what it has
             pass
     return [Run(run.config, run.curves, run.provenance) for run in training.runs()
             if run.last_step or not run.config.n_steps]
-
-
-def _leave_interrupts() -> None:
-    """In a process of a pool leave ^C, which a terminal sends to all, to the one that sweeps: a pool dies of the first
-    idle process that hears it, and what others have trained with it."""
-    if multiprocessing.parent_process() and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)

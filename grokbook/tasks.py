@@ -67,7 +67,9 @@ def table(config: RunConfig) -> Table:
     if config.task == "divide":
         a, b = a[b > 0], b[b > 0]
     labels = _labels(config, a, b)
-    mirror = _mirror(p, a, b)
+    row = np.full((p, p), -1)
+    row[a, b] = np.arange(len(a))
+    mirror = row[b, a]
     tokens = _tokens(config, a, b, op=p)
     probe = np.ones(len(a), dtype=bool)
     if config.task != "add+random":
@@ -115,12 +117,6 @@ def _labels(config: RunConfig, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if config.task == "random":
         return drawn[np.minimum(a, b), np.maximum(a, b)]
     return drawn[a, b]
-
-
-def _mirror(p: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    row = np.full((p, p), -1)
-    row[a, b] = np.arange(len(a))
-    return row[b, a]
 
 
 def _tokens(config: RunConfig, a: np.ndarray, b: np.ndarray, op: int) -> np.ndarray:

@@ -15,7 +15,7 @@
 # The book's words are in the [glossary](glossary.md), what it cites in the [bibliography](bibliography.md).
 
 # %% tags=["parameters"]
-d_h: int = 48  # hidden size of the cell to start at
+d_h: int = 64  # hidden size of the cell to start at
 D_train: int = 5000  # its training pairs
 seed: int = 1  # the run drawn thick
 budget: int = 40_000  # steps after which all is judged

@@ -104,10 +104,10 @@ gb.plots.circuit_costs(costs | {"feed-forward, d_h 32": efficiency.costs_by_run(
 # the blue dots is mostly when a run stopped. So far the report's Figure 6, in transformers; what there is of its own
 # kind of network, on the right, agrees.
 #
-# Now the number. If cost decided, a network should leave memory where the red line crosses the blue one. But at 1,000
-# pairs red is above blue already, for odds that are no better; and the networks with `d_h` 64 start to grok at about
-# 3,400 (chapter 03). In between memory is dearer and stays. *Cheaper* says where training would like to go. It does not
-# say that it gets there within the steps that anybody waited.
+# Now the number. If cost decided, a network should leave memory where the violet line crosses the blue one. But at
+# 1,000 pairs violet is above blue already, for odds that are no better; and the networks with `d_h` 64 start to grok at
+# about 3,400 (chapter 03). In between memory is dearer and stays. *Cheaper* says where training would like to go. It
+# does not say that it gets there within the steps that anybody waited.
 #
 # For a number, networks have to be compared at the same odds. In a feed-forward network a norm $s$ times as large gives
 # $s^4$ times the logits (two layers, embedding and unembedding), so every run can be brought to the same odds:

@@ -10,12 +10,12 @@ from collections import Counter
 import numpy as np
 from maps import STEPS, cube, holding_pairs, rise, typical
 
-from grokbook.analysis import critical
+from grokbook.analysis import sizes
 from grokbook.claims import descent, grokking, zones
 from grokbook.claims.card import TooLittle
 
 N_DRAWS = 40
-critical.N_BOOTSTRAP = 200  # a fifth of the book's resamples: some minutes instead of half an hour
+sizes.N_BOOTSTRAP = 200  # a fifth of the book's resamples: some minutes instead of half an hour
 SIZES, PAIRS = [4, 8, 16, 24, 32, 48, 64], [2600, 3000, 4000, 5000]
 RISING = dict(zip(SIZES, [0.1, 0.3, 0.4, 0.5, 0.6, 0.8, 0.95], strict=True))
 VALLEY = dict(zip(SIZES, [0.3, 0.9, 0.8, 0.1, 0.05, 0.5, 0.95], strict=True))

@@ -13,7 +13,7 @@ from grokbook import models, tasks
 from grokbook.config import RunConfig
 from grokbook.run import METRICS
 from grokbook.training import engine_named
-from grokbook.training.cohort import Batches
+from grokbook.training.cohort import batches
 
 DAVIES = RunConfig(task="divide", p=7, D_train=21, d_h=6, n_heads=1, n_layers=2, batch_size=8, dropout=0.2,
                    weight_decay=1e-5, n_steps=30)
@@ -23,29 +23,29 @@ DAVIES = RunConfig(task="divide", p=7, D_train=21, d_h=6, n_heads=1, n_layers=2,
 def test_every_training_row_comes_once_an_epoch(D_train, data, seed):
     size = data.draw(st.integers(1, D_train))
     config = RunConfig(p=7, D_train=D_train, batch_size=size, seed=seed)
-    batches = Batches(config)
-    seen = np.concatenate([next(batches) for _ in range(3 * D_train)])
+    drawn = batches(config)
+    seen = np.concatenate([next(drawn) for _ in range(3 * D_train)])
     rows = np.flatnonzero(tasks.split(config).train)
     for epoch in seen[: len(seen) // D_train * D_train].reshape(-1, D_train):
         np.testing.assert_array_equal(np.sort(epoch), rows)
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
-    first = np.stack([next(Batches(RunConfig(p=113, batch_size=4000, seed=seed))) for seed in (0, 0, 1)])
+    first = np.stack([next(batches(RunConfig(p=113, batch_size=4000, seed=seed))) for seed in (0, 0, 1)])
     assert (first[0] == first[1]).all() and (first[0] != first[2]).any()
-    batches = Batches(RunConfig(batch_size=4000))
-    assert (next(batches) != next(batches)).any()
+    drawn = batches(RunConfig(batch_size=4000))
+    assert (next(drawn) != next(drawn)).any()
 
 
 @pytest.mark.parametrize("engine", ["autograd", "vmapped"])
 def test_steps_on_batches_are_those_of_the_usual_loop(engine):
     config = DAVIES.replace(dropout=0.0)
     network = models.build(config, dtype=torch.float64)
-    table, batches = tasks.table(config), Batches(config)
+    table, drawn = tasks.table(config), batches(config)
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=1e-5)
     warmup = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: min((k + 1) / config.n_warmup, 1))
     for _ in range(50):
-        rows = next(batches)
+        rows = next(drawn)
         optimiser.zero_grad()
         F.cross_entropy(network(torch.tensor(table.tokens[rows])), torch.tensor(table.labels[rows])).backward()
         optimiser.step()

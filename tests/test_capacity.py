@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from maps import STEPS, cube
 
 from grokbook import RunConfig, analysis
-from grokbook.analysis.capacity import border_errors, pairs_of_split, place, star
-from grokbook.analysis.critical import partial_range
+from grokbook.analysis.sizes import border_errors, pairs_of_split, partial_range, place, star
 
 ALL = 113**2
 

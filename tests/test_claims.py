@@ -142,7 +142,8 @@ def test_a_card_is_sound_html_whose_table_has_headers(tmp_path):
     card = judge("delay", [made_up(seed=s) for s in range(3)], tmp_path)
     reader, numbers = Reader(card._repr_html_()), card.measured.numbers
     assert not reader.open and reader.rows == 1 + len(numbers)
-    assert reader.scopes == ["col"] * 4 + ["row"] * len(numbers)
+    n_columns = 2 + any(number.interval for number in numbers) + any(number.n is not None for number in numbers)
+    assert reader.scopes == ["col"] * n_columns + ["row"] * len(numbers)
     assert "<table" not in claims.judge("delay", Store(tmp_path / "empty"))._repr_html_()
 
 

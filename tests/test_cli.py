@@ -15,7 +15,7 @@ from samples import SHORT, fake_run, truncate
 
 from grokbook import RunConfig, Store, book, studies
 from grokbook.cli import main
-from grokbook.networks import NETWORKS, Network
+from grokbook.networks import KEPT, Network
 from grokbook.run import Run, hours
 
 
@@ -293,7 +293,7 @@ def test_weights_are_not_trained_for_a_store_that_cannot_be_written(tmp_path: Pa
 
 def test_weights_that_are_there_are_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     network = Network(SHORT, (0, 10))
-    monkeypatch.setitem(NETWORKS, "small", network)
+    monkeypatch.setitem(KEPT, "small", network)
     trained, run = [], fake_run(SHORT, weights={"W_E": np.ones(3)})
     monkeypatch.setattr("grokbook.sweep.keep_weights", lambda name, *_, **__: trained.append(name))
     for step in (0, 10):

@@ -222,6 +222,6 @@ def test_ids_are_equal_exactly_when_the_identity_is(pair):
 
 @given(configs())
 def test_a_config_survives_being_written_down(config):
-    assert RunConfig(**config.asdict()) == config
+    assert RunConfig(**dataclasses.asdict(config)) == config
     assert eval(repr(config)) == config
     assert len(config.run_id) == 16 and set(config.run_id) <= set("0123456789abcdef")

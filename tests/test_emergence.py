@@ -5,7 +5,9 @@ import pytest
 import xarray as xr
 from maps import STEPS, cube, rise, said
 
+import grokbook as gb
 from grokbook import RunConfig, analysis, claims, plots
+from grokbook.analysis.emergence import two_tasks
 from grokbook.claims import emergence
 from grokbook.claims.card import TooLittle
 
@@ -171,3 +173,16 @@ def test_a_path_ends_where_the_run_ends_and_turns_where_it_forgets():
     (path,), (end,) = (plots.find(fig, role=role, d_h=64, D_random=3000) for role in ("path", "end"))
     assert path.y.max() == pytest.approx(0.8) and (end.x[-1], end.y[-1]) == pytest.approx((1, 0.3))
     assert not plots.find(fig, D_random=0) and {trace.name for trace in fig.data} == {"48", "64"}  # pyright: ignore
+
+def test_two_tasks_are_told_apart_from_weights():
+    table = two_tasks("forgetting-2")
+    assert ((table >= 0) & (table <= 1) | table.isna()).all(axis=None)
+    run = gb.load("emergence", d_h=48, D_random=3000, seed=2).squeeze()
+    stored = run.sel(step=table.index.to_numpy())
+    assert table["twin_free_val_acc"].to_numpy() == pytest.approx(stored["twin_free_val_acc"].values, abs=0.01)
+    together = (5000 * table["additions"] + 3000 * table["random"]) / 8000
+    assert together.to_numpy() == pytest.approx(stored["train_acc"].values, abs=0.01)
+    assert table["same"].iloc[table["twin_free_val_acc"].argmax()] == 1
+    fig = plots.two_tasks(["forgetting-2"])
+    (line,) = [trace for trace in fig.data if trace.meta["role"] == "random"]
+    assert list(line.y) == table["random"].tolist()

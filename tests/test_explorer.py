@@ -123,6 +123,10 @@ def test_it_starts_at_the_run_that_understood_the_longest_after_it_knew():
         {"val_acc": rise(20_000)} if (d_h, D, seed) == (16, 2000, 1) else {}))
     start = {"d_h": 16, "D_train": 2000, "seed": 1, "budget": 40_000, "color": "zone"}
     assert ExplorerData(late).start() == start
+    soon = cube(SIZES, PAIRS, 2, lambda d_h, D, seed: typical("GROKKING") | (
+        {"train_acc": rise(100), "val_acc": rise(1_000)} if (d_h, D, seed) == (16, 3000, 1) else
+        {"val_acc": rise(20_000)}))
+    assert ExplorerData(soon).start() == start | {"D_train": 3000}
     never = cube(SIZES, PAIRS, 2, lambda *_: typical("UNGROKKING"))
     assert ExplorerData(never).start() == start | {"D_train": 3000, "seed": 0}
 

@@ -1,5 +1,7 @@
 """Size and time on one map, and the shortcut of division: curves with known answers."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -137,7 +139,7 @@ def division_run(known) -> tuple[xr.Dataset, RunConfig]:
     train = np.array([[0.0] * 6 + [0.2] * 3 + [0.9] * 3])
     curves |= {"train_acc": (("seed", "step"), train), "last_step": (("seed",), [n]), "settled": (("seed",), [False]),
                "trained": (("seed",), [True])}
-    shared = {name: value for name, value in config.asdict().items() if name not in ("seed", "n_steps", "stop_early")}
+    shared = {name: value for name, value in asdict(config).items() if name not in ("seed", "n_steps", "stop_early")}
     return xr.Dataset(curves, shared | {"seed": [0], "step": np.arange(n)}), config
 
 

@@ -7,7 +7,7 @@ import pytest
 from maps import STEPS, cube, holding_pairs, rise, typical
 
 from grokbook import analysis, plots
-from grokbook.analysis.capacity import star
+from grokbook.analysis.sizes import star
 from grokbook.analysis.zones import knows_neither
 from grokbook.plots.template import ZONE_COLORS
 

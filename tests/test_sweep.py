@@ -16,7 +16,7 @@ from samples import run_python, stored, train_all
 
 from grokbook import RunConfig, Store, studies
 from grokbook.models import initial_weights
-from grokbook.networks import NETWORKS, Network
+from grokbook.networks import KEPT, NETWORKS, Network
 from grokbook.run import METRICS, evaluation_steps
 from grokbook.sweep import keep_weights, sweep
 from grokbook.training import train
@@ -51,7 +51,7 @@ def assert_as_trained_here(store: Store) -> None:
 
 def test_the_networks_that_chapters_open_keep_their_weights(tmp_path, monkeypatch):
     config = RunConfig(p=7, d_h=8, D_train=20, n_steps=60)
-    monkeypatch.setitem(NETWORKS, "small", Network(config, (0, 10)))
+    monkeypatch.setitem(KEPT, "small", Network(config, (0, 10)))
     run, store = keep_weights("small", Store(tmp_path)), Store(tmp_path)
     (alone,) = train_all([config])
     for name, last in store.weights(config.run_id).items():

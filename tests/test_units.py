@@ -12,7 +12,8 @@ from grokbook import claims
 from grokbook.analysis import descent
 from grokbook.analysis.statistics import by_seed, resampled_interval
 from grokbook.claims import division, grokking, zones
-from grokbook.claims.card import TooLittle, critical
+from grokbook.claims.card import TooLittle
+from grokbook.claims.grokking import critical
 
 DD = [2600, 3000, 4000, 5000]
 

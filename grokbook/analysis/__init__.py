@@ -11,13 +11,12 @@ import sys
 import pandas as pd
 
 from grokbook.analysis import circuit, efficiency, emergence, kinds, patterns, universality
-from grokbook.analysis.capacity import border_errors, capacity
-from grokbook.analysis.critical import critical_size, nearest_budget
 from grokbook.analysis.descent import double_descent
 from grokbook.analysis.efficiency import norm_change
 from grokbook.analysis.events import GENERALISED, carried, events, final, twin_accuracy
 from grokbook.analysis.patterns import fit_patterns
 from grokbook.analysis.recipes import filtered_recipes
+from grokbook.analysis.sizes import border_errors, capacity, critical_size, nearest_budget
 from grokbook.analysis.statistics import interval
 from grokbook.analysis.zones import NEGLIGIBLE, describe, outcomes, zones
 

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from grokbook import tasks
-from grokbook.analysis.critical import critical_size
+from grokbook.analysis.sizes import critical_size
 from grokbook.config import RunConfig
 from grokbook.networks import NETWORKS, named
 from grokbook.run import ACCURACIES
@@ -264,9 +264,9 @@ def _parting(runs: pd.DataFrame) -> float:
     return float(cuts[np.argmax([((runs["share"] > cut) == runs["understands"]).mean() for cut in cuts])])
 
 
-def along_training(name: str, store: Store | None = None) -> pd.DataFrame:
+def along_training(name: str) -> pd.DataFrame:
     """`measure` at every stored step of a network, a row a step, for the key frequencies of its last step."""
-    network, by_step = NETWORKS[name].config, stored(name, store)
+    network, by_step = NETWORKS[name].config, stored(name)
     keys = key_frequencies(embedding_power(by_step[max(by_step)], network.p))
     return pd.DataFrame({step: measure(w, network, keys) for step, w in by_step.items()}).T.rename_axis("step")
 
@@ -284,13 +284,8 @@ def phases(along: pd.DataFrame) -> dict[str, tuple[int, int]]:
     return dict(zip(("memorising", "forming", "clean-up"), zip(ends[:-1], ends[1:], strict=True), strict=True))
 
 
-COMPARED = tuple(name for name, network in NETWORKS.items() if network.config not in GROKKED.values())
-"""The networks that are compared: parents of other runs are not among them."""
-
-
-def compare(names: tuple[str, ...] = COMPARED, store: Store | None = None) -> pd.DataFrame:
-    """`measure` of the last stored weights of each network, a row a network."""
-    def last(name: str) -> Weights:
-        by_step = stored(name, store)
-        return by_step[max(by_step)]
-    return pd.DataFrame({name: measure(last(name), NETWORKS[name].config) for name in names}).T
+def compare() -> pd.DataFrame:
+    """`measure` of the last stored weights of each network, a row a network; parents of other runs are left out."""
+    compared = {name: stored(name) for name, network in NETWORKS.items() if network.config not in GROKKED.values()}
+    return pd.DataFrame({name: measure(by_step[max(by_step)], NETWORKS[name].config)
+                         for name, by_step in compared.items()}).T

@@ -27,7 +27,7 @@ import xarray as xr
 from scipy.optimize import isotonic_regression
 from scipy.stats import rankdata
 
-from grokbook.analysis.events import carried, crossing, final
+from grokbook.analysis.events import carried, check_dims, crossing, final
 from grokbook.analysis.statistics import log_loss, resampled_interval
 from grokbook.run import ACCURACIES
 
@@ -62,9 +62,7 @@ def double_descent(runs: xr.Dataset) -> pd.DataFrame:
     `sizes`, how many d_h. Sizes without a run are left out; with fewer than two seeds at any size p is NaN.
     Raises ValueError: other dimensions than these.
     """
-    if set(runs.dims) != {"d_h", "D_train", "seed", "step"}:
-        raise ValueError(f"runs vary over {', '.join(map(str, runs.dims))}; valid: d_h, D_train, seed, step, "
-                         "with one value selected of anything else")
+    check_dims(runs)
     accuracy = final(runs, "val_acc").transpose("D_train", "d_h", "seed")
     return pd.DataFrame([{"D_train": int(D), **_row(accuracy.sel(D_train=D))} for D in runs["D_train"].values])
 
@@ -72,11 +70,10 @@ def double_descent(runs: xr.Dataset) -> pd.DataFrame:
 def held_out_fall(accuracy: xr.DataArray) -> xr.DataArray:
     """By how much each seed falls from the peak to the last size, the peak being that of the other seeds' mean.
 
-    `accuracy` has the dimensions d_h, ascending, and seed; seeds that were not trained at every size are left out. The
-    null is a curve that never falls. The peak of noisy means lies above the last one by chance alone, while a seed that
-    had no part in choosing it falls by nothing on average where the curve is flat, and by less than nothing where it
-    rises. Over flat curves the 95 % interval of the mean lies above zero in up to 6 of 100, not 2.5: choices of the
-    peak share seeds. Raises ValueError: fewer than two such seeds.
+    `accuracy` has the dimensions d_h, ascending, and seed; seeds that were not trained at every size are left out. A
+    seed that had no part in choosing the peak falls by nothing on average where the curve is flat. Over flat curves the
+    95 % interval of the mean lies above zero in up to 6 of 100, not 2.5: choices of the peak share seeds.
+    Raises ValueError: fewer than two such seeds.
     """
     values = _complete(accuracy)
     n, seeds = len(values), np.arange(len(values))
@@ -117,10 +114,6 @@ def _cells(accuracy: xr.DataArray) -> dict[int, np.ndarray]:
     return {d_h: values for d_h, values in cells.items() if len(values)}
 
 
-def _means(seeds: list[np.ndarray]) -> np.ndarray:
-    return np.array([values.mean() for values in seeds])
-
-
 def _row(accuracy: xr.DataArray) -> dict:
     cells = _cells(accuracy)
     n = sum(map(len, cells.values()))
@@ -128,7 +121,7 @@ def _row(accuracy: xr.DataArray) -> dict:
     if len(cells) < 3:
         return row
     seeds = list(cells.values())
-    means = _means(seeds)
+    means = np.array([values.mean() for values in seeds])
     measured, valley = float(depth(means)), below_rim(means)
     bottom = valley.argmax() if valley.max() > 0 else -1  # the last size of a curve without a valley
     row |= {"depth": measured, "at": list(cells)[bottom], "bottom": means[bottom]}
@@ -230,7 +223,8 @@ def collapse(runs: xr.Dataset) -> dict[str, float]:
     values = _whole(runs)
     seeds = values.sizes["seed"]
     size, step = np.log(values["d_h"].values), np.log(values["step"].values)
-    bins = [_bins(step[None, :] + gamma * size[:, None]) for gamma in GAMMAS]
+    along = (step[None, :] + gamma * size[:, None] for gamma in GAMMAS)
+    bins = [np.digitize(u, np.linspace(u.min(), u.max(), N_BINS + 1)[1:-1]) for u in along]
     scores = _explained(values.mean("seed").values, bins)
     gamma, rng = float(GAMMAS[scores.argmax()]), np.random.default_rng(0)
     drawn = [GAMMAS[np.argmax(_explained(values.values[rng.integers(seeds, size=seeds)].mean(axis=0), bins))]
@@ -287,11 +281,6 @@ def _hill(place: np.ndarray, values: np.ndarray) -> tuple[float, float]:
     deep = below_rim(curve)
     height = float(deep.max())
     return height, float(place[deep.argmax()]) if height else np.nan
-
-
-def _bins(u: np.ndarray) -> np.ndarray:
-    edges = np.linspace(u.min(), u.max(), N_BINS + 1)[1:-1]
-    return np.digitize(u, edges)
 
 
 def _explained(values: np.ndarray, groupings: list[np.ndarray]) -> np.ndarray:

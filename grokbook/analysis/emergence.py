@@ -11,8 +11,8 @@ import xarray as xr
 
 from grokbook import tasks
 from grokbook.analysis import circuit
-from grokbook.analysis.critical import N_BOOTSTRAP
 from grokbook.analysis.events import final
+from grokbook.analysis.sizes import N_BOOTSTRAP
 from grokbook.analysis.statistics import interval, resampled_interval
 from grokbook.networks import named
 from grokbook.store import Store, config_of
@@ -126,20 +126,22 @@ def mean_fall(runs: xr.Dataset) -> pd.DataFrame:
 def two_tasks(name: str, store: Store | None = None) -> pd.DataFrame:
     """Both tasks of a network beside random pairs apart, a row a stored step.
 
-    `additions` and `random`, accuracies on the trained pairs of either; `twin_free_val_acc`; shares of W_E's power over
-    the numbers: `keys` in what are key frequencies at the step of the highest twin-free accuracy, `keys_end` in those
-    of the last step. Errors as `circuit.stored`.
+    `additions` and `random`, accuracies on the trained pairs of either; `twin_free_val_acc`; `keys`, the share of W_E's
+    power in what are key frequencies where that is highest; `same`, the share of the step's key frequencies that are
+    among them, NaN without any. Errors as `circuit.stored`.
     """
     config, by_step = named(name).config, circuit.stored(name, store)
     table, split = tasks.table(config), tasks.split(config)
     parts = {"additions": split.train & table.probe, "random": split.train & ~table.probe,
              "twin_free_val_acc": split.twin_free_val}
-    rows = {}
+    rows, power = {}, {}
     for step, weights in by_step.items():
         answers = np.concatenate([circuit.forward(weights, config, op).logits.argmax(2).ravel() for op in (0, 1)])
         rows[step] = {part: np.mean((answers == table.labels)[pairs]) for part, pairs in parts.items()}
+        power[step] = circuit.embedding_power(weights, config.p)
     along = pd.DataFrame(rows).T.rename_axis("step")
-    power = pd.DataFrame({step: circuit.embedding_power(weights, config.p) for step, weights in by_step.items()})
-    for column, step in (("keys", along["twin_free_val_acc"].idxmax()), ("keys_end", max(by_step))):
-        along[column] = power.iloc[np.array(circuit.key_frequencies(power[step].to_numpy()), int) - 1].sum()
+    keys = circuit.key_frequencies(power[along["twin_free_val_acc"].idxmax()])
+    along["keys"] = [share[np.array(keys, int) - 1].sum() for share in power.values()]
+    along["same"] = [np.isin(circuit.key_frequencies(share), keys).mean() if circuit.key_frequencies(share) else np.nan
+                     for share in power.values()]
     return along

@@ -72,6 +72,13 @@ def events(runs: xr.Dataset) -> xr.Dataset:
     return when.assign(delay=when["t_gen"] - when["t_mem"], last_step=followed, trained=runs["trained"])
 
 
+def check_dims(runs: xr.Dataset) -> None:
+    """Refuse runs that vary over more or less than d_h, D_train, seed and step, with a ValueError."""
+    if set(runs.dims) != {"d_h", "D_train", "seed", "step"}:
+        raise ValueError(f"runs vary over {', '.join(map(str, runs.dims))}; valid: d_h, D_train, seed, step, "
+                         "with one value selected of anything else")
+
+
 def final(runs: xr.Dataset, metric: str) -> xr.DataArray:
     """`metric` at the last step each run was evaluated at; NaN where there is no run.
 

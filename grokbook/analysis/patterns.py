@@ -14,8 +14,7 @@ The sum has 2ⁿ terms. Because 1/|A| = ∫₀¹ x^(|A|−1) dx it is Σ_i g_i u
     u_i = p_i ∫₀¹ Π_{j≠i} (1 − p_j + p_j x) dx,
 
 a polynomial of degree n − 1, which Gauss and Legendre integrate exactly with n/2 points: n² operations. With a
-preferred pattern, u_k = p_k and the others share the rest, 1 − p_k, in the same way. `fit_patterns` fits the model to a
-measured run, by least squares on its train and validation accuracy.
+preferred pattern, u_k = p_k and the others share the rest, 1 − p_k, in the same way.
 """
 
 import functools
@@ -141,11 +140,8 @@ def simulate(patterns: Patterns, t: float, *, n_examples: int = 10_000, seed: in
 
     Each pattern has a domain that holds an example with probability p_i. A training example is right if any domain
     holds it. A test example goes to one of the patterns whose domain holds it, drawn uniformly, which is right with
-    probability g. The appendix keeps the domain of a preferred pattern disjoint from all others on the test set; it is
-    read here as taking its examples out of theirs. Another reading, that the others keep their size beside it, is not
-    Eq 2, and cannot be once the domains add up to more than everything. An example in no domain is wrong.
-
-    Errors as `predictiveness`.
+    probability g; in no domain it is wrong. The appendix keeps the domain of a preferred pattern disjoint from all
+    others on the test set, read here as taking its examples out of theirs. Errors as `predictiveness`.
     """
     p, preferred, rng = predictiveness(patterns, t), _preferred(patterns), np.random.default_rng(seed)
     domains = rng.random((n_examples, len(p))) < p
@@ -158,8 +154,8 @@ def simulate(patterns: Patterns, t: float, *, n_examples: int = 10_000, seed: in
     return float(held.mean()), float((right & held).mean())
 
 
-def along(path: ArrayLike, share: float, patterns: Patterns = DOUBLE_DESCENT) -> Patterns:
-    """`patterns` with γ of the first and the last set to the point that lies `share` (0 to 1) of the way along `path`.
+def along(path: ArrayLike, share: float) -> Patterns:
+    """`DOUBLE_DESCENT` with γ of the first and the last as at the point `share` (0 to 1) of the way on `path`.
 
     `path`: (point, 2), joined by straight lines that take equal shares; see `PATHS`.
     Raises ValueError: a share outside of 0 to 1.
@@ -169,7 +165,8 @@ def along(path: ArrayLike, share: float, patterns: Patterns = DOUBLE_DESCENT) ->
     path = np.asarray(path, float)
     stops = np.linspace(0, 1, len(path))
     first, last = (float(np.interp(share, stops, path[:, i])) for i in (0, 1))
-    return (replace(patterns[0], gamma=first), *patterns[1:-1], replace(patterns[-1], gamma=last))
+    heuristic, *others, slow = DOUBLE_DESCENT
+    return (replace(heuristic, gamma=first), *others, replace(slow, gamma=last))
 
 
 @functools.cache

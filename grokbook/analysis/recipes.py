@@ -4,7 +4,7 @@ Huang et al. 2024 state neither learning rate nor weight decay, initial scale or
 and what a zone owes to them is to be measured.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,30 +68,31 @@ STATEMENTS = {"grokking": "(64, 3000)<br>all near 1", "semi_grokking": "(32, 300
               "late_leaps": "(8, 3000)<br>leaps late", "some_never": "(8, 3000)<br>some never"}
 """What Figures 2 and 5 state of single cells, as figures call it."""
 
-CELL_OF = {"grokking": "grokking", "semi_grokking": "semi-grokking", "ungrokking": "ungrokking"}
-"""The example cell that a statement is about; of the others the one in progression."""
-
 NOTHING, NEARLY_ALL, LATE = 0.05, 0.95, 10_000
 """A network below this accuracy knows nothing, above that one nearly all; a leap after this step is late."""
+
+HOLDS: dict[str, tuple[str, Callable[[pd.DataFrame], Any]]] = {
+    "grokking": ("grokking", lambda of: (of.val_acc > NEARLY_ALL).all()),
+    "semi_grokking": ("semi-grokking", lambda of: NOTHING <= of.val_acc.mean() <= NEARLY_ALL),
+    "ungrokking": ("ungrokking", lambda of: ((of.val_acc < NOTHING) & (of.train_acc > NEARLY_ALL)).all()),
+    "progression": ("progression", lambda of: (of.train_acc < NEARLY_ALL).all()
+                    and (of.twin_free_val_acc > NOTHING).any()),
+    "late_leaps": ("progression", lambda of: (of.train_acc - of.train_acc_late >= NOTHING).any()),
+    "some_never": ("progression", lambda of: 0 < (of.twin_free_val_acc < NOTHING).mean() < 1)}
+"""The example cell that a statement is about, and whether it holds of the ends of its runs."""
 
 
 def filtered_recipes(n_steps: int, store: Store | None = None) -> pd.DataFrame:
     """What each of `CANDIDATES` gives in the cells of Figures 2 and 5 of Huang et al. 2024, and whether that is theirs.
 
-    A row is a candidate. Its columns are the statements, each true, false or None where no run of its cell was followed
-    for `n_steps`; `n_` and its name is of how many networks; `right` counts the true ones of those judged (`of`).
-
-    - `grokking`: every network of (64, 3000) ends with validation accuracy above `NEARLY_ALL`.
-    - `semi_grokking`: the mean of (32, 3000) lies between `NOTHING` and `NEARLY_ALL`.
-    - `ungrokking`: every network of (32, 2600) ends below `NOTHING`, having memorised its pairs.
-    - `progression`: no network of (8, 3000) ends with all pairs memorised, and one at least generalises in part.
-    - `late_leaps`: train accuracy of at least one of its five seeds rises by `NOTHING` or more after step `LATE`.
-    - `some_never`: at least one of the five ends with twin-free validation accuracy below `NOTHING`, and not all do.
+    A row is a candidate. Its columns are the statements, each true, false (see `HOLDS`) or None where no run of its
+    cell was followed for `n_steps`; `n_` and its name is of how many networks; `right` counts the true ones of those
+    judged (`of`).
     """
     rows = []
     for change in CANDIDATES:
         ends = {name: _ends(change, cell, n_steps, store or Store()) for name, cell in EXAMPLES.items()}
-        counts = {f"n_{name}": len(ends[CELL_OF.get(name, "progression")]) for name in STATEMENTS}
+        counts = {f"n_{name}": len(ends[cell]) for name, (cell, _) in HOLDS.items()}
         rows.append({"change": _named(change), **_statements(ends), **counts})
     table = pd.DataFrame(rows)
     judged = table[list(STATEMENTS)]
@@ -119,12 +120,4 @@ def _ends(change: dict, cell: tuple[int, int], n_steps: int, store: Store) -> pd
 
 
 def _statements(ends: dict[str, pd.DataFrame]) -> dict[str, bool | None]:
-    grok, semi, un, prog = (ends[name] for name in ("grokking", "semi-grokking", "ungrokking", "progression"))
-    return {
-        "grokking": None if grok.empty else bool((grok.val_acc > NEARLY_ALL).all()),
-        "semi_grokking": None if semi.empty else bool(NOTHING <= semi.val_acc.mean() <= NEARLY_ALL),
-        "ungrokking": None if un.empty else bool((un.val_acc < NOTHING).all() and (un.train_acc > NEARLY_ALL).all()),
-        "progression": None if prog.empty else bool((prog.train_acc < NEARLY_ALL).all()
-                                                    and (prog.twin_free_val_acc > NOTHING).any()),
-        "late_leaps": None if prog.empty else bool((prog.train_acc - prog.train_acc_late >= NOTHING).any()),
-        "some_never": None if prog.empty else bool(0 < (prog.twin_free_val_acc < NOTHING).mean() < 1)}
+    return {name: None if ends[cell].empty else bool(holds(ends[cell])) for name, (cell, holds) in HOLDS.items()}

@@ -8,7 +8,7 @@ Too little data gives *not yet measured*, never a pass; a failed claim stays in 
 import xarray as xr
 
 from grokbook.analysis import circuit as circuits
-from grokbook.claims import circuit, descent, division, efficiency, emergence, grokking, universality, zones
+from grokbook.claims import circuit, descent, division, emergence, grokking, report, zones
 from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict, lacking, summary
 from grokbook.claims.descent import VALLEYS
 from grokbook.claims.grokking import PERFECT_FROM
@@ -17,7 +17,7 @@ from grokbook.studies import Study
 
 __all__ = ["CLAIMS", "PERFECT_FROM", "VALLEYS", "judge", "judge_all", "lacking", "summary"]
 
-CHAPTERS = (grokking, zones, descent, emergence, division, universality, efficiency, circuit)
+CHAPTERS = (grokking, zones, descent, emergence, division, report, circuit)
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for chapter in CHAPTERS for claim in vars(chapter).values()
                             if isinstance(claim, Claim)}

@@ -7,7 +7,8 @@ import xarray as xr
 from grokbook.analysis import circuit
 from grokbook.analysis.events import final
 from grokbook.analysis.statistics import interval, rate
-from grokbook.claims.card import LEVEL_WITHIN, Measured, Number, TooLittle, Verdict, claim, decided, number, verdict
+from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim, decided, number, verdict
+from grokbook.claims.grokking import LEVEL_WITHIN
 from grokbook.networks import EARLY, NETWORKS, RISING
 from grokbook.studies import critical_size
 

@@ -10,32 +10,12 @@ import xarray as xr
 from grokbook import studies
 from grokbook.analysis import descent, events, final, interval
 from grokbook.analysis import patterns as model
-from grokbook.analysis.descent import (
-    FITTED,
-    depth,
-    first_size,
-    fit_step,
-    held_out_hill,
-    hill_in_time,
-    size_and_time,
-    understood,
-)
+from grokbook.analysis.descent import FITTED
 from grokbook.analysis.events import early_peak
 from grokbook.analysis.kinds import DIP, HIGH, LONG_BEFORE, LOW, MEMORISED, kind_of, shape_of
-from grokbook.analysis.statistics import Z, by_seed, rate
-from grokbook.claims.card import (
-    ENOUGH_SEEDS,
-    RESAMPLED,
-    Measured,
-    Number,
-    TooLittle,
-    claim,
-    enough_sizes,
-    n_trained,
-    number,
-    seeds_of,
-    verdict,
-)
+from grokbook.analysis.statistics import Z, by_seed
+from grokbook.claims.card import Measured, Number, TooLittle, claim, number, verdict
+from grokbook.claims.seeds import ENOUGH_SEEDS, RESAMPLED, enough_sizes, n_trained, seeds_of
 
 EXACT = 1e-12  # largest difference between two ways to one number that counts as rounding
 N_PAIRS = 200  # random pairs of patterns
@@ -56,11 +36,10 @@ MOST_OUTSIDE = 0.10
 def pattern_model() -> Measured:
     """The kinds at the two ends of Fig 2, and on the straight way between them."""
     left, right = model.DOUBLE_DESCENT, model.GROKKING
-    descent, delay = shape_of(left), shape_of(right)
+    dip, delay = shape_of(left), shape_of(right)
     return Measured(verdict(kind_of(left) == "double descent", kind_of(right) == "grokking"), (
         Number("first set", kind_of(left)),
-        Number("test accuracy rises to, falls to, ends at", f"{descent.peak:.2f}, {descent.valley:.2f}, "
-                                                            f"{descent.end:.2f}"),
+        Number("test accuracy rises to, falls to, ends at", f"{dip.peak:.2f}, {dip.valley:.2f}, {dip.end:.2f}"),
         Number("second set", kind_of(right)),
         Number(f"test accuracy when train accuracy reaches {MEMORISED:g} at t = {delay.t_mem:g}",
                f"{delay.test_at_mem:.3f}"),
@@ -134,18 +113,18 @@ def three_views(runs: xr.Dataset) -> Measured:
     """Of the widest networks: the hill of the test loss, the dip of test accuracy, and the delay."""
     runs = _enough(runs).isel(d_h=-1)
     runs = runs.sel(seed=runs["trained"].values)
-    hills, when, n = hill_in_time(runs)["height"], events(runs), runs.sizes["seed"]
-    on_the_way = runs["val_acc"].where(~understood(runs), runs["val_acc"].max("step"))
-    dips = xr.apply_ufunc(depth, _known(on_the_way), input_core_dims=[["step"]])
+    hills, when, n = descent.hill_in_time(runs)["height"], events(runs), runs.sizes["seed"]
+    on_the_way = runs["val_acc"].where(~descent.understood(runs), runs["val_acc"].max("step"))
+    dips = xr.apply_ufunc(descent.depth, _known(on_the_way), input_core_dims=[["step"]])
     grokked = when["t_gen"] >= LONG_BEFORE * when["t_mem"]
-    seen, hidden, late = (rate(happened) for happened in (hills >= DOUBLES, dips < SMALL_DIP, grokked))
-    holds = [float(share["mean"]) >= MOST for share in (seen, hidden, late)]
+    seen, hidden, late = (int(happened.sum()) for happened in (hills >= DOUBLES, dips < SMALL_DIP, grokked))
+    holds = [count / n >= MOST for count in (seen, hidden, late)]
     low, high = (np.exp(float(height)) for height in (hills.min(), hills.max()))
     return Measured(verdict(*holds, partly=holds[0]), (
         Number("factor by which test loss rises and falls", f"{low:.2f} to {high:.2f}"),
-        Number("runs in which it at least doubles", _of(seen, n)),
+        Number("runs in which it at least doubles", f"{seen} of {n}"),
         Number("largest dip of test accuracy on the way", f"{float(dips.max()):.3f}"),
-        Number(f"runs in which validation follows training by a factor of {LONG_BEFORE} or more", _of(late, n))), n,
+        Number(f"runs in which validation follows training by a factor of {LONG_BEFORE} or more", f"{late} of {n}")), n,
         f"At d_h {int(runs['d_h'])}.")
 
 
@@ -168,14 +147,14 @@ def _known(accuracy: xr.DataArray) -> xr.DataArray:
 def model_wise_map(runs: xr.Dataset) -> Measured:
     """Hills of the test loss along the steps and along the width, and where training data is fitted."""
     runs = _enough(runs)
-    fit = fit_step(runs)
+    fit = descent.fit_step(runs)
     fitted = fit.notnull()
-    hills = hill_in_time(runs)["height"].where(fitted)
+    hills = descent.hill_in_time(runs)["height"].where(fitted)
     n = int(fitted.sum())
     seeds = seeds_of(fitted, f"{{n}} runs of {{seeds}} seeds reach a train accuracy of {FITTED:g}")
     in_time = float((hills >= DOUBLES).sum()) / n
-    along = held_out_hill(_at_every_width(runs))
-    trend = interval(size_and_time(runs, fit), within=(-1, 1))
+    along = descent.held_out_hill(_at_every_width(runs))
+    trend = interval(descent.size_and_time(runs, fit), within=(-1, 1))
     parts = [in_time >= MOST, _is_hill(along), bool(trend["n"] >= ENOUGH_SEEDS and trend["hi"] < 0)]
     return Measured(verdict(*parts, partly=sum(parts) > 1), (
         Number(f"runs whose hill of test loss over the steps doubles it, of those of {seeds} seeds that fit",
@@ -192,8 +171,8 @@ def model_wise_map(runs: xr.Dataset) -> Measured:
 def model_wise_cut(runs: xr.Dataset) -> Measured:
     """The last step: a hill of mean log test loss along the width, and the widths of good train and test accuracy."""
     runs = _enough(runs)
-    along = held_out_hill(_at_every_width(runs), last=True)
-    first = [first_size(final(runs, metric), FITTED) for metric in ("train_acc", "val_acc")]
+    along = descent.held_out_hill(_at_every_width(runs), last=True)
+    first = [descent.first_size(final(runs, metric), FITTED) for metric in ("train_acc", "val_acc")]
     widths = ("at no width measured" if np.isinf(d_h) else f"from d_h {d_h:.0f}" for d_h in first)
     return Measured(verdict(_is_hill(along), first[0] < first[1] < np.inf), (
         *_hill(along), *(Number(f"mean {name} accuracy is {FITTED:g} or more", width)
@@ -219,7 +198,7 @@ def size_time_duality(runs: xr.Dataset) -> Measured:
         number("γ of the best single variable, log step + γ log d_h", fit | {"mean": fit["gamma"]}, ".1f",
                int(fit["n"])),
         *(Number(f"variance of log test loss told by {name}", f"{fit[part]:.0%}") for name, part in variance.items()),
-        _trend("steps to generalise against width", interval(size_and_time(runs, when), within=(-1, 1))),
+        _trend("steps to generalise against width", interval(descent.size_and_time(runs, when), within=(-1, 1))),
         Number("runs that generalise", str(int(when.notnull().sum())))), int(fit["n"]) * runs.sizes["d_h"])
 
 
@@ -280,7 +259,3 @@ def _trend(what: str, rank: xr.Dataset) -> Number:
     if rank["n"] < ENOUGH_SEEDS:
         return Number(label, f"three widths get there in {int(rank['n'])} seeds, too few for a trend")
     return number(label, rank, ".2f", int(rank["n"]))
-
-
-def _of(share: xr.Dataset, n: int) -> str:
-    return f"{round(float(share['mean']) * n)} of {n}"

@@ -10,20 +10,8 @@ from grokbook import studies
 from grokbook.analysis import interval
 from grokbook.analysis.emergence import ABLE, emergent_size, n_params, sharpness
 from grokbook.analysis.events import final
-from grokbook.claims.card import (
-    ENOUGH_SEEDS,
-    OURS,
-    RESAMPLED,
-    Measured,
-    Number,
-    TooLittle,
-    claim,
-    decided,
-    enough_cells,
-    n_trained,
-    number,
-    verdict,
-)
+from grokbook.claims.card import OURS, Measured, Number, TooLittle, claim, decided, number, verdict
+from grokbook.claims.seeds import ENOUGH_SEEDS, RESAMPLED, enough_cells, n_trained
 
 ADDITIONS = 5000
 """Additions beside the random pairs; the paper has 3,000, beside which we have too few networks that come back."""
@@ -44,8 +32,8 @@ COMES_BACK = (f"The ability is a mean final twin-free accuracy of {ABLE:g}; it c
 
 MIXTURE = (OURS.format(studies.emergence.shown) + f"; {ADDITIONS:,} additions where the paper has 3,000, one layer, "
            "twin-free accuracy, means where the paper shows the best of three; seed 0, left out, had been seen in four "
-           "cells when the rules were written; d_h 192 and 256, and seeds 4 and 5 beside 0 and 3,000 random pairs, were "
-           "added when 48 runs up to d_h 128 had shown no border")
+           "cells when the rules were written; d_h 192 and 256, and seeds 4 and 5 beside 0 and 3,000 random pairs, "
+           "were added when 48 runs up to d_h 128 had shown no border")
 
 
 @claim("emergence", source="Huang et al. 2024, Fig 8, Takeaway 7",

@@ -9,33 +9,14 @@ import xarray as xr
 
 from grokbook import analysis, studies
 from grokbook.analysis import final, interval, norm_change
-from grokbook.analysis.capacity import star
-from grokbook.analysis.critical import border_shift, critical_difference
 from grokbook.analysis.efficiency import SOME, costs, growth, norm_crossing, of_any_parent
 from grokbook.analysis.recipes import recipe_zones, trained_cell
+from grokbook.analysis.sizes import border_shift, critical_difference, star
 from grokbook.analysis.statistics import by_seed
 from grokbook.analysis.zones import UNDECIDED, Zone, main_zone, zone_label
-from grokbook.claims.card import (
-    ENOUGH_SEEDS,
-    LEAPS,
-    LEVEL_WITHIN,
-    OURS,
-    RESAMPLED,
-    Measured,
-    Number,
-    TooLittle,
-    Verdict,
-    claim,
-    critical,
-    decided,
-    direction,
-    enough,
-    enough_cells,
-    n_trained,
-    number,
-    seeds_of,
-    verdict,
-)
+from grokbook.claims.card import OURS, Measured, Number, TooLittle, Verdict, claim, decided, number, verdict
+from grokbook.claims.grokking import LEAPS, LEVEL_WITHIN, critical, direction
+from grokbook.claims.seeds import ENOUGH_SEEDS, RESAMPLED, enough, enough_cells, n_trained, seeds_of
 from grokbook.studies import CHANGES, EXAMPLES
 
 ZONE_OF = {zone_label(zone): zone for zone in Zone}

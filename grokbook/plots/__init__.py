@@ -8,7 +8,7 @@ from grokbook.plots import picture as picture  # plotly's way to display a figur
 from grokbook.plots.circuit import circuit_clock, circuit_growth, circuit_spectra
 from grokbook.plots.curves import grokking_panels, seed_panels, table_and_split
 from grokbook.plots.division import three_views, width_cut, width_maps, zero_counts
-from grokbook.plots.emergence import competition, emergence, forgetting
+from grokbook.plots.emergence import competition, emergence, forgetting, two_tasks
 from grokbook.plots.maps import atlas, recipe_check, zone_map
 from grokbook.plots.networks import (
     circuit_costs,
@@ -37,4 +37,4 @@ __all__ = ["accuracy_by_size", "atlas", "circuit_clock", "circuit_costs", "circu
            "final_accuracy", "find", "forgetting", "grokking_panels", "memory", "mixture_panels", "mixture_scan",
            "network_panels", "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph", "recipe_check",
            "recipe_filter", "seed_panels", "settings_by_share", "table_and_split", "three_views", "two_pattern_squares",
-           "unlearning", "verdicts", "width_cut", "width_maps", "zero_counts", "zone_map"]
+           "two_tasks", "unlearning", "verdicts", "width_cut", "width_maps", "zero_counts", "zone_map"]

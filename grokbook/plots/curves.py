@@ -26,6 +26,9 @@ Y_AXES = {"accuracy": ACCURACY_AXIS,
           "loss": {"type": "log", "exponentformat": "power", "nticks": 6, "tickfont": {"size": 11}},
           "norm": {"nticks": 6}}
 
+FEW_LOSSES = [digit * 10.0**power for power in range(-9, 4) for digit in (1, 2, 5)]
+"""Losses named on an axis of less than two powers of ten."""
+
 HEIGHTS = {1: 300, 2: 380, 3: 520}  # pixels that so many rows of panels share
 
 PAIR_COLORS = {"shown": METRIC_COLORS["train_acc"], "new, mirror shown": METRIC_COLORS["twin_free_val_acc"],
@@ -131,7 +134,7 @@ def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
     fig.update_xaxes(title_text="step", row=len(rows))
     for row, name in enumerate(rows, 1):
         span = _y_range(cells, name)
-        ticks = {"dtick": _decades(*span)} if span and name == "loss" else {}
+        ticks = loss_ticks(*span) if span and name == "loss" else {}
         fig.update_yaxes({"range": span} | ticks | Y_AXES[name], row=row)
         fig.update_yaxes(title_text=TITLES[name], row=row, col=1)
     name_once(fig, but=[NAMES["param_norm"]])  # whose axis names it
@@ -154,9 +157,11 @@ def _y_range(cells: list[xr.Dataset], name: str) -> list[float] | None:
     return [float(values.min() - pad), float(values.max() + pad)]
 
 
-def _decades(low: float, high: float) -> float | str | None:
-    """What lies between the ticks of a logarithmic axis: decades; the digits 1, 2, 5 over about one; else any steps."""
-    return math.ceil((high - low) / 5) if high - low >= 1.5 else "D2" if high - low >= 0.7 else None
+def loss_ticks(low: float, high: float) -> dict:
+    """Where a logarithmic axis from 10^low to 10^high has ticks: plotly would write single digits, or too many."""
+    if high - low < 0.3:
+        return {}
+    return {"tickvals": FEW_LOSSES} if high - low < 2 else {"dtick": math.ceil((high - low) / 5)}
 
 
 def _notes(cells: list[xr.Dataset], when: list[xr.Dataset], thick: list[int | None], seed: int | None) -> list[str]:

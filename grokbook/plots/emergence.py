@@ -11,12 +11,30 @@ from plotly.subplots import make_subplots
 
 from grokbook.analysis import final
 from grokbook.analysis.emergence import as_smaller
+from grokbook.analysis.emergence import two_tasks as two_tasks_of
+from grokbook.networks import FORGETTING, named
 from grokbook.plots.cells import never_trained
 from grokbook.plots.sizes import FINAL
-from grokbook.plots.template import ACCURACY_AXIS, INK, caption, d_h_color, faded, frame
+from grokbook.plots.template import (
+    ACCURACY_AXIS,
+    INK,
+    MEMORY_COLOR,
+    METRIC_COLORS,
+    caption,
+    d_h_color,
+    faded,
+    frame,
+    shown_steps,
+)
 
 SCALE = "Plasma"
 """Few random pairs are dark, many light; its lightest fifth, which white hides, is left out."""
+
+TASKS = {"additions": ("trained additions", METRIC_COLORS["train_acc"], "solid"),
+         "random": ("random pairs", MEMORY_COLOR, "solid"),
+         "twin_free_val_acc": ("new additions, twin-free", METRIC_COLORS["twin_free_val_acc"], "solid"),
+         "keys": ("embedding's power in the key frequencies", "#C2571A", "dot")}
+"""Name, colour and dash of what is drawn of two tasks."""
 
 ARROWS = 0.4
 """Length of a path between two arrows."""
@@ -72,6 +90,31 @@ def forgetting(runs: xr.Dataset, *, sizes: Sequence[int] | None = None) -> go.Fi
         mixed, "One line a run, arrows as it trained; dot: its end; dotted: all additions and no random pair known."))
 
 
+def two_tasks(names: Sequence[str] = tuple(FORGETTING)) -> go.Figure:
+    """Along training, one column a network: accuracy on trained additions, on random pairs and on new additions, and
+    the power of the embedding in the key frequencies (`analysis.emergence.two_tasks`). Errors as `circuit.stored`.
+    """
+    fig = make_subplots(rows=1, cols=len(names), shared_yaxes=True, horizontal_spacing=0.03,
+                        column_titles=[f"seed {named(name).config.seed}" for name in names])
+    tables = [two_tasks_of(name) for name in names]
+    for column, table in enumerate(tables, 1):
+        for part, (name, color, dash) in TASKS.items():
+            fig.add_scatter(x=shown_steps(table.index), y=table[part], name=name, legendgroup=part,
+                            line={"color": color, "dash": dash}, showlegend=column == 1, meta={"role": part},
+                            customdata=table.index, hovertemplate=f"{name}<br>step %{{customdata:,}}: %{{y:.3f}}"
+                            "<extra></extra>", row=1, col=column)
+    steps = [step for table in tables for step in table.index]
+    fig.update_xaxes(type="log", title_text="step", tickvals=[200, 500, 1000, 2000, 5000],
+                     range=[np.log10(0.9 * min(steps)), np.log10(1.1 * max(steps))])
+    fig.update_yaxes(ACCURACY_AXIS)
+    fig.update_yaxes(title_text="accuracy, or share", row=1, col=1)
+    config, kept = named(names[0]).config, [f"{table['same'].iloc[-1]:.0%}" for table in tables]
+    return frame(fig, title="Two tasks in one network", plot_height=300, above=20, caption=(
+        f"n = {len(names)} networks, d_h {config.d_h} on {config.D_train:,} additions and {config.D_random:,} random "
+        f"pairs, from weights kept at {len(tables[0])} steps. Key frequencies: those of the step with the highest "
+        f"twin-free accuracy; of those at the end {', '.join(kept)} are among them."))
+
+
 def competition(runs: xr.Dataset, fewer: xr.Dataset, *, D_random: int, bits: float,
                 metric: str = "twin_free_val_acc") -> go.Figure:
     """Do networks beside random pairs behave as smaller ones, or as ones with too few pairs?
@@ -83,7 +126,7 @@ def competition(runs: xr.Dataset, fewer: xr.Dataset, *, D_random: int, bits: flo
     beside, few = accuracy.sel(D_random=D_random), final(fewer, metric)
     lines = {"alone": (accuracy.sel(D_random=0).mean("seed"), INK, "solid"),
              f"beside {D_random:,} random pairs": (beside.mean("seed"), "#D55E00", "solid"),
-             "expected if they only use up memory": (expected, "#0072B2", "dash"),
+             "expected if they only use up memory": (expected, MEMORY_COLOR, "dash"),
              f"alone on {int(fewer['D_train']):,}": (few.mean("seed"), "#009E73", "dot")}
     fig = go.Figure(_dots(beside, D_random, "#D55E00"))
     for name, (values, color, dash) in lines.items():

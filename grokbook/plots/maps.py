@@ -12,8 +12,8 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from grokbook.analysis import capacity, critical_size, final
-from grokbook.analysis.capacity import place, star
 from grokbook.analysis.recipes import recipe_zones
+from grokbook.analysis.sizes import place, star
 from grokbook.analysis.zones import Zone, knows_neither, main_zone, zone_label, zone_shares
 from grokbook.plots.cells import Runs, as_map, never_trained, row_name
 from grokbook.plots.sizes import FINAL

@@ -17,7 +17,7 @@ from grokbook.analysis.statistics import interval
 from grokbook.analysis.universality import at_share, by_setting, grokked, widest
 from grokbook.plots.cells import together
 from grokbook.plots.curves import panels
-from grokbook.plots.template import ACCURACY_AXIS, FAINT, METRIC_COLORS, ZONE_COLORS, caption, frame
+from grokbook.plots.template import ACCURACY_AXIS, FAINT, MEMORY_COLOR, METRIC_COLORS, ZONE_COLORS, caption, frame
 from grokbook.plots.traces import name_once
 from grokbook.studies import SETTINGS
 
@@ -118,8 +118,8 @@ def settings_by_share(runs: xr.Dataset) -> go.Figure:
     return frame(fig, title="Nine settings", plot_height=380, caption=words, left=100)
 
 
-KIND_COLORS = {"memory": ZONE_COLORS["UNGROKKING"], "general": ZONE_COLORS["GROKKING"]}
-"""Memory is red and the rule is blue, as the zones in which networks keep to one of them."""
+KIND_COLORS = {"memory": MEMORY_COLOR, "general": ZONE_COLORS["GROKKING"]}
+"""The rule is blue, as the zone in which networks find it."""
 
 LINES = {"loss (nats)": {"train_loss": ("train", METRIC_COLORS["train_loss"], "solid"),
                          "val_loss": ("validation", METRIC_COLORS["val_loss"], "solid")},

@@ -12,10 +12,10 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from grokbook.analysis import capacity, final
-from grokbook.analysis.critical import critical_over_budget
 from grokbook.analysis.descent import double_descent
 from grokbook.analysis.efficiency import costs, of_any_parent
 from grokbook.analysis.recipes import STATEMENTS
+from grokbook.analysis.sizes import critical_over_budget
 from grokbook.plots.cells import Runs, as_dataset, as_map, never_trained, not_trained, together
 from grokbook.plots.template import ACCURACY_AXIS, INK, MEMORY_COLOR, METRIC_COLORS, caption, d_h_color, frame
 from grokbook.plots.traces import NAMES, name_once, summary

@@ -130,7 +130,7 @@ def _row(run: Run) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     named = {"run_id": run.config.run_id, "settled": run.settled, "last_step": run.last_step, "schema": SCHEMA}
     known = {name: value for name, value in run.provenance.items() if value is not None}
-    return run.config.asdict() | PROVENANCE | {"trained_at": now} | known | named | curves
+    return dataclasses.asdict(run.config) | PROVENANCE | {"trained_at": now} | known | named | curves
 
 
 def _check_columns(path: Path, names: Sequence[str]) -> None:
@@ -157,29 +157,11 @@ def _column(table: pa.Table, name: str) -> pa.Array | pa.ChunkedArray:
     return pa.repeat(pa.scalar(_OPTIONAL[name], kind), len(table))
 
 
-def write_weights(folder: Path, run: Run, step: int) -> Path:
-    """Write `<run_id>@<step>.safetensors`, with the config as JSON in its metadata; see `Store.write_weights`."""
-    if not run.weights:
-        raise ValueError(f"run {run.config.run_id} carries no weights; a run just trained does, one read back does not")
+def weights_file(run: Run) -> bytes:
+    """What a file of the run's weights holds: the arrays, and in the metadata its config as JSON and a digest."""
     from safetensors.numpy import save
     arrays = {name: np.ascontiguousarray(array) for name, array in run.weights.items()}
-    content = save(arrays, {"config": json.dumps(run.config.asdict()), "sha256": _digest(arrays)})
-    return write_file(folder / f"{run.config.run_id}@{step}.safetensors", content)
-
-
-def weight_steps(folder: Path, run_id: str) -> list[int]:
-    """The steps of a run's files, ascending."""
-    steps = (path.stem.partition("@")[2] for path in folder.glob(f"{run_id}@*.safetensors"))
-    return sorted(int(step) for step in steps if step.isdecimal())
-
-
-def read_weights(folder: Path, run_id: str, step: int | None) -> dict[str, np.ndarray]:
-    """Read one file, the latest step if `step` is None; see `Store.weights`."""
-    kept = weight_steps(folder, run_id)
-    if not kept or step not in (None, *kept):
-        raise FileNotFoundError(f"no weights of run {run_id} at step {'any' if step is None else step} in {folder}; "
-                                f"steps there: {', '.join(map(str, kept)) or 'none'}")
-    return read_weights_file(folder / f"{run_id}@{kept[-1] if step is None else step}.safetensors")
+    return save(arrays, {"config": json.dumps(dataclasses.asdict(run.config)), "sha256": _digest(arrays)})
 
 
 def read_weights_file(path: Path) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,8 +18,18 @@ import xarray as xr
 
 from grokbook.config import FIELDS, IDENTITY, RunConfig
 from grokbook.run import Run, covers
-from grokbook.store import shards
-from grokbook.store.shards import COLUMNS, CURVES, DamagedShard, read_shard, to_run, to_table, write_file, write_shard
+from grokbook.store.shards import (
+    COLUMNS,
+    CURVES,
+    DamagedShard,
+    read_shard,
+    read_weights_file,
+    to_run,
+    to_table,
+    weights_file,
+    write_file,
+    write_shard,
+)
 
 INDEX_COLUMNS = ("run_id", "last_step", "settled", "trained_at")  # what tells the duplicates of a run apart
 WEIGHTS = "weights"  # the folder of weights, hence a name that no study can have
@@ -41,10 +52,8 @@ def _undisturbed(read: Callable[_P, _T]) -> Callable[_P, _T]:
     def patient(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         """`read`, up to eleven times."""
         for _ in range(10):
-            try:
+            with suppress(FileNotFoundError):
                 return read(*args, **kwargs)
-            except FileNotFoundError:
-                continue
         return read(*args, **kwargs)
     return patient
 
@@ -156,7 +165,10 @@ class Store:
 
         Raises ValueError: the run carries no weights. OSError: as in `write`.
         """
-        return shards.write_weights(self.path / WEIGHTS, run, run.last_step if step is None else step)
+        if not run.weights:
+            raise ValueError(f"run {run.config.run_id} carries no weights; a run just trained does, one read back does "
+                             "not")
+        return write_file(self._weights(run.config.run_id, run.last_step if step is None else step), weights_file(run))
 
     def weights(self, run_id: str, step: int | None = None) -> dict[str, np.ndarray]:
         """The stored weights of a run by name, after `step` updates; None stands for the latest.
@@ -165,11 +177,16 @@ class Store:
             FileNotFoundError: there are none; the message lists the steps that are there.
             OSError: the file is damaged.
         """
-        return shards.read_weights(self.path / WEIGHTS, run_id, step)
+        kept = self.weight_steps(run_id)
+        if not kept or step not in (None, *kept):
+            raise FileNotFoundError(f"no weights of run {run_id} at step {'any' if step is None else step} in "
+                                    f"{self.path / WEIGHTS}; steps there: {', '.join(map(str, kept)) or 'none'}")
+        return read_weights_file(self._weights(run_id, kept[-1] if step is None else step))
 
     def weight_steps(self, run_id: str) -> list[int]:
         """The steps of which a run's weights are stored, ascending; empty if there are none."""
-        return shards.weight_steps(self.path / WEIGHTS, run_id)
+        steps = (path.stem.partition("@")[2] for path in (self.path / WEIGHTS).glob(f"{run_id}@*.safetensors"))
+        return sorted(int(step) for step in steps if step.isdecimal())
 
     @_undisturbed
     def check(self) -> list[str]:
@@ -182,7 +199,7 @@ class Store:
                 complaints.append(str(damage))
         for path in sorted(self.path.glob(f"{WEIGHTS}/*.safetensors")):
             try:
-                shards.read_weights_file(path)
+                read_weights_file(path)
             except OSError as error:
                 complaints.append(str(error))
         complaints += [f"{path} was left by a writer that did not finish; delete it, unless one is at work now"
@@ -194,6 +211,9 @@ class Store:
             raise ValueError(f"study={study!r} cannot name a folder of runs; valid: up to 64 letters, digits, _ and -, "
                              f"the first a letter or digit, but not {WEIGHTS!r}")
         return self.path / study
+
+    def _weights(self, run_id: str, step: int) -> Path:
+        return self.path / WEIGHTS / f"{run_id}@{step}.safetensors"
 
     def _shards(self, study: str | None = None) -> list[Path]:
         return sorted(self.path.glob("*/*.parquet") if study is None else self._folder(study).glob("*.parquet"))

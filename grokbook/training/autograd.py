@@ -1,21 +1,17 @@
 """The CPU engine for every network and option: PyTorch's autograd over distinct prefixes, one network a thread.
 
-Stacking networks gains nothing on a CPU, so they train one by one, each thread with its own. A network of which there
-are fewer than threads is split by rows over all of them, one after the other. Rows go forward and back `ROWS` at a
-time, so that activations stay in the cache; the tables that they share (`prefixes`) are computed once a step, and once
-more backward when all rows have added to their gradient.
+A network of which there are fewer than threads is split by rows over all of them, one after the other. Rows go forward
+and back `ROWS` at a time, so that activations stay in the cache; the tables that they share (`prefixes`) are computed
+once a step, and once more backward when all rows have added to their gradient. All of it runs on threads of the
+engine's own, which flush subnormal numbers (`cohort`) and each compute alone.
 
-All of it runs on threads of the engine's own, which flush subnormal numbers (`cohort`) and each compute alone.
-
-Cross entropy that keeps its gradient when the answer is nearly certain.
-
-With the correct class y and logits l, let m = log Σ_{j≠y} exp(l_j − l_y). Then
+Its cross entropy keeps its gradient when the answer is nearly certain (docs/fused.md, 4). With the correct class y and
+logits l, let m = log Σ_{j≠y} exp(l_j − l_y). Then
 
     loss = log(1 + e^m)          ∂loss/∂l_y = −σ(m)          ∂loss/∂l_j = σ(m) · softmax_{j≠y}(l)_j
 
-and nothing is subtracted from 1. The usual p_y − 1 is zero in float32 as soon as p_y rounds to 1, at a loss of 6e-8,
-which is why others compute this loss in float64 (Nanda et al. 2023; Prieto et al. 2025 call the effect softmax
-collapse). `plain` is the usual form, kept as an option because the papers probably trained with it.
+and nothing is subtracted from 1, which others compute in float64 for that (Nanda et al. 2023; Prieto et al. 2025 call
+the effect softmax collapse). `plain` is the usual form, an option because the papers probably trained with it.
 """
 
 import math

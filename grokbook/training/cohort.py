@@ -16,7 +16,7 @@ gradient is that of Neelakantan et al. 2015, which the text at Fig 4 names, but 
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -91,27 +91,19 @@ def padded(columns: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([np.pad(column, (0, longest - len(column))) for column in columns])
 
 
-class Batches:
-    """Mini-batches of one run: `next(batches)` gives the table rows of the next step, (batch_size,) int64.
+def batches(config: RunConfig) -> Iterator[np.ndarray]:
+    """Mini-batches of one run, without end: the table rows of each step, (batch_size,) int64.
 
     They are its training rows in an order drawn anew for every epoch, which follows from the seed alone. A batch may
     reach from one epoch into the next, so all have one size and every row is seen exactly once an epoch.
     """
-
-    def __init__(self, config: RunConfig):
-        self._size = config.batch_size
-        self._rows = np.flatnonzero(tasks.split(config).train)
-        self._generator = tasks.rng(config.seed, "batches")
-        self._ahead = self._rows[:0]
-
-    def __iter__(self) -> "Batches":
-        return self
-
-    def __next__(self) -> np.ndarray:
-        while len(self._ahead) < self._size:
-            self._ahead = np.concatenate([self._ahead, self._generator.permutation(self._rows)])
-        batch, self._ahead = self._ahead[: self._size], self._ahead[self._size :]
-        return batch
+    rows, generator = np.flatnonzero(tasks.split(config).train), tasks.rng(config.seed, "batches")
+    ahead = rows[:0]
+    while True:
+        while len(ahead) < config.batch_size:
+            ahead = np.concatenate([ahead, generator.permutation(rows)])
+        yield ahead[: config.batch_size]
+        ahead = ahead[config.batch_size :]
 
 
 NOISES = ("gradient_noise", "update_noise", "weight_noise")
@@ -139,7 +131,7 @@ class State:
         self._tokens, self._labels, self._seeds = (
             torch.as_tensor(values, device=self.device)
             for values in (self._cohort.tokens, self._cohort.labels, [c.seed for c in configs]))
-        self._batches = [Batches(c) for c in configs] if self.config.batch_size else []
+        self._batches = [batches(c) for c in configs] if self.config.batch_size else []
 
     @classmethod
     def cannot(cls, config: RunConfig, device: torch.device, dtype: str) -> str:

@@ -1,22 +1,17 @@
 """What compiled code needs of Numba and of the processor: kept results, subnormal numbers flushed, threads that meet.
 
-**Kept.** A function is compiled once a machine and kept as long as the code it was made from is the same. Numba knows
-only the file it stands in. What it calls and the constants it takes from other files are compiled into it too, so the
-cache's folder is named by a digest of all of them. Where no folder can be written, functions are compiled anew in each
-process. Processes write into it one at a time: Numba reads its index, picks a file's name and writes both, and two that
-did so at once would leave one's code under the other's name.
+**Kept.** Numba knows only the file that a function stands in. What it calls and the constants it takes from other files
+are compiled into it too, so the cache's folder is named by a digest of all of them. Processes write into it one at a
+time: two that read its index and wrote at once would leave one's code under the other's name.
 
-**Subnormals.** Once a network knows its pairs, the probabilities of wrong classes fall below 1.2e-38, the least normal
-float32, and Intel processors hand every product with such a number to microcode: a step then takes four to eighteen
-times as long. What is lost lies 30 decades below everything else. The setting belongs to a thread, so it is made inside
-the compiled code, by whichever thread runs it, and put back afterwards: flags FTZ (results) and DAZ (operands) of MXCSR
-on x86, FZ of FPCR on 64-bit Arm. Elsewhere nothing is changed. PyTorch's operations are covered by `cohort`.
+**Subnormals** (docs/fused.md, 7). The setting belongs to a thread, so it is made inside the compiled code, by whichever
+thread runs it, and put back afterwards: flags FTZ (results) and DAZ (operands) of MXCSR on x86, FZ of FPCR on 64-bit
+Arm. Elsewhere nothing is changed. PyTorch's operations are covered by `cohort`.
 
-**Meetings**, so that a lone network takes its steps without the interpreter. Every thread that arrives adds one to a
-counter and waits until it has passed the next multiple of their number. They look at it without sleeping, since the
-next arrival is microseconds away; one that has looked in vain for long offers its core to others, for there may be
-fewer cores than threads. The processor's own instruction for such a wait is not used: on a virtual machine it can hand
-the core to another guest, which took a third of a small step.
+**Meetings**, so that a lone network takes its steps without the interpreter. The next arrival is microseconds away, so
+threads wait without sleeping; one that has looked in vain for long offers its core to others, for there may be fewer
+cores than threads. The processor's own instruction for such a wait is not used: on a virtual machine it can hand the
+core to another guest, which took a third of a small step.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -113,8 +114,8 @@ def train(configs: Sequence[RunConfig], *, device: str = "auto", engine: str = "
           parents: Mapping[str, Weights] | None = None) -> Training:
     """Train a cohort: networks of one shape, each with its own D_train, seed, learning rate and weight decay.
 
-    A member's curves do not depend on the others: bit for bit on the fused engines, up to rounding on the other one,
-    whose matrix products may sum in another order in a larger batch. Iterate over the result to train; see `Training`.
+    A member's curves do not depend on the others: bit for bit on the fused engines, up to rounding on the others.
+    Iterate over the result to train; see `Training`.
 
     Args:
         configs: the runs; the fields of `config.SHARED` must agree (`cohorts` groups any list so that they do).
@@ -150,12 +151,9 @@ def _check_cohort(configs: list[RunConfig]) -> None:
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"device={name!r} is unknown; valid: auto, cpu, cuda, cuda:0, …") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ValueError(f"device={name!r} is not supported; valid: auto, cpu, cuda, cuda:0, …")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ValueError(f"device={name!r} is unknown; valid: auto, cpu, cuda, cuda:0, …")
+    device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={name!r} is not there: PyTorch sees no CUDA device; valid here: cpu")
     return device

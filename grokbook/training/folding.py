@@ -1,13 +1,10 @@
-"""What the rows share, folded through the layer once a step, and the way back.
+"""What the rows share, folded through the layer once a step, and the way back (docs/fused.md, 2 and 5).
 
 X = [W_E; W_pos]. A row of X adds to the residual stream, for head h, R_h = X W_V^h W_O^h; to the neurons R_h W_in; and
-to the logits R_h W_U. All of it is linear, so what an entry (token t, position i) adds is the sum of two rows, and
-since a head's attention sums to 1, an example that attends to `=` alone is the base from which entries are measured:
+to the logits R_h W_U. An entry (token t, position i) is measured from an example that attends to `=` alone, the base:
 
     T_h[t, i] = F_h[t] + F_h[i] − F_h[=] − F_h[last],   F_h = [R_h W_in | R_h or R_h W_U]
     mid = x_(=) + Σ_h (R_h[=] + R_h[last]),             base = [mid W_in | mid or mid W_U]
-
-R_h W_in is computed through W_O W_in where the network is narrower than X is long, and directly where it is wider.
 """
 
 import math

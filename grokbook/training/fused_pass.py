@@ -1,13 +1,10 @@
-"""The one-layer transformer's gradient in one pass over tiles of rows, compiled with Numba.
+"""The one-layer transformer's gradient in one pass over tiles of rows, compiled with Numba (docs/fused.md, 3 and 4).
 
 A tile goes forward and back while it is in cache, adding into the gradients; no activation reaches memory. With T the
-table of what entries add (`folding`), M = W_out W_U, and a the attention of a row; docs/fused.md derives it:
+table of what entries add (`folding`), M = W_out W_U, and a the attention of a row:
 
     narrow:  [hidden | out] = base + Σ a T,   out += relu(hidden) W_out,   logits = out W_U
     wide:    [hidden | logits] = base + Σ a T,   logits += relu(hidden) M
-
-Rows are cut into `PARTS` fixed parts whose gradients are summed in order, so the result is the same bit for bit on one
-thread or several, alone or in a cohort.
 """
 
 import math

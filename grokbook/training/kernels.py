@@ -1,27 +1,15 @@
 """The fused pass as Triton kernels over (model, tile of rows): the forward half, and the sizes that all are built for.
 
-The last token is always `=`, so one query a head serves the whole table, and what a row fetches depends on (token,
-position) alone. Call such a pair an entry: entry 0 is `=`, then come n_vocab entries for each other position. A row
-that holds the entries t goes forward
+An entry is a (token, position): entry 0 is `=`, then come n_vocab entries for each other position. A row that holds the
+entries t goes forward, and back by the chain rule (`kernels_back`); docs/fused.md, 10, says why it is cut up so:
 
     x_t = W_E + W_pos        q = x_0 W_Q / √d_head        u = W_K q
     values_t = x_t W_V       scores_t = x_t u             side by side in a table, computed once a step
     a = softmax_t(scores_t)                     z = Σ_t a_t values_t                mid = x_0 + z W_O
     hidden = relu(mid W_in)                     out = mid + hidden W_out            logits = out W_U
 
-and back by the chain rule (`kernels_back`). A step is a fixed list of launches, which a CUDA graph can hold:
-
-    query          (head, model)               q and u
-    tabulate       (tile of entries, model)    values and scores
-    differentiate  (group of tiles, model)     forward and back; only dz, a and ds of a row reach memory
-    scatter        (entry, model)              the table's gradient, summed over the rows that hold the entry
-    reduce         (block of weights, model)   the groups' gradients, summed
-    collect        (head, model)               the table's gradient carried on to W_Q, W_K, W_V
-    embed, locate  (tile of tokens, model), (position, model)    … to W_E and W_pos
-    adamw          (block of weights, model)
-
 Every sum runs in an order that the member's own config decides and nothing is added atomically, so a member's result is
-the same bit for bit alone or in any cohort. docs/fused.md, 10, says why it is cut up so.
+the same bit for bit alone or in any cohort.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false, reportGeneralTypeIssues=false

@@ -65,10 +65,6 @@ class _Track:
             self.rows.pop()
         self.rows.append([step, *map(float, values)])
 
-    def next_due(self, step: int) -> int:
-        """The step at which it is looked at next, counted from `step`."""
-        return min(due for due in self.due if due > step or not self.rows)
-
     @property
     def settled(self) -> bool:
         """Whether the run may stop early. Only steps that are due decide, whatever pauses there were."""
@@ -108,7 +104,7 @@ class Training:
 
                 # -------------------------------------------------------------------------------------------------
                 # take steps until a run is due, a chunk at a time, so that ^C and stop act promptly
-                due = min(track.next_due(self.step) for track in self._alive)
+                due = min(due for track in self._alive for due in track.due if due > self.step or not track.rows)
                 while self.step < due and not self._stopping and not interrupted:
                     chunk = min(due - self.step, max(1, int(CHUNK_SECONDS * self.steps_per_second)))
                     before = self.seconds

@@ -1,8 +1,5 @@
-"""The networks of `models`, with all that precedes an example's second number computed once for distinct prefixes.
-
-A position sees only what stands before it. So the streams and states before the second number are those of p prefixes
-(`a`), or 2 p where two tasks share the network (`a op`), instead of one for every example; and the second number and
-`=` enter the first layer as one of p rows and as a single one. Each network therefore comes in two parts:
+"""The networks of `models`, with all that precedes an example's second number computed once for distinct prefixes
+(docs/fused.md, 9). Each comes in two parts:
 
     tables(w)                     what follows from the weights alone: a row for each prefix, each second number
     logits(w, tables, rows)       the answers to examples, which fetch their rows of the tables by index

@@ -1,16 +1,10 @@
 """The two matrix products that the CPU engine consists of, in registers, and the vector code that they are written in.
 
     multiply:    C[o, r] (+)= Σ_i W[o, i] X[i, r]      A B, and with W transposed Aᵀ B
-    correlate:   G[i, o]  += Σ_r X[i, r] Y[o, r]       A Bᵀ
+    correlate:   G[i, o]  += Σ_r X[i, r] Y[o, r]       A Bᵀ, summed along the vectors: it pays where the sum is long
 
-A block of the result stays in vector registers over the whole sum: as many rows of C as leave room for the vectors of X
-that they share, so that a number is loaded for six multiplications, not for one. W may be strided any way; X, Y and C
-have unit stride along r. `correlate` sums along the vectors, whose lanes are added up at the end of a block by a tree
-of shuffles: it pays where the sum is long. `transposed` turns a matrix, so that `multiply` can do the rest.
-
-Numba's own loops over several arrays are not vectorised well, since LLVM cannot prove that the arrays do not overlap.
-The loops in which the CPU engine spends its time are therefore written as LLVM instructions: `Matrix` reaches into a
-two-dimensional array, the functions below it are what is done with the registers.
+W may be strided any way; X, Y and C have unit stride along r (docs/fused.md, 8). Numba's own loops over several arrays
+are not vectorised well, since LLVM cannot prove that the arrays do not overlap.
 """
 
 # pyright: reportCallIssue=false

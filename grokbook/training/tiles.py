@@ -1,16 +1,10 @@
 """What a tile of rows takes besides matrix products: attention's mixture of table rows, the exponential, softmax.
 
-A row names one entry of the table at each position, and an entry has one table row a head:
+A row names one entry of the table at each position, and an entry has one table row a head (docs/fused.md, 8):
 
     mix:      tile[f, r] = base[f] + Σ_s a[s, r] table[s(r), f]          s over (position, head)
     unmix:    d_table[s(r), f] += a[s, r] tile[f, r]      da[s, r] = Σ_f tile[f, r] table[s(r), f]
               d_base[f] += Σ_r tile[f, r]
-
-Table rows lie along the vectors, tiles have their rows along them; so a few rows at a time are summed row by row in a
-strip that stays in the first-level cache, and squares of it are turned in registers.
-
-The exponential must vectorise too: at small hidden sizes it is the largest cost of a step. Here it is a power of two
-times a polynomial, computed in the registers where the logits already are.
 """
 
 # pyright: reportCallIssue=false

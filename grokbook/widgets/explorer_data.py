@@ -16,7 +16,7 @@ from grokbook.analysis.zones import describe_valley, knows_neither, runs_until, 
 from grokbook.plots import find, zone_map
 from grokbook.plots.cells import Runs, as_dataset, as_map, row_name
 from grokbook.plots.maps import ACCURACY_SCALE, NEITHER, SHOWN, edges, texts
-from grokbook.plots.template import METRIC_COLORS, ZONE_COLORS, shown_steps
+from grokbook.plots.template import MEMORY_COLOR, METRIC_COLORS, ZONE_COLORS, shown_steps
 from grokbook.plots.traces import NAMES
 from grokbook.run import ACCURACIES, PER_DECADE
 from grokbook.store import Store
@@ -33,6 +33,10 @@ COLORINGS = dict(zip(SHOWN, ("zone", "train accuracy", "validation accuracy", "t
 """What the map can be coloured by."""
 
 SHADES = [str(color) for color in sample_colorscale(ACCURACY_SCALE, 64)]
+
+
+SOON = 1_500
+"""Steps within which the run that is shown first understands: who trains it anew sees that in some 15 seconds."""
 
 
 class ExplorerData:
@@ -76,11 +80,13 @@ class ExplorerData:
     def start(self) -> dict[str, Any]:
         """Where to begin: the run that took the longest, as a ratio of steps, from knowing its pairs to understanding.
 
-        Among the rows with the most sizes; where no run did both, in the middle of the map.
+        Among those that understood `SOON`, if any did, of the rows with the most sizes; where no run did both, in the
+        middle of the map.
         """
         outcome, n_sizes = outcomes(self.cells), self.cells["trained"].any("seed").sum("d_h")
-        delay = (outcome["t_gen"] / outcome["t_mem"]).where(n_sizes == n_sizes.max()).fillna(0)
-        delay = delay.transpose("d_h", "D_train", "seed")
+        delay = (outcome["t_gen"] / outcome["t_mem"]).where(n_sizes == n_sizes.max())
+        soon = delay.where(outcome["t_gen"] <= SOON)
+        delay = (soon if soon.notnull().any() else delay).fillna(0).transpose("d_h", "D_train", "seed")
         middle = (delay.shape[0] // 2, delay.shape[1] // 2, 0)
         place = np.unravel_index(delay.values.argmax(), delay.shape) if delay.max() else middle
         names = ("d_h", self.row, "seed")
@@ -104,7 +110,7 @@ class ExplorerData:
                 "edges": edges(np.array(values[self.row])).tolist(),
                 "steps": self.runs["step"].values.tolist(), "x": _plain(shown_steps(self.runs["step"])),
                 "cells": _by_run(self.cells, *DRAWN),
-                "colors": COLORINGS, "shades": SHADES, "neither": NEITHER,
+                "colors": COLORINGS, "memory": MEMORY_COLOR, "shades": SHADES, "neither": NEITHER,
                 "zones": [{"name": zone_label(zone), "color": color} for zone, color in ZONE_COLORS.items()],
                 "metrics": [{"key": key, "name": NAMES[key], "color": METRIC_COLORS[key]} for key in DRAWN]}
 

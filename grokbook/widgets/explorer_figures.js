@@ -1,9 +1,9 @@
 // The three figures of the explorer, each of what `state` (explorer.js) says is chosen.
 
-const CRIT = "#000000", MEM = "#7A3E9D", HALO = 0.35, FOR_A_BAND = 5;
+const CRIT = "#000000", HALO = 0.35, FOR_A_BAND = 5;
 const SHARES = [0, 0.5, 1];
 
-function map_of(place, {row, sizes, rows, edges, zones, neither, shades, colors, get, at, view, choose, intervals}) {
+function map_of(place, {row, sizes, rows, edges, zones, neither, shades, colors, memory, get, at, view, choose, intervals}) {
   const inside = `gb-${Math.random().toString(36).slice(2)}`;  // a page may hold several explorers
   let drawn = "";
   const map = figure(place, "map", (here) => {
@@ -26,7 +26,7 @@ function map_of(place, {row, sizes, rows, edges, zones, neither, shades, colors,
       : `judging all runs after ${budget} steps …`;
     const named = zone ? [...zones.map(({name, color}) => [color, name]), [cross_out(zones[0].color), neither]]
       : [0, 0.25, 0.5, 0.75, 1].map((share) => [shades[Math.round(share * (shades.length - 1))], share]);
-    const lines = [["D_crit", CRIT], ["D_mem", MEM]].filter(([name]) => shown?.lines[name]);
+    const lines = [["D_crit", CRIT], ["D_mem", memory]].filter(([name]) => shown?.lines[name]);
     const unknown = shown?.shown.zone.flat().includes(null) ? [[FAINT, "not trained"]] : [];
     here.legend.innerHTML = swatches([...named, ...unknown]) + swatches(lines.map(([name, color]) => [color, name, "gb-explorer-line"]));
     const clip = {x: box.left, y: box.top, width: box.right - box.left, height: box.bottom - box.top};

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from grokbook.config import RunConfig
 from grokbook.plots import grokking_panels
+from grokbook.plots.curves import loss_ticks
 from grokbook.plots.picture import caption_of
 from grokbook.plots.template import step_axis
 from grokbook.run import METRICS, Run
@@ -18,9 +19,6 @@ from grokbook.widgets.trainer import UNDER_WAY, Steered, Trainer, progress
 
 HEIGHT = 470
 """Pixels of the figure: with the controls above it fills the page of a small laptop."""
-
-FEW = [digit * 10.0**power for power in range(-9, 4) for digit in (1, 2, 5)]
-"""Losses named on the axis while it spans less than two powers of ten, where plotly names single digits or too many."""
 
 
 class LiveRun(Steered, Picture, W.VBox):
@@ -171,8 +169,7 @@ def _growing(runs: Sequence[Run], stored: Stored | None) -> go.Figure:
         fig.update_yaxes(range=[-4, 1], row=2).update_yaxes(range=[0, 80], row=3)
     if stored:
         fig = stored.under(fig)
-    low, high = fig.to_dict()["layout"]["yaxis2"]["range"]
-    ticks = {"tickvals": FEW} if high - low < 2 else {"dtick": 1 if high - low < 6 else 2}
+    ticks = loss_ticks(*fig.to_dict()["layout"]["yaxis2"]["range"])
     return fig.update_layout(yaxis2=ticks, annotations=(), height=HEIGHT, margin={"t": 84, "b": 48},
                              legend_y=1 - 40 / HEIGHT)
 

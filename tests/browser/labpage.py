@@ -2,10 +2,11 @@
 
 import re
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 SHOTS = Path(__file__).parents[2] / "_artefacts" / "browser"
 """Where pictures of the pages are kept; git ignores it."""
@@ -16,6 +17,9 @@ SCREENS = ((1280, 800), (800, 900), (390, 844))
 
 PATIENCE = 180_000
 """Milliseconds after which a condition counts as failed; a busy machine compiles for minutes."""
+
+REOPENED = 6
+"""Times that a notebook is opened before its widgets count as lost."""
 
 EXPECTED = (
     "[anywidget] Failed to initialize model.",  # a page took longer than two seconds; see `grokbook.widgets.front_end`
@@ -87,11 +91,20 @@ class Notebook:
         self.page.evaluate("() => book.kernel().info.then(() => true)")
         self.page.evaluate("() => { book.listen(); }")
 
-    def reopen(self) -> None:
-        """Close the tab and open it again, saved, with the kernel going on: as a page that is loaded anew."""
+    def reopen(self, widget: str) -> None:
+        """Close the tab and open it again, saved, with the kernel going on, until it has the widget.
+
+        JupyterLab gives a kernel four seconds to say what widgets it has; on a busy machine that is too few, and a
+        reader who sees the kept picture opens the notebook once more.
+        """
         self.page.evaluate("() => book.panel().context.save().then(() => true)")
-        self.page.evaluate("() => book.panel().dispose()")
-        self._open()
+        for _ in range(REOPENED):
+            self.page.evaluate("() => { book.panel().context.model.dirty = false; book.panel().dispose(); }")
+            self._open()
+            with suppress(TimeoutError):
+                self.page.wait_for_selector(widget, state="attached", timeout=PATIENCE / REOPENED)
+                return
+        raise AssertionError(f"opened {REOPENED} times, the notebook never had {widget}")
 
     def run_all(self, seconds: int = 180) -> None:
         """Run every cell; no output may be an error."""

@@ -49,7 +49,7 @@ def test_a_page_that_is_loaded_anew_shows_how_things_stand(open_notebook, notebo
     chapter = open_notebook("again.ipynb")
     chapter.run(MOVED_AT_ONCE)
     assert_shows_the_last(chapter)
-    chapter.reopen()
+    chapter.reopen(".gb-explorer-cell h4")
     assert_shows_the_last(chapter)
 
 
