@@ -183,6 +183,6 @@ def test_two_tasks_are_told_apart_from_weights():
     together = (5000 * table["additions"] + 3000 * table["random"]) / 8000
     assert together.to_numpy() == pytest.approx(stored["train_acc"].values, abs=0.01)
     assert table["same"].iloc[table["twin_free_val_acc"].argmax()] == 1
-    fig = plots.two_tasks(["forgetting-2"])
-    (line,) = [trace for trace in fig.data if trace.meta["role"] == "random"]
-    assert list(line.y) == table["random"].tolist()
+    traces = plots.two_tasks(["forgetting-2"]).to_dict()["data"]
+    (line,) = [trace for trace in traces if trace["meta"]["role"] == "random"]
+    assert list(line["y"]) == table["random"].tolist()
