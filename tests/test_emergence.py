@@ -163,7 +163,7 @@ def test_best_and_mean_stand_side_by_side_and_holes_are_named():
     fig = plots.emergence(runs)
     (best,), (mean,) = (plots.find(fig, role=role, D_random=300) for role in ("best seed", "mean of the seeds"))
     assert np.allclose(best.y, 0.9) and np.allclose(mean.y, 0.5) and 96 not in best.x
-    assert "d_h 96 beside 0; d_h 96 beside 300" in fig.layout.meta["caption"]
+    assert "d_h 96 beside 0; d_h 96 beside 300" in fig.layout.meta["caption"]  # pyright: ignore
 
 
 def test_a_path_ends_where_the_run_ends_and_turns_where_it_forgets():
@@ -174,6 +174,7 @@ def test_a_path_ends_where_the_run_ends_and_turns_where_it_forgets():
     assert path.y.max() == pytest.approx(0.8) and (end.x[-1], end.y[-1]) == pytest.approx((1, 0.3))
     assert not plots.find(fig, D_random=0) and {trace.name for trace in fig.data} == {"48", "64"}  # pyright: ignore
 
+
 def test_two_tasks_are_told_apart_from_weights():
     table = two_tasks("forgetting-2")
     assert ((table >= 0) & (table <= 1) | table.isna()).all(axis=None)
@@ -183,6 +184,5 @@ def test_two_tasks_are_told_apart_from_weights():
     together = (5000 * table["additions"] + 3000 * table["random"]) / 8000
     assert together.to_numpy() == pytest.approx(stored["train_acc"].values, abs=0.01)
     assert table["same"].iloc[table["twin_free_val_acc"].argmax()] == 1
-    fig = plots.two_tasks(["forgetting-2"])
-    (line,) = [trace for trace in fig.data if trace.meta["role"] == "random"]
+    (line,) = plots.find(plots.two_tasks(["forgetting-2"]), role="random")
     assert list(line.y) == table["random"].tolist()

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from grokbook.analysis.events import final
-from grokbook.analysis.zones import main_zone, zone_shares
+from grokbook.analysis.zones import main_zone
 from grokbook.config import RunConfig
 from grokbook.store import Store
 from grokbook.studies import CANDIDATES, CHANGES, EXAMPLES, candidate
@@ -22,14 +22,14 @@ def recipe_zones(changed: xr.Dataset, usual: xr.Dataset) -> pd.DataFrame:
     """The most frequent zone of each example cell, with the usual settings and under each change of one of them.
 
     `changed` are runs of the study `recipe`, `usual` those of `four_dynamics`. A row is a change (`field` and `value`,
-    both "" for none) and a cell (`d_h`, `D_train`); it has the `zone` (as `main_zone`), how many seeds `agree` on one,
-    of how many (`n`), and their mean final validation accuracy `val_acc`.
+    both "" for none) and a cell (`d_h`, `D_train`); it has the `zone` (as `main_zone`) and the number of seeds, `n`.
     """
     changes = [("", "", usual), *((field, value, _under(changed, change, usual))
                                   for change in CHANGES for field, value in change.items())]
-    return pd.DataFrame([{"field": field, "value": value, "d_h": d_h, "D_train": D_train}
-                         | _outcome(runs, d_h, D_train)
-                         for field, value, runs in changes for d_h, D_train in EXAMPLES.values()])
+    cells = [(field, value, *at, trained_cell(runs, *at)) for field, value, runs in changes for at in EXAMPLES.values()]
+    return pd.DataFrame([{"field": field, "value": value, "d_h": d_h, "D_train": D_train, "n": cell.sizes["seed"],
+                          "zone": main_zone(cell).item() if cell.sizes["seed"] else ""}
+                         for field, value, d_h, D_train, cell in cells])
 
 
 def trained_cell(runs: xr.Dataset, d_h: int, D_train: int) -> xr.Dataset:
@@ -37,15 +37,6 @@ def trained_cell(runs: xr.Dataset, d_h: int, D_train: int) -> xr.Dataset:
     on_grid = d_h in runs["d_h"].values and D_train in runs["D_train"].values
     cell = runs.sel(d_h=d_h, D_train=D_train) if on_grid else runs.isel(d_h=0, D_train=0, seed=[])
     return cell.sel(seed=cell["trained"].values)
-
-
-def _outcome(runs: xr.Dataset, d_h: int, D_train: int) -> dict[str, Any]:
-    cell = trained_cell(runs, d_h, D_train)
-    n = cell.sizes["seed"]
-    if not n:
-        return {"zone": "", "agree": 0, "n": 0, "val_acc": float("nan")}
-    agree = round(zone_shares(cell).max().item() * n)
-    return {"zone": main_zone(cell).item(), "agree": agree, "n": n, "val_acc": final(cell, "val_acc").mean().item()}
 
 
 def _under(runs: xr.Dataset, change: Mapping, usual: xr.Dataset) -> xr.Dataset:

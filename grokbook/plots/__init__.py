@@ -9,7 +9,7 @@ from grokbook.plots.circuit import circuit_clock, circuit_growth, circuit_spectr
 from grokbook.plots.curves import grokking_panels, seed_panels, table_and_split
 from grokbook.plots.division import three_views, width_cut, width_maps, zero_counts
 from grokbook.plots.emergence import competition, emergence, forgetting, two_tasks
-from grokbook.plots.maps import atlas, recipe_check, zone_map
+from grokbook.plots.maps import atlas, zone_map
 from grokbook.plots.networks import (
     circuit_costs,
     delay_by_share,
@@ -35,6 +35,6 @@ from grokbook.plots.traces import find
 __all__ = ["accuracy_by_size", "atlas", "circuit_clock", "circuit_costs", "circuit_growth", "circuit_spectra",
            "compare_by_size", "competition", "costs_by_size", "critical_by_budget", "delay_by_share", "emergence",
            "final_accuracy", "find", "forgetting", "grokking_panels", "memory", "mixture_panels", "mixture_scan",
-           "network_panels", "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph", "recipe_check",
+           "network_panels", "pattern_curves", "pattern_fit", "pattern_map", "pattern_morph",
            "recipe_filter", "seed_panels", "settings_by_share", "table_and_split", "three_views", "two_pattern_squares",
            "two_tasks", "unlearning", "verdicts", "width_cut", "width_maps", "zero_counts", "zone_map"]

@@ -12,13 +12,11 @@ import xarray as xr
 from plotly.subplots import make_subplots
 
 from grokbook.analysis import capacity, critical_size, final
-from grokbook.analysis.recipes import recipe_zones
 from grokbook.analysis.sizes import place, star
 from grokbook.analysis.zones import Zone, knows_neither, main_zone, zone_label, zone_shares
 from grokbook.plots.cells import Runs, as_map, never_trained, row_name
 from grokbook.plots.sizes import FINAL
-from grokbook.plots.template import CHOSEN, INK, MEMORY_COLOR, ZONE_COLORS, caption, frame, plain
-from grokbook.studies import EXAMPLES
+from grokbook.plots.template import INK, MEMORY_COLOR, ZONE_COLORS, caption, frame
 
 SHOWN = ("zone", *FINAL)
 
@@ -232,41 +230,3 @@ def white_cells(n: int) -> str:
 
 def _white(data: xr.Dataset) -> int:
     return int((data["trained"].sum("seed") == 0).sum())
-
-
-HOW = ("First row: the runs of the book's settings; below it one setting is changed at a time, and n counts those. "
-       "Colour: the most frequent zone; in a cell, how many of its seeds agree, and their mean final validation "
-       "accuracy.")
-
-
-def recipe_check(changed: xr.Dataset, usual: xr.Dataset) -> go.Figure:
-    """The most frequent zone of each example cell with the usual settings and under each change of one of them.
-
-    `changed` are runs of the study `recipe`, `usual` those of `four_dynamics`. A cell that nobody trained stays white.
-    """
-    table = recipe_zones(changed, usual)
-    settings, text, hover = zip(*map(_recipe_words, table.to_dict("records")), strict=True)
-    z, text, hover = (np.array(values, kind).reshape(-1, len(EXAMPLES)) for values, kind in
-                      ((zone_numbers(table["zone"].to_numpy()), float), (text, object), (hover, object)))
-    fig = go.Figure(go.Heatmap(
-        x=[f"{example}<br>{cell}" for example, cell in EXAMPLES.items()], y=list(dict.fromkeys(settings)), z=z, xgap=2,
-        ygap=2, text=text, texttemplate="%{text}", textfont={"size": 12}, customdata=hover,
-        hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"}, **ZONE_SCALE))
-    fig.add_traces(_zone_legend()[:-1])
-    fig.update_xaxes(showgrid=False)
-    fig.update_yaxes(autorange="reversed", showgrid=False)
-    sizes, samples = zip(*EXAMPLES.values(), strict=True)  # the study has other cells too
-    shown = changed.sel(d_h=changed["d_h"].isin(sizes), D_train=changed["D_train"].isin(samples))
-    return frame(fig, title="The paper's example cells under other recipes", plot_height=320, left=90,
-                 caption=caption(shown, HOW, white_cells(table["n"].tolist().count(0))))
-
-
-def _recipe_words(row: dict) -> tuple[str, str, str]:
-    """A row of the table of `recipe_zones`: the setting, what stands in the cell, and what hovering says."""
-    setting = f"{CHOSEN[row['field']]} {plain(row['value'])}" if row["field"] else "usual recipe"
-    place = f"{setting}<br>d_h {row['d_h']}, D_train {row['D_train']:,}<br>"
-    if not row["n"]:
-        return setting, "", f"{place}not trained"
-    return (setting, f"{row['agree']}/{row['n']} · {row['val_acc']:.2f}",
-            f"{place}{zone_label(row['zone'])}: {row['agree']} of {row['n']} seeds<br>mean final validation accuracy "
-            f"{row['val_acc']:.3f}")
