@@ -152,7 +152,7 @@ gb.claims.judge("semi-grokking-fraction")
 # %% [markdown]
 # ## The report's figures and ours
 #
-# | | in the report | here | why they differ |
+# | Fig. | in the report | here | why they differ |
 # |---|---|---|---|
 # | 1 | all three grok; the transformer pauses halfway | all nine grok on $p = 59$; transformers pause at no common height, LSTMs climb slowly; on 113 the feed-forward network alone waits | a tenth of the weights |
 # | 2, 3 | understood on 30, 50 and 70 %, sooner with more | sooner with more; on 30 % not within 20,000 steps, on 70 % transformers hardly wait | small table, fewer steps |

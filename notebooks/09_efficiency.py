@@ -168,7 +168,7 @@ gb.claims.judge("efficiency-crossing")
 
 # %% tags=["nbval-check-output"]
 cards = [gb.claims.judge(name).measured.numbers for name in ("efficiency-crossing", "two-way-critical-size")]
-pd.DataFrame(sum(cards, ())).drop_duplicates().set_index("label")
+pd.DataFrame(sum(cards, ())).drop_duplicates().astype({"n": "Int64"}).set_index("label")
 
 # %% [markdown]
 # They are two numbers, far apart. Cost foretells the way *down*: networks forget near where memory becomes the cheaper
@@ -176,7 +176,7 @@ pd.DataFrame(sum(cards, ())).drop_duplicates().set_index("label")
 #
 # ## The report's figures and ours
 #
-# | | in the report | here | why they differ |
+# | Fig. | in the report | here | why they differ |
 # |---|---|---|---|
 # | 5 | groks from (10, 1), not from (1, 1) | so too, where each network costs its norm; else the loss stays high | a frozen network costs nothing; how the report charges for it is unstated |
 # | 6 | norm rises with the pairs for memory, not for the rule | memory: so in every seed; rule: its slope may have either sign | two sizes at which three seeds generalise |
