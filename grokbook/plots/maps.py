@@ -60,7 +60,7 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     text = np.where(high[:, None], np.array(cells["text"]), "")
     fig = go.Figure(cells.update(texttemplate="%{text}" + LEFT, text=text))
     if show == "zone":
-        fig.add_traces([*_zone_legend(), _crosses(data)])
+        fig.add_traces([*_zone_legend(fig), _crosses(data)])
     notes = [CROSSED] if show == "zone" else []
     notes += _add_lines(fig, data, random, critical_size(data)) if row_name(data) == "D_train" else []
     _lay_out(fig, data)
@@ -83,7 +83,7 @@ def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
         cells = _cells(data.sel(step=slice(0, budget)), "zone")
         fig.add_trace(cells.update(texttemplate=""), row=1, col=column)  # too narrow for words, which hovering says
         fig.add_trace(_crosses(data.sel(step=slice(0, budget))), row=1, col=column)
-    fig.add_traces(_zone_legend())
+    fig.add_traces(_zone_legend(fig))
     _lay_out(fig, data)
     fig.update_yaxes(title_text="", col=None)
     fig.update_yaxes(title_text="D_train", row=1, col=1)
@@ -142,10 +142,11 @@ def _crosses(data: xr.Dataset) -> go.Scatter:
                       meta={"role": "neither"})
 
 
-def _zone_legend() -> list[go.Scatter]:
-    """Traces without points that name the colours of the zones, and the crosses."""
+def _zone_legend(fig: go.Figure) -> list[go.Scatter]:
+    """Traces without points that name the colours of the zones which the maps show, and the crosses."""
+    drawn = np.concatenate([np.ravel(cells.z) for cells in fig.select_traces({"type": "heatmap"})])
     marks: dict[str, dict] = {zone_label(zone): {"symbol": "square", "color": color}
-                              for zone, color in ZONE_COLORS.items()}
+                              for i, (zone, color) in enumerate(ZONE_COLORS.items()) if i in drawn}
     marks[NEITHER] = {"symbol": "square-x", "color": ZONE_COLORS[Zone.PROGRESSION], "line": {"color": INK, "width": 1}}
     return [go.Scatter(x=[None], y=[None], mode="markers", name=name, marker={"size": 12} | mark)
             for name, mark in marks.items()]
