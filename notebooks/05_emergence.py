@@ -47,9 +47,8 @@ config = recipe.replace(d_h=d_h, D_train=D_train, D_random=D_random, seed=seed, 
 # and press *Start*: addition is back by step 1,200 in most seeds. Pale below are the stored runs of
 # each cell that has any, from seed 1 on.
 #
-# Measured once, in a fresh process, on two cores (AMD EPYC, two threads) that other programs used too: 1,200 steps took
-# 57 s after compilation, which is half a minute the first time. Twin-free accuracy rose to 0.66 at step 525 and ended
-# at 0.56.
+# Measured on two quiet cores (AMD EPYC, two threads): 1,200 steps took 20 s, twice, after compilation, which is half a
+# minute the first time. Twin-free accuracy rose to 0.66 at step 525 and ended at 0.56.
 
 # %%
 live = gb.widgets.LiveRun(config)
