@@ -220,7 +220,7 @@ def circuit_costs(costs: Mapping[str, pd.DataFrame]) -> go.Figure:
                                               "<extra></extra>", showlegend=False, **look)
     for row, title in enumerate(rows.values(), 1):
         fig.update_yaxes(title_text=title, rangemode="tozero", row=row, col=1)
-    fig.update_xaxes(title_text="D_train", row=2)
+    fig.update_xaxes(title_text="D_train", nticks=4, tickangle=0, row=2)
     name_once(fig)
     counts = "; ".join(f"{title}: {(table['kind'] == 'memory').sum()} and {(table['kind'] == 'general').sum()}"
                        for title, table in costs.items())
