@@ -4,6 +4,7 @@ Huang et al. 2024 sketch such a map (Fig 1); here every cell is the runs that we
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -144,7 +145,8 @@ def _crosses(data: xr.Dataset) -> go.Scatter:
 
 def _zone_legend(fig: go.Figure) -> list[go.Scatter]:
     """Traces without points that name the colours of the zones which the maps show, and the crosses."""
-    drawn = np.concatenate([np.ravel(cells["z"]) for cells in fig.select_traces({"type": "heatmap"})])
+    maps: Any = fig.select_traces({"type": "heatmap"})
+    drawn = np.concatenate([np.ravel(cells.z) for cells in maps])
     marks: dict[str, dict] = {zone_label(zone): {"symbol": "square", "color": color}
                               for i, (zone, color) in enumerate(ZONE_COLORS.items()) if i in drawn}
     marks[NEITHER] = {"symbol": "square-x", "color": ZONE_COLORS[Zone.PROGRESSION], "line": {"color": INK, "width": 1}}
