@@ -121,12 +121,21 @@ def test_separate_parameters(shared, split, verdict):
 
 
 def test_halves_of_small_networks_that_cannot_remember_say_nothing():
-    def able(d_h, D_random, seed):
-        return {"val_acc": float(d_h != 96)}
+    def able(below):
+        return lambda d_h, *_: {"val_acc": float(d_h != 96)} if d_h < below else None
 
-    shared = mixture(able, random=[3000], split_mlp=False)
-    small = mixture(lambda d_h, *key: able(d_h, *key) if d_h < 64 else None, random=[3000], split_mlp=True)
-    assert emergence.separate(xr.concat([shared, small], "split_mlp")).verdict == NOT_YET
+    def halved(below):
+        return xr.concat([mixture(able(limit), random=[3000], split_mlp=split)
+                          for split, limit in ((False, 999), (True, below))], "split_mlp")
+
+    assert emergence.separate(halved(64)).verdict == NOT_YET
+    with pytest.raises(TooLittle, match="^2 sizes have 3 seeds both with halves and without"):
+        emergence.separate(halved(48))
+
+
+def test_without_networks_alone_there_is_nothing_to_compare_with():
+    with pytest.raises(TooLittle, match="each: 300; 1,000; 3,000. It takes three"):
+        emergence.emergence(mixture(lambda *_: {"val_acc": 0.4}, random=RANDOM[1:]))
 
 
 def test_networks_that_behave_as_smaller_ones_lie_on_their_prediction():

@@ -115,7 +115,9 @@ def separate(runs: xr.Dataset) -> Measured:
         raise TooLittle("It takes networks with and without halves.")
     runs = _mixture(runs)
     both = runs["trained"].any("seed").all("split_mlp").any("D_random").values
-    shared, halves = (_sizes(runs.sel(split_mlp=split, d_h=both), least=1).iloc[-1] for split in (False, True))
+    if both.sum() < 3:
+        raise TooLittle(f"{both.sum()} sizes have {ENOUGH_SEEDS} seeds both with halves and without; it takes 3.")
+    shared, halves = (emergent_size(runs.sel(split_mlp=split, d_h=both)).iloc[-1] for split in (False, True))
     return Measured(decided(halves["hi"] <= shared["lo"], halves["lo"] >= shared["hi"]), (
         _size(shared, ", shared"), _size(halves, ", halves")), n_trained(runs))
 
@@ -129,13 +131,14 @@ def _mixture(runs: xr.Dataset) -> xr.Dataset:
     return enough_cells(runs if "D_random" in runs.dims else runs.expand_dims("D_random"))
 
 
-def _sizes(runs: xr.Dataset, least: int = 3) -> pd.DataFrame:
-    """The table of emergent sizes where three sizes have enough seeds. Raises TooLittle without so many rows."""
-    measured = runs["trained"].any("seed").sum("d_h") >= 3
-    if measured.sum() < least or (least > 1 and not measured.sel(D_random=0, drop=True).any()):
-        raise TooLittle(f"Beside {int(measured.sum())} numbers of random pairs (0 among them or not) there are three "
-                        f"{SIZES}; it takes {least}, with 0 among them.")
-    return emergent_size(runs.sel(D_random=measured.values))
+def _sizes(runs: xr.Dataset) -> pd.DataFrame:
+    """The table of emergent sizes where three sizes have enough seeds. Raises TooLittle without three rows, 0 first."""
+    measured = runs["D_random"].values[(runs["trained"].any("seed").sum("d_h") >= 3).values]
+    if len(measured) < 3 or 0 not in measured:
+        listed = "; ".join(f"{D_random:,}" for D_random in measured) or "none"
+        raise TooLittle(f"Numbers of random pairs beside which there are three {SIZES}: {listed}. It takes three such "
+                        "numbers, with 0 among them.")
+    return emergent_size(runs.sel(D_random=measured))
 
 
 def _rises(row: xr.Dataset) -> bool:
