@@ -370,13 +370,14 @@ def test_a_caption_names_a_network_that_is_no_transformer(runs: xr.Dataset):
 
 
 def test_a_caption_tells_unequal_counts_and_early_stops(runs: xr.Dataset):
-    some = runs.copy(deep=True)
+    some, settled = runs.copy(deep=True), {"d_h": 32, "D_train": 4000, "seed": 0}
     some.trained.loc[{"d_h": 64, "D_train": 4000, "seed": [0, 1]}] = False
-    some.settled.loc[{"d_h": 32, "D_train": 4000, "seed": 0}] = True
-    some.last_step.loc[{"d_h": 32, "D_train": 4000, "seed": 0}] = 2_000
+    some.settled.loc[settled], some.last_step.loc[settled], some.val_acc.loc[settled] = True, 2_000, 1
     words = caption(some, "A note.")
     assert "n = 2 to 4 runs a cell (seeds 0–2, 4), 10 in all." in words
     assert "Followed for 2,000 to 10,000 steps; 1 of 10 stopped early" in words and "A note." in words
+    some.val_acc.loc[settled] = 0.5
+    assert "stopped early" not in caption(some)
 
 
 def test_runs_cut_at_a_step_are_described_as_cut_there(runs: xr.Dataset):

@@ -13,6 +13,8 @@ import plotly.io as pio
 import xarray as xr
 from plotly.colors import sample_colorscale
 
+from grokbook.analysis import final
+
 ZONE_COLORS = {"PROGRESSION": "#A6A6A6", "UNGROKKING": "#C8102E", "SEMI_GROKKING": "#F2C14E", "GROKKING": "#0072B2",
                "STILL_MOVING": "#9000F0", "UNDECIDED": "#A8F0A8"}
 """Fill of a cell on a map, by what `analysis.main_zone` says of it."""
@@ -148,7 +150,8 @@ def _reach(runs: xr.Dataset) -> str:
         return ""
     end = runs["last_step"].values[trained]
     last = np.minimum(end, runs["step"].values[-1])  # runs may be cut at a step after they were loaded
-    n_settled = int((runs["settled"].values[trained] & (last == end)).sum())
+    forgot = (final(runs, "val_acc") < 1).transpose(*runs["trained"].dims).values  # what settled and forgot went on
+    n_settled = int((runs["settled"].values[trained] & (last == end) & ~forgot[trained]).sum())
     steps = f"{last.min():,}" if last.min() == last.max() else f"{last.min():,} to {last.max():,}"
     stopped = f"; {n_settled:,} of {len(last):,} stopped early, every accuracy settled at 1" if n_settled else ""
     return f"Followed for {steps} steps{stopped}."
