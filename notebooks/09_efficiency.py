@@ -168,7 +168,7 @@ gb.claims.judge("efficiency-crossing")
 
 # %% tags=["nbval-check-output"]
 cards = [gb.claims.judge(name).measured.numbers for name in ("efficiency-crossing", "two-way-critical-size")]
-pd.DataFrame(sum(cards, ())).drop_duplicates().astype({"n": "Int64"}).set_index("label")
+pd.DataFrame(sum(cards, ())).drop_duplicates().dropna(subset="n").astype({"n": int}).set_index("label")
 
 # %% [markdown]
 # They are two numbers, far apart. Cost foretells the way *down*: networks forget near where memory becomes the cheaper

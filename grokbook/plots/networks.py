@@ -160,7 +160,9 @@ def mixture_panels(mixtures: Mapping[str, pd.DataFrame], *, rows: tuple[str, ...
                              range=[-2, np.log10(2 * highest)], title_standoff=12, row=row)
             where: dict[str, Any] = {"row": row}
             fig.add_hline(guessing, **GUESSING, **where)
-    fig.update_xaxes(type="log", exponentformat="power", dtick=1 if len(mixtures) == 1 else 2)
+    fig.update_xaxes(type="log", exponentformat="power", dtick=1)
+    if len(mixtures) > 1:
+        fig.update_xaxes(tickvals=[0.1, 10], tickangle=0)  # no labels at the ends, where columns meet
     fig.update_xaxes(title_text="time", row=len(rows))
     name_once(fig)
     note = (f"n = 1 pair of networks a column; {SAMPLE} training pairs and {SAMPLE} that neither network was trained "
