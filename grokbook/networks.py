@@ -49,5 +49,5 @@ KEPT = NETWORKS | EARLY | FORGETTING
 def named(name: str) -> Network:
     """One of `KEPT`. Raises ValueError: there is none of that name."""
     if name not in KEPT:
-        raise ValueError(f"network={name!r} is unknown; valid: {', '.join(NETWORKS)}, early-…")
+        raise ValueError(f"network={name!r} is unknown; valid: {', '.join(NETWORKS)}, early-…, forgetting-…")
     return KEPT[name]

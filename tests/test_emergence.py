@@ -192,6 +192,6 @@ def test_two_tasks_are_told_apart_from_weights():
     assert table["twin_free_val_acc"].to_numpy() == pytest.approx(stored["twin_free_val_acc"].values, abs=0.01)
     together = (5000 * table["additions"] + 3000 * table["random"]) / 8000
     assert together.to_numpy() == pytest.approx(stored["train_acc"].values, abs=0.01)
-    assert table["same"].iloc[table["twin_free_val_acc"].argmax()] == 1
+    assert table["shared"].iloc[table["twin_free_val_acc"].argmax()] == 1
     (line,) = plots.find(plots.two_tasks(["forgetting-2"]), role="random")
     assert list(line.y) == table["random"].tolist()

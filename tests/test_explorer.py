@@ -12,7 +12,7 @@ from samples import fake_run
 from traitlets import TraitError
 
 import grokbook as gb
-from grokbook import analysis, plots, training
+from grokbook import analysis, book, plots, training
 from grokbook.analysis import describe, outcomes
 from grokbook.analysis.zones import Zone, describe_valley, knows_neither, main_zone, runs_until
 from grokbook.plots.template import ZONE_COLORS
@@ -360,3 +360,8 @@ def test_where_nobody_watches_pictures_are_left(explorer: Explorer):
 
 def test_it_is_written_in_a_line_whatever_it_holds(explorer: Explorer):
     assert repr(explorer) == "Explorer: a map to move through, with a button that trains its cells"
+
+
+def test_the_book_opens_where_the_explorer_does():
+    given = {name: int(parameter.default) for name, parameter in book.parameters(book.find("00")).items()}
+    assert given.items() <= ExplorerData.stored().start().items()

@@ -375,9 +375,9 @@ def test_a_caption_tells_unequal_counts_and_early_stops(runs: xr.Dataset):
     some.settled.loc[settled], some.last_step.loc[settled], some.val_acc.loc[settled] = True, 2_000, 1
     words = caption(some, "A note.")
     assert "n = 2 to 4 runs a cell (seeds 0–2, 4), 10 in all." in words
-    assert "Followed for 2,000 to 10,000 steps; 1 of 10 stopped early" in words and "A note." in words
+    assert "Followed for 2,000 to 10,000 steps, by when every accuracy of 1 of 10 had settled at 1. A note." in words
     some.val_acc.loc[settled] = 0.5
-    assert "stopped early" not in caption(some)
+    assert "settled" not in caption(some)
 
 
 def test_runs_cut_at_a_step_are_described_as_cut_there(runs: xr.Dataset):

@@ -127,8 +127,8 @@ def two_tasks(name: str, store: Store | None = None) -> pd.DataFrame:
     """Both tasks of a network beside random pairs apart, a row a stored step.
 
     `additions` and `random`, accuracies on the trained pairs of either; `twin_free_val_acc`; `keys`, the share of W_E's
-    power in what are key frequencies where that is highest; `same`, the share of the step's key frequencies that are
-    among them, NaN without any. Errors as `circuit.stored`.
+    power in what are key frequencies where that is highest; `shared`, how many of the frequencies that are key then or
+    at the step are so at both, as a share. Errors as `circuit.stored`.
     """
     config, by_step = named(name).config, circuit.stored(name, store)
     table, split = tasks.table(config), tasks.split(config)
@@ -140,8 +140,8 @@ def two_tasks(name: str, store: Store | None = None) -> pd.DataFrame:
         rows[step] = {part: np.mean((answers == table.labels)[pairs]) for part, pairs in parts.items()}
         power[step] = circuit.embedding_power(weights, config.p)
     along = pd.DataFrame(rows).T.rename_axis("step")
-    keys = circuit.key_frequencies(power[along["twin_free_val_acc"].idxmax()])
-    along["keys"] = [share[np.array(keys, int) - 1].sum() for share in power.values()]
-    along["same"] = [np.isin(circuit.key_frequencies(share), keys).mean() if circuit.key_frequencies(share) else np.nan
-                     for share in power.values()]
+    keys = {step: set(circuit.key_frequencies(share)) for step, share in power.items()}
+    best = keys[along["twin_free_val_acc"].idxmax()]
+    along["keys"] = [sum(share[k - 1] for k in best) for share in power.values()]
+    along["shared"] = [len(best & now) / max(len(best | now), 1) for now in keys.values()]
     return along

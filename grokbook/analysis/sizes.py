@@ -102,7 +102,6 @@ PARTIAL = (0.1, 0.9)  # mean accuracies between which a network knows a part
 EQUALLY_GOOD = 1e-4  # squared error, in accuracy, by which two fits may differ and still count as equally good
 
 
-
 def critical_size(runs: xr.Dataset, *, metric: str = "val_acc") -> pd.DataFrame:
     """D_train at which mean final validation accuracy crosses one half, by a logistic curve fitted a d_h.
 

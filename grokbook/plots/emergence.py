@@ -9,9 +9,8 @@ import xarray as xr
 from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
+from grokbook import analysis
 from grokbook.analysis import final
-from grokbook.analysis.emergence import as_smaller
-from grokbook.analysis.emergence import two_tasks as two_tasks_of
 from grokbook.networks import FORGETTING, named
 from grokbook.plots.cells import never_trained
 from grokbook.plots.sizes import FINAL
@@ -96,7 +95,7 @@ def two_tasks(names: Sequence[str] = tuple(FORGETTING)) -> go.Figure:
     """
     fig = make_subplots(rows=1, cols=len(names), shared_yaxes=True, horizontal_spacing=0.03,
                         column_titles=[f"seed {named(name).config.seed}" for name in names])
-    tables = [two_tasks_of(name) for name in names]
+    tables = [analysis.emergence.two_tasks(name) for name in names]
     for column, table in enumerate(tables, 1):
         for part, (name, color, dash) in TASKS.items():
             fig.add_scatter(x=shown_steps(table.index), y=table[part], name=name, legendgroup=part,
@@ -108,11 +107,11 @@ def two_tasks(names: Sequence[str] = tuple(FORGETTING)) -> go.Figure:
                      range=[np.log10(0.9 * min(steps)), np.log10(1.1 * max(steps))])
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text="accuracy, or share", row=1, col=1)
-    config, kept = named(names[0]).config, [f"{table['same'].iloc[-1]:.0%}" for table in tables]
+    config, n_same = named(names[0]).config, sum(table["shared"].iloc[-1] == 1 for table in tables)
     return frame(fig, title="Two tasks in one network", plot_height=300, above=20, caption=(
         f"n = {len(names)} networks, d_h {config.d_h} on {config.D_train:,} additions and {config.D_random:,} random "
         f"pairs, from weights kept at {len(tables[0])} steps. Key frequencies: those of the step with the highest "
-        f"twin-free accuracy; of those at the end {', '.join(kept)} are among them."))
+        f"twin-free accuracy, which are those of the end in {n_same} of {len(names)}."))
 
 
 def competition(runs: xr.Dataset, fewer: xr.Dataset, *, D_random: int, bits: float,
@@ -122,7 +121,7 @@ def competition(runs: xr.Dataset, fewer: xr.Dataset, *, D_random: int, bits: flo
     Mean final accuracy against d_h: alone, beside `D_random` random pairs with every run, what `as_smaller` expects of
     the latter if a weight holds `bits`, and networks on fewer additions with none beside (`fewer`, one D_train).
     """
-    accuracy, expected = final(runs, metric), as_smaller(runs, bits, metric).sel(D_random=D_random)
+    accuracy, expected = final(runs, metric), analysis.emergence.as_smaller(runs, bits, metric).sel(D_random=D_random)
     beside, few = accuracy.sel(D_random=D_random), final(fewer, metric)
     lines = {"alone": (accuracy.sel(D_random=0).mean("seed"), INK, "solid"),
              f"beside {D_random:,} random pairs": (beside.mean("seed"), "#D55E00", "solid"),

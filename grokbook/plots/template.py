@@ -150,11 +150,11 @@ def _reach(runs: xr.Dataset) -> str:
         return ""
     end = runs["last_step"].values[trained]
     last = np.minimum(end, runs["step"].values[-1])  # runs may be cut at a step after they were loaded
-    forgot = (final(runs, "val_acc") < 1).transpose(*runs["trained"].dims).values  # what settled and forgot went on
+    forgot = (final(runs, "val_acc") < 1).transpose(*runs["trained"].dims).values
     n_settled = int((runs["settled"].values[trained] & (last == end) & ~forgot[trained]).sum())
     steps = f"{last.min():,}" if last.min() == last.max() else f"{last.min():,} to {last.max():,}"
-    stopped = f"; {n_settled:,} of {len(last):,} stopped early, every accuracy settled at 1" if n_settled else ""
-    return f"Followed for {steps} steps{stopped}."
+    settled = f", by when every accuracy of {n_settled:,} of {len(last):,} had settled at 1" if n_settled else ""
+    return f"Followed for {steps} steps{settled}."
 
 
 def _network(runs: xr.Dataset) -> str:
