@@ -157,7 +157,7 @@ gb.plots.zone_map(larger, random)
 # some near 1, some near 0.
 #
 # The paper's sketch has this crossing. It also has a $D_{crit}$ that falls, and land for semi-grokking. Here mean
-# accuracy rises over some 400 to 850 pairs, not 1,000, and hardly a run stops halfway: some seeds leap, others do not.
+# accuracy rises over some 400 to 900 pairs, not 1,000, and hardly a run stops halfway: some seeds leap, others do not.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("zone-map")
