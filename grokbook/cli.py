@@ -186,9 +186,9 @@ def check(claims: tuple[str, ...], store: Path | None) -> None:
     verdicts = Counter[str]()
     with _existing(store) as runs:
         for claim in claims or CLAIMS:
-            measured = judge(claim, runs).measured
-            verdicts[measured.verdict] += 1
-            click.echo(f"{claim:<22} {measured.verdict:<17} n = {measured.n}\n{indent(str(measured), '    ')}")
+            card = judge(claim, runs)
+            verdicts[card.word] += 1
+            click.echo(f"{claim:<22} {card.word:<17} n = {card.measured.n}\n{indent(str(card.measured), '    ')}")
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
         click.echo(f"{verdicts.total()} claims: {counts}")
 

@@ -161,11 +161,17 @@ def test_a_card_is_one_line_with_all_else_behind_it(tmp_path):
     assert page.select("table") and "Judged by" not in summary.text
 
 
-def test_runs_that_leave_a_claim_open_are_undecided_and_none_at_all_is_not_yet_measured(tmp_path):
-    claim = claims.CLAIMS["delay"]
-    for n, word in ((86, "undecided"), (0, "not yet measured")):
-        card = Card(claim, Measured(Verdict.NOT_YET_MEASURED, (), n))
-        assert f"delay: {word} (n = {n}" in str(card) and f">{word}</b>" in card._repr_html_()
+def test_numbers_that_leave_a_claim_open_are_undecided_and_runs_too_few_to_judge_by_are_not_yet_measured(tmp_path):
+    numbers = Number("delay", "3", "[1, 9]"),
+    for n, found, word, said in ((86, numbers, "undecided", "n = 86 runs"), (0, (), "not yet measured", "n = 0 runs"),
+                                 (18, (), "not yet measured", "n = 18 runs, too few to judge by")):
+        card = Card(claims.CLAIMS["delay"], Measured(Verdict.NOT_YET_MEASURED, found, n))
+        assert f"delay: {word} ({said})" in str(card) and f">{word}</b>, {said}: " in card._repr_html_()
+
+
+def test_runs_too_few_to_judge_by_are_counted(tmp_path):
+    card = judge("delay", [made_up(seed=0)], tmp_path)
+    assert card.word == "not yet measured" and card.measured.n == 1
 
 
 def test_a_claim_of_our_own_names_no_source():

@@ -12,6 +12,7 @@ from grokbook.claims import circuit, descent, division, emergence, grokking, rep
 from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict, lacking, summary
 from grokbook.claims.descent import VALLEYS
 from grokbook.claims.grokking import PERFECT_FROM
+from grokbook.claims.seeds import n_trained
 from grokbook.store import Store
 from grokbook.studies import Study
 
@@ -31,12 +32,13 @@ def judge(claim_id: str, store: Store | None = None) -> Card:
     """
     if claim_id not in CLAIMS:
         raise ValueError(f"claim={claim_id!r} is unknown; valid: {', '.join(CLAIMS)}")
-    claim = CLAIMS[claim_id]
+    claim, runs = CLAIMS[claim_id], []
     try:
-        return Card(claim, claim(*(_load(study, store) for study in claim.needs),
-                                 *(_weights(name, store) for name in claim.networks)))
+        for study in claim.needs:
+            runs.append(_load(study, store))
+        return Card(claim, claim(*runs, *(_weights(name, store) for name in claim.networks)))
     except TooLittle as reason:
-        return Card(claim, Measured(Verdict.NOT_YET_MEASURED, (), 0, str(reason)))
+        return Card(claim, Measured(Verdict.NOT_YET_MEASURED, (), sum(map(n_trained, runs)), str(reason)))
 
 
 def judge_all(paper: str = "", store: Store | None = None) -> list[Card]:

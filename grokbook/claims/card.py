@@ -121,9 +121,9 @@ class Card:
 
     @property
     def word(self) -> str:
-        """The verdict in words: runs that leave it open are no lack of measurement."""
-        verdict, n = self.measured.verdict, self.measured.n
-        return UNDECIDED if verdict is Verdict.NOT_YET_MEASURED and n else str(verdict)
+        """The verdict in words: numbers that leave it open are no lack of measurement, runs too few to judge by are."""
+        verdict, numbers = self.measured.verdict, self.measured.numbers
+        return UNDECIDED if verdict is Verdict.NOT_YET_MEASURED and numbers else str(verdict)
 
     def _repr_html_(self) -> str:
         claim, measured, color = self.claim, self.measured, COLORS[self.word]
@@ -140,7 +140,10 @@ class Card:
                 f", {self._runs()}: {says}</summary>{''.join(parts)}</details></section>")
 
     def _runs(self) -> str:
-        return f"n = {self.measured.n} runs" if self.claim.needs or self.claim.networks else "computed from no runs"
+        if not (self.claim.needs or self.claim.networks):
+            return "computed from no runs"
+        too_few = ", too few to judge by" if self.measured.n and self.word == Verdict.NOT_YET_MEASURED else ""
+        return f"n = {self.measured.n} runs{too_few}"
 
 
 def _cells(number: Number) -> tuple[str, str, str, str]:
