@@ -12,6 +12,7 @@ from grokbook.claims import circuit, descent, division, emergence, grokking, rep
 from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict, lacking, summary
 from grokbook.claims.descent import VALLEYS
 from grokbook.claims.grokking import PERFECT_FROM
+from grokbook.config import check_among
 from grokbook.store import Store
 from grokbook.studies import Study
 
@@ -29,8 +30,7 @@ def judge(claim_id: str, store: Store | None = None) -> Card:
 
     Raises ValueError: there is no such claim.
     """
-    if claim_id not in CLAIMS:
-        raise ValueError(f"claim={claim_id!r} is unknown; valid: {', '.join(CLAIMS)}")
+    check_among("claim", claim_id, CLAIMS)
     claim = CLAIMS[claim_id]
     try:
         return Card(claim, claim(*(_load(study, store) for study in claim.needs),
