@@ -16,16 +16,13 @@ import sysconfig
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jupytext
 import nbformat
 import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from nbformat import NotebookNode
 
 import grokbook
 from grokbook.config import typed
@@ -45,15 +42,13 @@ QUIET = "--IPKernelApp.log_level=CRITICAL"
 
 UNFINISHED = ".partial.ipynb"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class ChapterError(Exception):
     """A chapter stopped. The message is one sentence: chapter, cell, reason, and where the part that ran is kept."""
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One line of a chapter's parameters cell, `name: kind = default  # help`."""
 
     name: str
@@ -108,13 +103,13 @@ def find(chapter: str) -> Path:
     return sources[0]
 
 
-def read(source: Path) -> NotebookNode:
+def read(source: Path) -> nbformat.NotebookNode:
     """The chapter as a notebook that has not run. Cell ids follow from position and text, so they never drift.
 
     Raises ValueError where the source has no text, OSError where the system refuses it.
     """
     notebook = jupytext.reads(_text(source), fmt="py:percent")
-    notebook.metadata = NotebookNode(kernelspec=KERNELSPEC, language_info=LANGUAGE)
+    notebook.metadata = nbformat.NotebookNode(kernelspec=KERNELSPEC, language_info=LANGUAGE)
     for position, cell in enumerate(notebook.cells):
         cell.metadata = _metadata(cell)
         cell.id = f"{position:03d}-{_digest(cell.source)[:8]}"
@@ -164,19 +159,19 @@ def grid(source: Path, texts: Mapping[str, Sequence[str]]) -> dict[str, dict[str
     return named
 
 
-def execute(source: Path, out: Path, values: Mapping[str, Any] = NOTHING, timeout: int | None = None) -> Path:
+def execute(source: Path, out: Path, values: Mapping[str, Any] | None = None, timeout: int | None = None) -> Path:
     """Run a chapter in this environment's Python, write the executed notebook to `out` and return `out`.
 
     `values` replace parameters and are checked before anything runs (see `checked`). `timeout` is in seconds a cell,
     None for no limit. While it runs, and if it fails, what there is stands beside `out` as `<name>.partial.ipynb`, so
     `out` is never half a notebook. Raises ChapterError if the chapter stops.
     """
-    every_value = checked(source, values)
+    every_value = checked(source, values or {})
     partial = out.with_suffix(UNFINISHED)
     out.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(read(source), partial)
     with own_kernel():
-        _run(source, partial, values, timeout)
+        _run(source, partial, values or {}, timeout)
     notebook = clean(nbformat.read(partial, as_version=4))
     notebook.metadata["grokbook"] = stamp(source, every_value)
     nbformat.write(notebook, partial)
@@ -188,12 +183,12 @@ def stamp(source: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     return {"source_sha256": _digest(_text(source)), "parameters": dict(values), "version": grokbook.__version__}
 
 
-def clean(notebook: NotebookNode) -> NotebookNode:
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The notebook without what changes from run to run or tells of a machine, in place.
 
     That is timings, the state of widgets (a page without a kernel shows their pictures instead) and absolute paths.
     """
-    notebook.metadata = NotebookNode(kernelspec=KERNELSPEC, language_info=LANGUAGE)
+    notebook.metadata = nbformat.NotebookNode(kernelspec=KERNELSPEC, language_info=LANGUAGE)
     for cell in notebook.cells:
         cell.metadata = _metadata(cell)
         for output in cell.get("outputs", []):
@@ -215,11 +210,11 @@ def _text(source: Path) -> str:
     return text
 
 
-def _metadata(cell: NotebookNode) -> NotebookNode:
+def _metadata(cell: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """A cell's tags; the code of a widget is folded, since a reader came for what it shows."""
     kept = {"tags": tags} if (tags := cell.metadata.get("tags")) else {}
     folded = cell.cell_type == "code" and "gb.widgets." in cell.source
-    return NotebookNode(kept | ({"jupyter": NotebookNode(source_hidden=True)} if folded else {}))
+    return nbformat.NotebookNode(kept | ({"jupyter": nbformat.NotebookNode(source_hidden=True)} if folded else {}))
 
 
 def _known(source: Path, names: Iterable[str]) -> dict[str, Parameter]:

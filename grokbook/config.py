@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -168,6 +168,12 @@ FIELDS = tuple(f.name for f in dataclasses.fields(RunConfig))
 BUDGET = _named("budget", False)
 IDENTITY = tuple(name for name in FIELDS if name not in BUDGET)
 SHARED = _named("shared", True)
+
+
+def check_among(name: str, value: Any, valid: Collection[Any]) -> None:
+    """Refuse a value that is not among the valid ones, which the ValueError lists."""
+    if value not in valid:
+        raise ValueError(f"{name}={value!r} is unknown; valid: {', '.join(map(str, valid))}")
 
 
 def typed(name: str, kind: Any, value: Any) -> Any:

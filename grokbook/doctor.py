@@ -6,8 +6,8 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from grokbook.store import Store
 
@@ -18,8 +18,7 @@ EXTENSIONS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets", "anyw
 """JupyterLab extensions without which no slider and no live figure is drawn, and the packages that bring them."""
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """What was looked at and seen; `fix` is what ends the problem, mostly a command, and empty where all is well."""
 
     seen: str
@@ -33,8 +32,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("Jupyter is not installed: this machine can train and not open chapters", f"{PIP} -e .")
     else:
         yield _kernel()
-        for extension, package in EXTENSIONS.items():
-            yield _extension(extension, package)
+        yield from (_extension(extension, package) for extension, package in EXTENSIONS.items())
     yield from _store(Store())
 
 
@@ -48,16 +46,12 @@ def _torch() -> Iterator[Finding]:
         yield Finding(f"PyTorch {torch.__version__}, no CUDA device, so training uses the CPU")
         return
     yield Finding(f"PyTorch {torch.__version__}, {torch.cuda.get_device_name()}")
-    yield from _launcher()
-
-
-def _launcher() -> Iterator[Finding]:
-    """What Triton compiles its launcher with, at its first kernel: CC or else gcc or clang, and Python's headers."""
+    # What Triton compiles its launcher with, at its first kernel: CC or else gcc or clang, and Python's headers.
+    why = "which the CUDA engine needs for its first launch"
     if not any(shutil.which(name) for name in (os.environ.get("CC", ""), "gcc", "clang")):
-        yield Finding("no C compiler, which the CUDA engine needs for its first launch", "apt-get install gcc")
+        yield Finding(f"no C compiler, {why}", "apt-get install gcc")
     if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
-        yield Finding("no headers of Python, which the CUDA engine needs for its first launch",
-                      "apt-get install python3-dev")
+        yield Finding(f"no headers of Python, {why}", "apt-get install python3-dev")
 
 
 def _kernel() -> Finding:
@@ -79,9 +73,8 @@ def _kernel() -> Finding:
 def _extension(extension: str, package: str) -> Finding:
     from jupyter_core.paths import jupyter_path
 
-    for folder in jupyter_path("labextensions"):
-        if (Path(folder) / extension / "package.json").is_file():
-            return Finding(f"JupyterLab has {extension}")
+    if any((Path(folder) / extension / "package.json").is_file() for folder in jupyter_path("labextensions")):
+        return Finding(f"JupyterLab has {extension}")
     return Finding(f"JupyterLab lacks {extension}", f"{PIP} -c constraints.txt --force-reinstall --no-deps {package}")
 
 
@@ -90,9 +83,6 @@ def _store(store: Store) -> Iterator[Finding]:
         seen, _, fix = complaint.rpartition("; ")
         yield Finding(seen, fix)
     runs = len(store.frame()) if store.path.is_dir() else 0
-    if runs:
-        yield Finding(f"{runs} trained runs in {store.path}")
-    else:
-        shipped = not os.environ.get("GROKBOOK_DATA") and (CHECKOUT / ".git").exists()
-        yield Finding(f"there are no trained runs in {store.path}",
-                      f"git -C {CHECKOUT} restore data" if shipped else "grokbook sweep grokking")
+    shipped = not os.environ.get("GROKBOOK_DATA") and (CHECKOUT / ".git").exists()
+    mend = f"git -C {CHECKOUT} restore data" if shipped else "grokbook sweep grokking"
+    yield Finding(f"there are {runs or 'no'} trained runs in {store.path}", "" if runs else mend)

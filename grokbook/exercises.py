@@ -5,9 +5,9 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -17,11 +17,10 @@ from grokbook.analysis.descent import depth
 from grokbook.analysis.efficiency import frozen
 from grokbook.analysis.patterns import DOUBLE_DESCENT, GROKKING, TIMES, test_accuracy
 from grokbook.claims import CLAIMS
-from grokbook.config import RunConfig
+from grokbook.config import RunConfig, check_among
 
 
-@dataclass(frozen=True)
-class Exercise:
+class Exercise(NamedTuple):
     """`solve` gives the right answer, `tolerance` how far off a right one may be (relative), `hint` a nudge.
 
     `why` says of the right answer why it is.
@@ -33,8 +32,7 @@ class Exercise:
     why: str
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """What is said of an answer: shown by a notebook with its `hint` folded away, if it has one."""
 
     words: str
@@ -141,8 +139,7 @@ def check(name: str, answer: float | None) -> Reply:
 
     Raises ValueError: there is no exercise of that name, or the answer is not a number.
     """
-    if name not in EXERCISES:
-        raise ValueError(f"exercise={name!r} is unknown; valid: {', '.join(EXERCISES)}")
+    check_among("exercise", name, EXERCISES)
     exercise = EXERCISES[name]
     if answer is None:
         return Reply(f"{name}: put your answer in place of None and run the cell again.", exercise.hint)

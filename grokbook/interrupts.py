@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 ENDS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))  # Windows has no SIGHUP
 
@@ -56,7 +55,7 @@ def kept() -> Iterator[list]:
             signal.signal(signal.SIGINT, before)
 
 
-def _end(*_: Any) -> None:
+def _end(*_: object) -> None:
     """Once only: a closed terminal tells twice, by the system and its shell, and what is trained is being stored."""
     for number in ENDS:
         if signal.getsignal(number) == _end:

@@ -1,13 +1,12 @@
 """Networks whose weights are kept, so that chapters can open them. Nothing here imports PyTorch."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from grokbook.config import RunConfig
 from grokbook.studies import GROKKED, USUAL, critical_size
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(NamedTuple):
     """A run whose weights, or those `arrays` of them, are kept after these evaluation steps and the last one."""
 
     config: RunConfig

@@ -15,7 +15,7 @@ from typing import Any
 
 import xarray as xr
 
-from grokbook.config import IDENTITY, RunConfig
+from grokbook.config import IDENTITY, RunConfig, check_among
 from grokbook.store import Store
 
 Grid = tuple[RunConfig, ...]
@@ -40,8 +40,7 @@ class Study:
 
     def runs(self, size: str) -> Grid:
         """What is to be trained at that size. Raises ValueError for a size that there is not."""
-        if size not in SIZES:
-            raise ValueError(f"size={size!r} is unknown; valid: {', '.join(SIZES)}")
+        check_among("size", size, SIZES)
         return getattr(self, size)
 
     def missing(self, size: str = "paper", store: Store | None = None) -> list[RunConfig]:
@@ -81,10 +80,9 @@ def load(name: str, n_steps: int | None = None, *, store: Store | str | os.PathL
 
 def named(name: str) -> Study:
     """The study of that name, which may be written with - for _. Raises ValueError where there is none."""
-    study = STUDIES.get(name.replace("-", "_"))
-    if study is None:
-        raise ValueError(f"study={name!r} is unknown; valid: {', '.join(STUDIES)}")
-    return study
+    name = name.replace("-", "_")
+    check_among("study", name, STUDIES)
+    return STUDIES[name]
 
 
 def grid(**fields: Any) -> Grid:

@@ -125,7 +125,7 @@ def sweep(study: Study, store: Store | None = None, executor: Executor | None = 
 
 
 def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
-                 say: Callable[[str], None] | None = None) -> Run:
+                 say: Callable[[str], object] = lambda line: None) -> Run:
     """Train one of `networks.KEPT` and store its weights at the steps named there and at its end.
 
     Raises:
@@ -136,15 +136,14 @@ def keep_weights(name: str, store: Store | None = None, *, device: str = "auto",
     store.try_writing()
     training, said = train([network.config], device=device), time.monotonic()
     for evaluation in training:
-        if say and time.monotonic() - said > TELL:
+        if time.monotonic() - said > TELL:
             say(f"{name}: step {evaluation.step:,} of at most {network.config.n_steps:,}")
             said = time.monotonic()
         (run,) = evaluation.finished or training.runs()
         if evaluation.step in network.steps or evaluation.finished:
             kept = {array: run.weights[array] for array in network.arrays or run.weights}
             path = store.write_weights(replace(run, weights=kept), evaluation.step)
-            if say:
-                say(f"{name}: wrote {path.name}")
+            say(f"{name}: wrote {path.name}")
     return run
 
 

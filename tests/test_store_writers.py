@@ -59,13 +59,13 @@ def test_a_pack_that_dies_before_it_has_tidied_up_loses_nothing(store, monkeypat
 def test_a_run_written_while_its_study_is_packed_stays(store, monkeypatch):
     late = SHORT.replace(seed=1)
     store.write([fake_run(SHORT)], "a")
-    pack_file = stores.write_shard
+    pack_file = stores.shards.write_shard
 
     def write_meanwhile(folder, table):
         monkeypatch.undo()
         store.write([fake_run(late)], "a")
         return pack_file(folder, table)
-    monkeypatch.setattr(stores, "write_shard", write_meanwhile)
+    monkeypatch.setattr(stores.shards, "write_shard", write_meanwhile)
     store.pack("a")
     assert store.missing([SHORT, late]) == []
 
@@ -86,7 +86,7 @@ THREE = [SHORT.replace(seed=seed) for seed in range(3)]
 def test_a_reader_whose_files_are_packed_away_starts_anew(store, monkeypatch, read, n_files_read_before):
     for config in THREE:
         store.write([fake_run(config)], "a")
-    read_shard, seen = stores.read_shard, []
+    read_shard, seen = stores.shards.read_shard, []
 
     def pack_first(path, columns):
         seen.append(path)
@@ -94,7 +94,7 @@ def test_a_reader_whose_files_are_packed_away_starts_anew(store, monkeypatch, re
             monkeypatch.undo()
             Store(store.path).pack("a")
         return read_shard(path, columns)
-    monkeypatch.setattr(stores, "read_shard", pack_first)
+    monkeypatch.setattr(stores.shards, "read_shard", pack_first)
     assert read(store) == 3
     assert len(seen) == n_files_read_before + 1
 

@@ -1,6 +1,5 @@
 """The seed is the unit: verdicts on many runs of few seeds, which agree or contradict each other by seed."""
 
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,7 +130,7 @@ def test_an_error_in_a_measurement_is_not_called_missing_data(monkeypatch):
 
     def broken():
         raise KeyError("a bug")
-    monkeypatch.setitem(claims.CLAIMS, claim.id, replace(claim, measure=broken))
+    monkeypatch.setitem(claims.CLAIMS, claim.id, claim._replace(measure=broken))
     with pytest.raises(KeyError, match="a bug"):
         claims.judge(claim.id)
 

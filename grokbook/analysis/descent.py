@@ -107,15 +107,9 @@ def _complete(accuracy: xr.DataArray) -> xr.DataArray:
     return values
 
 
-def _cells(accuracy: xr.DataArray) -> dict[int, np.ndarray]:
-    """The accuracies (seed,) at each d_h that has some."""
-    cells = {int(d_h): values[~np.isnan(values)] for d_h, values in
-             zip(accuracy["d_h"].values, accuracy.transpose("d_h", "seed").values, strict=True)}
-    return {d_h: values for d_h, values in cells.items() if len(values)}
-
-
 def _row(accuracy: xr.DataArray) -> dict:
-    cells = _cells(accuracy)
+    by_size = zip(accuracy["d_h"].values, accuracy.transpose("d_h", "seed").values, strict=True)
+    cells = {int(d_h): values[~np.isnan(values)] for d_h, values in by_size if not np.isnan(values).all()}
     n = sum(map(len, cells.values()))
     row = {"depth": np.nan, "at": -1, "bottom": np.nan, "p": np.nan, "n": n, "sizes": len(cells)}
     if len(cells) < 3:

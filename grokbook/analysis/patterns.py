@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 from scipy.special import expit
 
-from grokbook.config import typed
+from grokbook.config import check_among, typed
 
 TIMES = np.arange(301.0)  # times 0…300, as far as Fig 2 goes
 
@@ -243,8 +243,7 @@ def fit_patterns(run: xr.Dataset, *, n_patterns: int = 3, clock: str = "linear",
     fitted, the parameters one way to have them.
     Raises ValueError: another clock, a run that varies over more than `step`, or fewer points than parameters.
     """
-    if clock not in CLOCKS:
-        raise ValueError(f"clock={clock!r} is unknown; valid: {', '.join(CLOCKS)}")
+    check_among("clock", clock, CLOCKS)
     if set(run[metric].dims) != {"step"}:
         raise ValueError(f"the run varies over {', '.join(map(str, run[metric].dims))}; valid: step alone")
     curves = run[["train_acc", metric]].dropna("step")

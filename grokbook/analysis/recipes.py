@@ -5,7 +5,6 @@ and what a zone owes to them is to be measured.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,7 +61,7 @@ STATEMENTS = {"grokking": "(64, 3000)<br>all near 1", "semi_grokking": "(32, 300
 NOTHING, NEARLY_ALL, LATE = 0.05, 0.95, 10_000
 """A network below this accuracy knows nothing, above that one nearly all; a leap after this step is late."""
 
-HOLDS: dict[str, tuple[str, Callable[[pd.DataFrame], Any]]] = {
+HOLDS: dict[str, tuple[str, Callable]] = {
     "grokking": ("grokking", lambda of: (of.val_acc > NEARLY_ALL).all()),
     "semi_grokking": ("semi-grokking", lambda of: NOTHING <= of.val_acc.mean() <= NEARLY_ALL),
     "ungrokking": ("ungrokking", lambda of: ((of.val_acc < NOTHING) & (of.train_acc > NEARLY_ALL)).all()),

@@ -5,10 +5,9 @@ that can be quoted.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -49,8 +48,7 @@ class Number(NamedTuple):
     n: int | None = None
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(NamedTuple):
     """What came out: the verdict, the numbers that it rests on, n, the runs behind them, and a remark."""
 
     verdict: Verdict
@@ -70,8 +68,13 @@ class TooLittle(Exception):
     """There are too few runs to judge by; says what it takes."""
 
 
-@dataclass(frozen=True)
-class Claim:
+def require(holds: Any, otherwise: str) -> None:
+    """Raise TooLittle in these words where the runs do not have what a rule takes."""
+    if not holds:
+        raise TooLittle(otherwise)
+
+
+class Claim(NamedTuple):
     """A statement that can be judged. `rule` says in words what `measure` computes.
 
     `changed` says what changed in it after data were seen, and what was known then; empty for a rule that stands as it
@@ -87,8 +90,8 @@ class Claim:
     says: str
     rule: str
     ours: str
-    needs: tuple[Study, ...]
     measure: Callable[..., Measured]
+    needs: tuple[Study, ...] = ()
     networks: tuple[str, ...] = ()
     changed: str = ""
 
@@ -102,15 +105,12 @@ class Claim:
         return self.measure(*runs)
 
 
-def claim(id: str, *, source: str, says: str, rule: str, ours: str,
-          needs: tuple[Study, ...] = (), networks: tuple[str, ...] = (),
-          changed: str = "") -> Callable[[Callable[..., Measured]], Claim]:
-    """Make a claim of the function below, which measures it: a statement, and the rule beside its code."""
-    return lambda measure: Claim(id, source, says, rule, ours, needs, measure, networks, changed)
+def claim(id: str, **statement: Any) -> Callable[[Callable[..., Measured]], Claim]:
+    """Make a claim of the function below, which measures it: the fields of `Claim`, and the rule beside its code."""
+    return lambda measure: Claim(id=id, measure=measure, **statement)
 
 
-@dataclass(frozen=True, repr=False)
-class Card:
+class Card(NamedTuple):
     """A claim beside its measurement. In a notebook it shows itself as a card, in print as text."""
 
     claim: Claim

@@ -7,7 +7,7 @@ import xarray as xr
 from grokbook.analysis import circuit
 from grokbook.analysis.events import final
 from grokbook.analysis.statistics import interval, rate
-from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim, decided, number, verdict
+from grokbook.claims.card import Measured, Number, Verdict, claim, decided, number, require, verdict
 from grokbook.claims.grokking import LEVEL_WITHIN
 from grokbook.networks import EARLY, NETWORKS, RISING
 from grokbook.studies import critical_size
@@ -99,9 +99,8 @@ def judged_first(networks: list[pd.DataFrame]) -> Measured:
     grown = [table for table in networks if table["twin_free_val_acc"].iloc[-1] > 1 - AT_CHANCE]
     before = [table[table["twin_free_val_acc"] <= AT_CHANCE].tail(1).reset_index() for table in grown]
     rows = pd.concat(before) if before else pd.DataFrame()
-    if len(rows) < ENOUGH_NETWORKS:
-        raise TooLittle(f"{len(rows)} networks that grokked have weights from before they did; it takes "
-                        f"{ENOUGH_NETWORKS}.")
+    require(len(rows) >= ENOUGH_NETWORKS,
+            f"{len(rows)} networks that grokked have weights from before they did; it takes {ENOUGH_NETWORKS}.")
     shows = rate(xr.DataArray(rows["found"].to_numpy() >= 0.5, dims="seed"))
     n = len(rows)
     return Measured(decided(bool(shows["lo"] > 0.5), bool(shows["hi"] < 0.5)), (

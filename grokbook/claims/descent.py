@@ -9,7 +9,7 @@ from grokbook import analysis, studies
 from grokbook.analysis import final, interval
 from grokbook.analysis.descent import first_size, held_out_depth, held_out_fall
 from grokbook.analysis.zones import Zone, main_zone
-from grokbook.claims.card import OURS, Measured, Number, TooLittle, Verdict, claim, decided, number, verdict
+from grokbook.claims.card import OURS, Measured, Number, Verdict, claim, decided, number, require, verdict
 from grokbook.claims.seeds import ENOUGH_SEEDS, enough, enough_sizes, n_trained
 
 DESCENT = 0.05  # depth from which a valley or a fall counts, in accuracy; and the p-value below which it is not noise
@@ -121,13 +121,12 @@ def _fall(accuracy: xr.DataArray, zone: xr.DataArray) -> tuple[xr.Dataset, int]:
     """The held-out fall over the sizes of the progression zone, with its interval, and the last of them."""
     sizes = zone["d_h"].values
     inside = sizes[np.cumprod(zone.values == Zone.PROGRESSION.value).astype(bool)]
-    if len(inside) < 3:
-        raise TooLittle(f"At D_train {int(zone['D_train'])} the progression zone has {len(inside)} hidden sizes; it "
-                        "takes three.")
+    require(len(inside) >= 3,
+            f"At D_train {int(zone['D_train'])} the progression zone has {len(inside)} hidden sizes; it takes three.")
     whole = accuracy.sel(d_h=inside).dropna("seed")
-    if whole.sizes["seed"] < ENOUGH_SEEDS:
-        raise TooLittle(f"At D_train {int(zone['D_train'])} {whole.sizes['seed']} seeds have every hidden size of the "
-                        f"progression zone; it takes {ENOUGH_SEEDS}.")
+    require(whole.sizes["seed"] >= ENOUGH_SEEDS,
+            f"At D_train {int(zone['D_train'])} {whole.sizes['seed']} seeds have every hidden size of the "
+            f"progression zone; it takes {ENOUGH_SEEDS}.")
     return interval(held_out_fall(whole), within=(-1, 1)), int(inside[-1])
 
 
@@ -145,12 +144,11 @@ def model_wise(runs: xr.Dataset) -> Measured:
     runs = _enough(runs)
     first = {D: [first_size(final(runs, metric).sel(D_train=D), NEAR_PERFECT) for metric in ("train_acc", "val_acc")]
              for D in (*FEW, *MANY)}
-    if not np.isfinite([train for train, _ in first.values()]).all():
-        raise TooLittle("At some D_train no size measured has near perfect train accuracy.")
+    require(np.isfinite([train for train, _ in first.values()]).all(),
+            "At some D_train no size measured has near perfect train accuracy.")
     gaps = [val / train for train, val in first.values()]
     finite = [gap for gap in gaps if np.isfinite(gap)]
-    if len(finite) < 2:
-        raise TooLittle(f"Validation accuracy is near perfect at {len(finite)} D_train; it takes two.")
+    require(len(finite) >= 2, f"Validation accuracy is near perfect at {len(finite)} D_train; it takes two.")
     never_grows, closes = all(a >= b for a, b in zip(gaps, gaps[1:], strict=False)), finite[-1] < finite[0]
     return Measured(verdict(never_grows and closes and finite[0] > 1, partly=closes), tuple(
         Number(f"{D:,} pairs: {name} accuracy", _from(d_h)) for D, pair in first.items()
@@ -178,12 +176,10 @@ def harder_task(square: xr.Dataset, add: xr.Dataset) -> Measured:
     Noise alone makes valleys, deeper ones where it is stronger, so the difference of two depths has no null at zero:
     that the noisier task has a valley at all is tested against a rising curve first.
     """
-    if 3000 not in add["D_train"].values:
-        raise TooLittle("a + b was not trained on 3,000 pairs so far.")
+    require(3000 in add["D_train"].values, "a + b was not trained on 3,000 pairs so far.")
     add = add.sel(D_train=[3000])
     shared = np.intersect1d(_sampled(square), _sampled(add))
-    if len(shared) < 5:
-        raise TooLittle(f"{len(shared)} hidden sizes have {ENOUGH_SEEDS} seeds for both tasks; it takes five.")
+    require(len(shared) >= 5, f"{len(shared)} hidden sizes have {ENOUGH_SEEDS} seeds for both tasks; it takes five.")
     pair = {"(a + b)²": square.sel(d_h=shared), "a + b": add.sel(d_h=shared)}
     rows = {name: analysis.double_descent(runs).to_dict("records")[0] for name, runs in pair.items()}
     apart = interval(_depths(pair["(a + b)²"]) - _depths(pair["a + b"]), within=(-1, 1))
@@ -206,6 +202,6 @@ def _sampled(runs: xr.Dataset) -> np.ndarray:
 
 def _enough(runs: xr.Dataset) -> xr.Dataset:
     """The runs at hidden sizes with enough seeds at all four training sizes."""
-    if not set(FEW + MANY) <= set(runs["D_train"].values.tolist()):
-        raise TooLittle(f"It takes D_train {', '.join(map(str, FEW + MANY))}.")
+    require(set(FEW + MANY) <= set(runs["D_train"].values.tolist()),
+            f"It takes D_train {', '.join(map(str, FEW + MANY))}.")
     return enough_sizes(runs, 5, where=" at all four D_train")

@@ -14,7 +14,7 @@ from grokbook.analysis.descent import FITTED
 from grokbook.analysis.events import early_peak
 from grokbook.analysis.kinds import DIP, HIGH, LONG_BEFORE, LOW, MEMORISED, kind_of, shape_of
 from grokbook.analysis.statistics import Z, by_seed
-from grokbook.claims.card import Measured, Number, TooLittle, claim, number, verdict
+from grokbook.claims.card import Measured, Number, claim, number, require, verdict
 from grokbook.claims.seeds import ENOUGH_SEEDS, RESAMPLED, enough_sizes, n_trained, seeds_of
 
 EXACT = 1e-12  # largest difference between two ways to one number that counts as rounding
@@ -236,8 +236,7 @@ def _enough(runs: xr.Dataset) -> xr.Dataset:
 
 def _at_every_width(runs: xr.Dataset) -> xr.Dataset:
     """The same runs, if enough seeds were trained at every width."""
-    if runs["trained"].all("d_h").sum() < ENOUGH_SEEDS:
-        raise TooLittle(f"Fewer than {ENOUGH_SEEDS} seeds have every width.")
+    require(runs["trained"].all("d_h").sum() >= ENOUGH_SEEDS, f"Fewer than {ENOUGH_SEEDS} seeds have every width.")
     return runs
 
 

@@ -10,7 +10,7 @@ from grokbook import studies
 from grokbook.analysis import interval
 from grokbook.analysis.emergence import ABLE, emergent_size, n_params, sharpness
 from grokbook.analysis.events import final
-from grokbook.claims.card import OURS, Measured, Number, TooLittle, claim, decided, number, verdict
+from grokbook.claims.card import OURS, Measured, Number, claim, decided, number, require, verdict
 from grokbook.claims.seeds import ENOUGH_SEEDS, RESAMPLED, enough_cells, n_trained
 
 ADDITIONS = 5000
@@ -70,8 +70,8 @@ def number_of_pairs(runs: xr.Dataset) -> Measured:
     runs = _mixture(runs)
     mixed = _sizes(runs).query("D_random > 0")
     fewest, most = mixed.iloc[0], mixed.iloc[-1]
-    if most["D_random"] < 2 * fewest["D_random"]:
-        raise TooLittle("It takes two numbers of random pairs, one at least twice the other.")
+    require(most["D_random"] >= 2 * fewest["D_random"],
+            "It takes two numbers of random pairs, one at least twice the other.")
     low, high = _ratios(runs, fewest, most)
     return Measured(decided(high < HARDLY, low > HARDLY), (
         _size(fewest), _size(most), _ratio(runs, fewest, most)), n_trained(runs))
@@ -90,8 +90,7 @@ def number_of_pairs(runs: xr.Dataset) -> Measured:
 def sharp_measure(runs: xr.Dataset) -> Measured:
     """How much sharper accuracy rises with size than loss falls."""
     rising = [row for _, row in _mixture(runs).groupby("D_random") if _rises(row.squeeze("D_random"))]
-    if not rising:
-        raise TooLittle(f"Beside no number of random pairs mean accuracy rises by {ABLE:g} over four {SIZES}.")
+    require(rising, f"Beside no number of random pairs mean accuracy rises by {ABLE:g} over four {SIZES}.")
     row = _from_lowest(rising[-1].squeeze("D_random"))
     shares = sharpness(row)
     difference = interval(shares["val_acc"] - shares["val_loss"], within=(-1, 1))
@@ -111,12 +110,10 @@ def sharp_measure(runs: xr.Dataset) -> Measured:
        ours=MIXTURE, needs=(studies.separate_parameters,))
 def separate(runs: xr.Dataset) -> Measured:
     """Sizes at which the ability comes back with halves of the feed-forward layer, and without."""
-    if "split_mlp" not in runs.dims:
-        raise TooLittle("It takes networks with and without halves.")
+    require("split_mlp" in runs.dims, "It takes networks with and without halves.")
     runs = _mixture(runs)
     both = runs["trained"].any("seed").all("split_mlp").any("D_random").values
-    if both.sum() < 3:
-        raise TooLittle(f"{both.sum()} sizes have {ENOUGH_SEEDS} seeds both with halves and without; it takes 3.")
+    require(both.sum() >= 3, f"{both.sum()} sizes have {ENOUGH_SEEDS} seeds both with halves and without; it takes 3.")
     shared, halves = (emergent_size(runs.sel(split_mlp=split, d_h=both)).iloc[-1] for split in (False, True))
     return Measured(decided(halves["hi"] <= shared["lo"], halves["lo"] >= shared["hi"]), (
         _size(shared, ", shared"), _size(halves, ", halves")), n_trained(runs))
@@ -124,8 +121,7 @@ def separate(runs: xr.Dataset) -> Measured:
 
 def _mixture(runs: xr.Dataset) -> xr.Dataset:
     """The networks of one layer on that many additions: dimensions d_h, D_random, seed, step."""
-    if ADDITIONS not in runs["D_train"].values:
-        raise TooLittle(f"It takes networks trained on {ADDITIONS:,} additions.")
+    require(ADDITIONS in runs["D_train"].values, f"It takes networks trained on {ADDITIONS:,} additions.")
     runs = runs.sel(D_train=ADDITIONS)
     runs = runs.sel(n_layers=1) if "n_layers" in runs.dims else runs
     return enough_cells(runs if "D_random" in runs.dims else runs.expand_dims("D_random"))
@@ -134,10 +130,10 @@ def _mixture(runs: xr.Dataset) -> xr.Dataset:
 def _sizes(runs: xr.Dataset) -> pd.DataFrame:
     """The table of emergent sizes where three sizes have enough seeds. Raises TooLittle without three rows, 0 first."""
     measured = runs["D_random"].values[(runs["trained"].any("seed").sum("d_h") >= 3).values]
-    if len(measured) < 3 or 0 not in measured:
-        listed = "; ".join(f"{D_random:,}" for D_random in measured) or "none"
-        raise TooLittle(f"Numbers of random pairs beside which there are three {SIZES}: {listed}. It takes three such "
-                        "numbers, with 0 among them.")
+    listed = "; ".join(f"{D_random:,}" for D_random in measured) or "none"
+    require(len(measured) >= 3 and 0 in measured,
+            f"Numbers of random pairs beside which there are three {SIZES}: {listed}. It takes three such numbers, "
+            "with 0 among them.")
     return emergent_size(runs.sel(D_random=measured))
 
 

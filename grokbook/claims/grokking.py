@@ -13,7 +13,7 @@ from grokbook.analysis.events import LONG_BEFORE, MEMORISED, twin_share
 from grokbook.analysis.sizes import PARTIAL, SYMMETRIC, critical_difference, partial_range
 from grokbook.analysis.statistics import by_seed
 from grokbook.analysis.zones import Zone
-from grokbook.claims.card import OURS, Measured, Number, TooLittle, claim, decided, number, verdict
+from grokbook.claims.card import OURS, Measured, Number, claim, decided, number, require, verdict
 from grokbook.claims.seeds import ENOUGH_SEEDS, RESAMPLED, enough, enough_cells, n_trained, seeds_of
 
 CHANCE = 1 / 113  # accuracy of guessing one of 113 numbers
@@ -58,8 +58,7 @@ def well_sampled(runs: xr.Dataset) -> xr.Dataset:
     Raises TooLittle: fewer than two d_h have.
     """
     usable = enough_cells(runs).sel(d_h=enough(runs).sum("D_train").values >= 3)
-    if usable.sizes["d_h"] < 2:
-        raise TooLittle(f"It takes two hidden sizes with 3 D_train of {ENOUGH_SEEDS} seeds each.")
+    require(usable.sizes["d_h"] >= 2, f"It takes two hidden sizes with 3 D_train of {ENOUGH_SEEDS} seeds each.")
     return usable
 
 
@@ -135,12 +134,11 @@ def semi_grokking(runs: xr.Dataset) -> Measured:
     usable = well_sampled(runs)
     rises, zone = partial_range(usable).to_dict("records"), analysis.zones(usable)
     open_ended = [str(rise["d_h"]) for rise in rises if np.isnan(rise["width"])]
-    if open_ended:
-        raise TooLittle(f"Training sizes at both ends of the rise, {PARTIAL[0]:g} and {PARTIAL[1]:g}, are missing at "
-                        f"d_h {', '.join(open_ended)}.")
+    require(not open_ended,
+            f"Training sizes at both ends of the rise, {PARTIAL[0]:g} and {PARTIAL[1]:g}, are missing at "
+            f"d_h {', '.join(open_ended)}.")
     counts = np.array([partial_inside(zone, rise) for rise in rises])
-    if not counts[:, 0].all():
-        raise TooLittle("It takes a training size between the ends of every rise.")
+    require(counts[:, 0].all(), "It takes a training size between the ends of every rise.")
     n, partial = counts.sum(0).tolist()
     wide = all(WIDTH[0] <= rise["width"] <= WIDTH[1] for rise in rises)
     widths = (Number("D_train of the rise at d_h {d_h}".format(**rise),
@@ -206,8 +204,8 @@ def capacity(runs: xr.Dataset) -> Measured:
     rows = _enough(runs)
     full = [row["d_h"] for row in rows if row["D_mem"] >= MEMORISED * int(runs["p"]) ** 2]
     rows = [row for row in rows if row["d_h"] not in full]
-    if len(rows) < 3:
-        raise TooLittle(f"{len(rows)} hidden sizes measured do not know all pairs; it takes three.{_left_out(full)}")
+    require(len(rows) >= 3,
+            f"{len(rows)} hidden sizes measured do not know all pairs; it takes three.{_left_out(full)}")
     pairs = list(zip(rows, rows[1:], strict=False))
     rising = max(row["rising"] for row in rows)
     return Measured(
@@ -229,9 +227,8 @@ def bits(runs: xr.Dataset) -> Measured:
     rows = _enough(runs)
     full = [row["d_h"] for row in rows if row["bits_per_param_most"] < FULL]
     rows = [row for row in rows if row["bits_per_param_most"] >= FULL]
-    if len(rows) < 3:
-        raise TooLittle(f"At {len(rows)} of the hidden sizes measured the labels hold {FULL:g} bits a parameter; it "
-                        "takes three.")
+    require(len(rows) >= 3,
+            f"At {len(rows)} of the hidden sizes measured the labels hold {FULL:g} bits a parameter; it takes three.")
     return Measured(verdict(*(abs(row["bits_per_param"] - BITS) <= BITS * NEAR for row in rows)),
                     tuple(_number("bits a parameter", row, "bits_per_param", ".2f") for row in rows),
                     sum(row["n"] for row in rows), _left_out(full).strip())
@@ -246,16 +243,15 @@ def bits(runs: xr.Dataset) -> Measured:
        ours=OURS.format(studies.commutative_memory.shown), needs=(studies.commutative_memory,))
 def commutative(runs: xr.Dataset) -> Measured:
     """D_mem of symmetric labels over D_mem of labels without symmetry, seed by seed, at every d_h measured for both."""
-    if "task" not in runs.dims:
-        raise TooLittle("Labels of one kind only were trained so far.")
+    require("task" in runs.dims, "Labels of one kind only were trained so far.")
     full = [row["d_h"] for row in analysis.capacity(runs).to_dict("records")
             if row["task"] == "random-ordered" and row["bits_per_param_most"] < FULL]
     runs = runs.drop_sel(d_h=full)
     right = final(runs, "train_acc").isel(D_train=0)
     ratio = interval(right.sel(task="random") / right.sel(task="random-ordered"))
     ratio = ratio.where(ratio["n"] >= ENOUGH_SEEDS).dropna("d_h", subset=["n"])
-    if not ratio.sizes["d_h"]:
-        raise TooLittle(f"It takes one d_h with {ENOUGH_SEEDS} seeds of either kind of labels.{_left_out(full)}")
+    require(ratio.sizes["d_h"],
+            f"It takes one d_h with {ENOUGH_SEEDS} seeds of either kind of labels.{_left_out(full)}")
     above = (ratio["lo"] > 1).values
     held = (np.log2(float(runs["p"])) - final(runs, "train_loss").isel(D_train=0) / np.log(2)).mean("seed")
     times = (number(f"times as many pairs known where labels are symmetric, d_h {d_h}", ratio.sel(d_h=d_h), ".2f",
@@ -282,6 +278,5 @@ def _enough(runs: xr.Dataset) -> list[dict]:
     """Rows of the table of capacities, of symmetric labels and sizes with enough seeds, by d_h."""
     rows = [row for row in analysis.capacity(runs).to_dict("records")
             if row["task"] == "random" and row["n"] >= ENOUGH_SEEDS]
-    if len(rows) < 3:
-        raise TooLittle(f"{len(rows)} hidden sizes have {ENOUGH_SEEDS} seeds so far; it takes three.")
+    require(len(rows) >= 3, f"{len(rows)} hidden sizes have {ENOUGH_SEEDS} seeds so far; it takes three.")
     return sorted(rows, key=lambda row: row["d_h"])

@@ -13,11 +13,10 @@ from grokbook.analysis.events import LONG_BEFORE, MEMORISED
 from grokbook.analysis.sizes import PARTIAL, partial_range
 from grokbook.analysis.universality import KINDS, at_share, by_setting, grokked, of_table, widest
 from grokbook.analysis.zones import zones
-from grokbook.claims.card import Measured, Number, TooLittle, Verdict, claim, number, verdict
+from grokbook.claims.card import Measured, Number, Verdict, claim, number, require, verdict
 from grokbook.claims.grokking import partial_inside
 from grokbook.claims.seeds import ENOUGH_SEEDS, enough, n_trained
 from grokbook.networks import NETWORKS
-from grokbook.studies import SHARES
 
 REPORT = "Towards Understanding the Mystery behind Grokking"
 
@@ -54,9 +53,9 @@ def universal(runs: xr.Dataset) -> Measured:
     tables = {kind: grokked(at_share(of, 0.5)) for kind, of in widest(runs, ENOUGH_SEEDS).items()}
     decided = {kind: table.dropna(subset="t_gen") for kind, table in tables.items()}
     for kind in KINDS:
-        if len(decided.get(kind, ())) < ENOUGH_SEEDS:
-            raise TooLittle(f"{len(decided.get(kind, ()))} runs of the {WORDS[kind].removeprefix('the ')} on half of "
-                            f"the data have generalised; it takes {ENOUGH_SEEDS}.")
+        require(len(decided.get(kind, ())) >= ENOUGH_SEEDS,
+                f"{len(decided.get(kind, ()))} runs of the {WORDS[kind].removeprefix('the ')} on half of "
+                f"the data have generalised; it takes {ENOUGH_SEEDS}.")
     shares = [float(np.mean(table["groks"])) for table in decided.values()]
     found = verdict(all(share == 1 for share in shares), partly=sum(share > 0.5 for share in shares) > 1)
     return Measured(found, tuple(
@@ -88,27 +87,27 @@ def data_fraction(runs: xr.Dataset) -> Measured:
     tables = {kind: _delays(of) for kind, of in widest(runs, ENOUGH_SEEDS).items()}
     judged = {kind: tables.get(kind, pd.DataFrame()) for kind in KINDS[:2]}
     for kind, table in judged.items():
-        if len(table) < ENOUGH_SEEDS:
-            raise TooLittle(f"{len(table)} seeds of the {WORDS[kind].removeprefix('the ')} were trained on all three "
-                            f"shares and memorised them; it takes {ENOUGH_SEEDS}.")
-        if (np.isinf(table).sum(axis=1) > 1).any():
-            raise TooLittle(f"Of the {WORDS[kind].removeprefix('the ')} a seed generalised at one share alone by the "
-                            "end of its steps; it takes two to compare.")
+        require(len(table) >= ENOUGH_SEEDS,
+                f"{len(table)} seeds of the {WORDS[kind].removeprefix('the ')} were trained on all three "
+                f"shares and memorised them; it takes {ENOUGH_SEEDS}.")
+        require((np.isinf(table).sum(axis=1) <= 1).all(),
+                f"Of the {WORDS[kind].removeprefix('the ')} a seed generalised at one share alone by the "
+                "end of its steps; it takes two to compare.")
     falls, less = (all(bool(test(table.to_numpy()).all()) for table in judged.values()) for test in (
         lambda delay: delay[:, 1:] < delay[:, :-1], lambda delay: delay[:, -1] < delay[:, 0]))
     return Measured(verdict(falls, partly=less), tuple(
         Number(f"{WORDS[kind]}: delay in steps at {share:.0%}", _range(delay), n=len(table))
         for kind, table in tables.items() if len(table)
-        for share, delay in zip(SHARES, table.to_numpy().T, strict=True)), n_trained(runs))
+        for share, delay in zip(studies.SHARES, table.to_numpy().T, strict=True)), n_trained(runs))
 
 
 def _delays(runs: xr.Dataset) -> pd.DataFrame:
     """Steps from memorising to generalising, infinite if never, of the seeds that memorised all three shares: a row a
     seed, a column a share."""
-    table = grokked(at_share(runs, *SHARES)).dropna(subset="t_mem")
+    table = grokked(at_share(runs, *studies.SHARES)).dropna(subset="t_mem")
     table["delay"] = (table["t_gen"] - table["t_mem"]).fillna(np.inf)
     delays = table.pivot(index="seed", columns="D_train", values="delay").dropna()
-    return delays if delays.shape[1] == len(SHARES) else delays.iloc[:0]
+    return delays if delays.shape[1] == len(studies.SHARES) else delays.iloc[:0]
 
 
 def _range(delay: np.ndarray) -> str:
@@ -135,8 +134,8 @@ def data_efficiency(runs: xr.Dataset) -> Measured:
     means = table.mean(axis=1, skipna=False).unstack("seed").reindex(["full batch", *HELPS])
     base, *others = (xr.DataArray(row, dims="seed") for row in means.to_numpy())
     gains = {name: interval(other - base) for name, other in zip(HELPS, others, strict=True)}
-    if min(int(gain["n"]) for gain in gains.values()) < ENOUGH_SEEDS:
-        raise TooLittle(f"It takes {ENOUGH_SEEDS} seeds of full-batch Adam and of each of: {', '.join(HELPS)}.")
+    require(min(int(gain["n"]) for gain in gains.values()) >= ENOUGH_SEEDS,
+            f"It takes {ENOUGH_SEEDS} seeds of full-batch Adam and of each of: {', '.join(HELPS)}.")
     helps = {name: bool(gain["lo"] > 0) for name, gain in gains.items()}
     first, *rest = (float(gain["mean"]) for gain in gains.values())
     found = verdict(all(helps.values()), first >= max(rest), partly=helps[HELPS[0]])
@@ -162,13 +161,11 @@ def data_efficiency(runs: xr.Dataset) -> Measured:
 def semi_grokking_fraction(runs: xr.Dataset) -> Measured:
     """From which share to which accuracy is partial, and whether single runs are partial there."""
     sampled = enough(runs).sum("D_train") >= 3
-    if not bool(sampled.any()):
-        raise TooLittle(f"It takes three sizes of the training set with {ENOUGH_SEEDS} seeds each.")
+    require(sampled.any(), f"It takes three sizes of the training set with {ENOUGH_SEEDS} seeds each.")
     runs = runs.sel(d_h=[int(runs["d_h"][sampled.values].max())])
     p, (rise,) = int(runs["p"]), partial_range(runs).to_dict("records")
     begin, end = rise["begin"] / p**2, rise["end"] / p**2
-    if np.isnan(begin + end):
-        raise TooLittle("Training sizes at both ends of the rise are missing.")
+    require(not np.isnan(begin + end), "Training sizes at both ends of the rise are missing.")
     n, partial = partial_inside(zones(runs), rise)
     placed = abs(begin - FROM) <= WITHIN and abs(end - TO) <= WITHIN
     return Measured(verdict(placed, n > 0 and 2 * partial >= n), (
@@ -248,13 +245,11 @@ def model_efficiency(runs: xr.Dataset) -> Measured:
     """How the norm that one logit takes grows with the number of pairs, for memory and rule."""
     memory, rule = (interval(_slopes(runs, *of)) for of in (("random-ordered", "memorising"), ("add", "generalising")))
     for slope, name, sizes in zip((memory, rule), ("memory", "rule"), LEAST_SIZES.values(), strict=True):
-        if slope["n"] < ENOUGH_SEEDS:
-            raise TooLittle(f"{int(slope['n'])} seeds of the {name} have a slope; it takes {ENOUGH_SEEDS} with {sizes} "
-                            "sizes each.")
+        require(slope["n"] >= ENOUGH_SEEDS,
+                f"{int(slope['n'])} seeds of the {name} have a slope; it takes {ENOUGH_SEEDS} with {sizes} sizes each.")
     within = FLAT * float(memory["mean"])
     rises, flat = bool(memory["lo"] > 0), bool(rule["lo"] > -within and rule["hi"] < within)
-    if not rises and not memory["hi"] < 0:
-        raise TooLittle("The interval of the memory's slope holds zero.")
+    require(rises or memory["hi"] < 0, "The interval of the memory's slope holds zero.")
     return Measured(verdict(rises, flat, partly=rises), (
         number("log norm over log D_train, memory", memory, ".3f", int(memory["n"])),
         number("log norm over log D_train, rule", rule, ".3f", int(rule["n"]))), n_trained(runs))
@@ -302,8 +297,7 @@ def ungrokking_any_decay(runs: xr.Dataset) -> Measured:
     """Of each weight decay, how many feed-forward networks that knew the rule know only their pairs in the end."""
     table = unlearned(runs).query("share < @FEW + 0.001 and architecture == 'mlp'")
     decays = {f"weight decay {decay:g}": rows for decay, rows in table.groupby("weight_decay")}
-    if len(decays) < LEAST_DECAYS:
-        raise TooLittle(f"{len(decays)} weight decays were trained; it takes {LEAST_DECAYS}.")
+    require(len(decays) >= LEAST_DECAYS, f"{len(decays)} weight decays were trained; it takes {LEAST_DECAYS}.")
     shares = [_share(name, rows) for name, rows in decays.items()]
     return Measured(verdict(min(shares) == 1, partly=max(shares) == 1), tuple(
         _unlearned(name, rows) for name, rows in decays.items()), len(table))
@@ -311,8 +305,8 @@ def ungrokking_any_decay(runs: xr.Dataset) -> Measured:
 
 def _share(name: str, rows: pd.DataFrame) -> float:
     """Of the networks that knew the rule, the share that unlearned it. Raises TooLittle: they are too few."""
-    if len(rows) < ENOUGH_SEEDS:
-        raise TooLittle(f"{len(rows)} runs of {name} had generalised and were trained on; it takes {ENOUGH_SEEDS}.")
+    require(len(rows) >= ENOUGH_SEEDS,
+            f"{len(rows)} runs of {name} had generalised and were trained on; it takes {ENOUGH_SEEDS}.")
     return float(np.mean(rows["unlearns"]))
 
 

@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from grokbook.claims.card import TooLittle
+from grokbook.claims.card import TooLittle, require
 
 ENOUGH_SEEDS = 3  # seeds that means and intervals take, however many runs they have
 
@@ -29,8 +29,7 @@ def enough_cells(runs: xr.Dataset, seeds: int = ENOUGH_SEEDS) -> xr.Dataset:
 def enough_sizes(runs: xr.Dataset, at_least: int, what: str = "hidden sizes", where: str = "") -> xr.Dataset:
     """The runs at those d_h that have enough seeds at every D_train. Raises TooLittle if fewer than `at_least` have."""
     sizes = enough(runs).all([dim for dim in ("D_train",) if dim in runs["trained"].dims]).values
-    if sizes.sum() < at_least:
-        raise TooLittle(f"{sizes.sum()} {what} have {ENOUGH_SEEDS} seeds{where}; it takes {at_least}.")
+    require(sizes.sum() >= at_least, f"{sizes.sum()} {what} have {ENOUGH_SEEDS} seeds{where}; it takes {at_least}.")
     return runs.sel(d_h=sizes)
 
 

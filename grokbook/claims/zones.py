@@ -14,7 +14,7 @@ from grokbook.analysis.recipes import recipe_zones, trained_cell
 from grokbook.analysis.sizes import border_shift, critical_difference, star
 from grokbook.analysis.statistics import by_seed
 from grokbook.analysis.zones import UNDECIDED, Zone, main_zone, zone_label
-from grokbook.claims.card import OURS, Measured, Number, TooLittle, Verdict, claim, decided, number, verdict
+from grokbook.claims.card import OURS, Measured, Number, TooLittle, Verdict, claim, decided, number, require, verdict
 from grokbook.claims.grokking import LEAPS, LEVEL_WITHIN, critical, direction
 from grokbook.claims.seeds import ENOUGH_SEEDS, RESAMPLED, enough, enough_cells, n_trained, seeds_of
 from grokbook.studies import CHANGES, EXAMPLES
@@ -61,8 +61,8 @@ def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
     zone, table = main_zone(runs), analysis.critical_size(runs)
     known = table.dropna(subset=["D_crit"]).to_dict("records")
     held = analysis.capacity(random).query("n >= @ENOUGH_FOR_A_CELL")
-    if len(known) < 3 or len(held) < 3:
-        raise TooLittle(f"D_crit is known at {len(known)} hidden sizes and D_mem at {len(held)}; it takes three each.")
+    require(len(known) >= 3 and len(held) >= 3,
+            f"D_crit is known at {len(known)} hidden sizes and D_mem at {len(held)}; it takes three each.")
     crossing, counts = star(held, table).to_dict(), {name: int((zone == name).sum()) for name in (*Zone, UNDECIDED)}
     right = [row for row in known if row["d_h"] > crossing["d_h"]]
     way = (direction(critical_difference(runs, right[0]["d_h"], right[-1]["d_h"])) if len(right) > 1
@@ -84,8 +84,7 @@ def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
 def _sampled(runs: xr.Dataset) -> xr.Dataset:
     """The map without cells of a single seed. Raises TooLittle if fewer than `ENOUGH_CELLS` are left."""
     n = int(enough(runs, ENOUGH_FOR_A_CELL).sum())
-    if n < ENOUGH_CELLS:
-        raise TooLittle(f"{n} cells of the map have {ENOUGH_FOR_A_CELL} seeds so far; it takes {ENOUGH_CELLS}.")
+    require(n >= ENOUGH_CELLS, f"{n} cells of the map have {ENOUGH_FOR_A_CELL} seeds so far; it takes {ENOUGH_CELLS}.")
     return enough_cells(runs, ENOUGH_FOR_A_CELL)
 
 
@@ -109,8 +108,8 @@ def four_dynamics(runs: xr.Dataset) -> Measured:
 def _cell(runs: xr.Dataset, d_h: int, D_train: int, n_seeds: int) -> xr.Dataset:
     """The trained runs of one cell, over seed. Raises TooLittle if there are fewer than that."""
     cell = trained_cell(runs, d_h, D_train)
-    if cell.sizes["seed"] < n_seeds:
-        raise TooLittle(f"The cell ({d_h}, {D_train}) has {cell.sizes['seed']} seeds; it takes {n_seeds}.")
+    require(cell.sizes["seed"] >= n_seeds,
+            f"The cell ({d_h}, {D_train}) has {cell.sizes['seed']} seeds; it takes {n_seeds}.")
     return cell
 
 
@@ -149,8 +148,7 @@ def norm(runs: xr.Dataset) -> Measured:
     for name, happened, word in ((Zone.GROKKING, ratio < 1, "falls"), (Zone.PROGRESSION, ratio > 1, "rises")):
         generalised = (zone == name.value) & ratio.notnull()
         runs_of_zone = int(generalised.sum())
-        if not runs_of_zone:
-            raise TooLittle(f"No run generalised by {zone_label(name)}.")
+        require(runs_of_zone, f"No run generalised by {zone_label(name)}.")
         share = interval(by_seed(happened.where(generalised)), within=(0, 1))
         seeds.append(seeds_of(generalised))
         lowest.append(float(share["lo"]))
@@ -246,8 +244,8 @@ def complexity_curves(few: xr.Dataset, again: xr.Dataset) -> Measured:
     """How the norms of memorising and of generalising networks grow with the number of pairs."""
     norms = _norms(few, again)
     laws = {name: interval(growth(norm)["exponent"]) for name, norm in norms.items()}
-    if min(int(law["n"]) for law in laws.values()) < ENOUGH_SEEDS:
-        raise TooLittle(f"It takes {ENOUGH_SEEDS} seeds with three sizes of both kinds of network.")
+    require(min(int(law["n"]) for law in laws.values()) >= ENOUGH_SEEDS,
+            f"It takes {ENOUGH_SEEDS} seeds with three sizes of both kinds of network.")
     grows = bool(laws["memorising"]["lo"] > 0)
     flat = bool(laws["generalising"]["hi"] < FLAT * laws["memorising"]["mean"])
     return Measured(verdict(grows, flat), (
@@ -321,13 +319,12 @@ def _ends(norm: xr.DataArray) -> list[int]:
 
 def _crossing(few: xr.Dataset, again: xr.Dataset) -> xr.Dataset:
     at = interval(norm_crossing(*_norms(few, again).values()))
-    if at["n"] < ENOUGH_SEEDS:
-        raise TooLittle(f"The norms cross in {int(at['n'])} seeds; it takes {ENOUGH_SEEDS}.")
+    require(at["n"] >= ENOUGH_SEEDS, f"The norms cross in {int(at['n'])} seeds; it takes {ENOUGH_SEEDS}.")
     return at
 
 
 def _critical(runs: xr.Dataset) -> dict:
     row = analysis.critical_size(runs).to_dict("records")[0]
-    if row["n"] < ENOUGH_SEEDS or np.isnan(row["D_crit"]):
-        raise TooLittle(f"D_crit is not known from {ENOUGH_SEEDS} seeds: it takes sizes on either side of it.")
+    require(row["n"] >= ENOUGH_SEEDS and not np.isnan(row["D_crit"]),
+            f"D_crit is not known from {ENOUGH_SEEDS} seeds: it takes sizes on either side of it.")
     return row

@@ -55,10 +55,9 @@ def to_table(runs: Sequence[Run]) -> pa.Table:
 
 def to_run(table: pa.Table, i: int) -> Run:
     """Row `i` of a table with all columns as a Run, without weights."""
-    def plain(names: Sequence[str]) -> dict[str, Any]:
-        return {name: table[name][i].as_py() for name in names}
+    (fields,), (provenance,) = (table.select(names).slice(i, 1).to_pylist() for names in (FIELDS, [*PROVENANCE]))
     curves = {name: np.array(table[name][i].values) for name in CURVES}
-    return Run(RunConfig(**plain(FIELDS)), curves, plain(list(PROVENANCE)))
+    return Run(RunConfig(**fields), curves, provenance)
 
 
 def write_shard(folder: Path, table: pa.Table) -> Path:

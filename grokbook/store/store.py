@@ -18,18 +18,7 @@ import xarray as xr
 
 from grokbook.config import FIELDS, IDENTITY, RunConfig
 from grokbook.run import Run, covers
-from grokbook.store.shards import (
-    COLUMNS,
-    CURVES,
-    DamagedShard,
-    read_shard,
-    read_weights_file,
-    to_run,
-    to_table,
-    weights_file,
-    write_file,
-    write_shard,
-)
+from grokbook.store import shards
 
 INDEX_COLUMNS = ("run_id", "last_step", "settled", "trained_at")  # what tells the duplicates of a run apart
 WEIGHTS = "weights"  # the folder of weights, hence a name that no study can have
@@ -40,7 +29,7 @@ MAX_CELLS = 50_000_000  # values of one metric; the six metrics of a cube of thi
 PER_RUN = {"run_id": "", "settled": False, "last_step": -1}
 """What a run has once, with the value where nothing was trained."""
 
-CUBE_COLUMNS = (*IDENTITY, *PER_RUN, *CURVES)
+CUBE_COLUMNS = (*IDENTITY, *PER_RUN, *shards.CURVES)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -84,7 +73,7 @@ class Store:
         """
         if not runs:
             raise ValueError(f"there are no runs to write to study {study!r}")
-        return write_shard(self._folder(study), to_table(runs))
+        return shards.write_shard(self._folder(study), shards.to_table(runs))
 
     @_undisturbed
     def missing(self, requests: Sequence[RunConfig]) -> list[RunConfig]:
@@ -101,7 +90,7 @@ class Store:
     @_undisturbed
     def frame(self, study: str | None = None) -> pd.DataFrame:
         """One row a run of a study, or of all: config fields, run_id, settled, last_step, schema and provenance."""
-        columns = [name for name in COLUMNS.names if name not in CURVES]
+        columns = [name for name in shards.COLUMNS.names if name not in shards.CURVES]
         table = self._take(self._longest(study).values(), columns)
         return table.to_pandas().sort_values(list(FIELDS), ignore_index=True)
 
@@ -147,18 +136,18 @@ class Store:
         another writer loses anything. Damaged shards stay.
         Raises LookupError: the study has no runs. OSError: as in `write`.
         """
-        tables = dict(self._tables(study, COLUMNS.names))
+        tables = dict(self._tables(study, shards.COLUMNS.names))
         if not tables:
             raise LookupError(self._nothing("there are no runs", study))
         longest = _longest(tables.items()).values()
-        packed = write_shard(self._folder(study), _gathered(longest, COLUMNS.names, tables.get))
+        packed = shards.write_shard(self._folder(study), _gathered(longest, shards.COLUMNS.names, tables.get))
         for shard in tables:
             shard.unlink(missing_ok=True)
         return packed
 
     def try_writing(self) -> None:
         """Write a file and delete it, to know before a long training. Raises OSError as `write` does."""
-        write_file(self.path / ".trial.tmp", b"").unlink(missing_ok=True)
+        shards.write_file(self.path / ".trial.tmp", b"").unlink(missing_ok=True)
 
     def write_weights(self, run: Run, step: int | None = None) -> Path:
         """Store the weights that a run carries, as those after `step` updates; None stands for its last step.
@@ -168,7 +157,8 @@ class Store:
         if not run.weights:
             raise ValueError(f"run {run.config.run_id} carries no weights; a run just trained does, one read back does "
                              "not")
-        return write_file(self._weights(run.config.run_id, run.last_step if step is None else step), weights_file(run))
+        path = self._weights(run.config.run_id, run.last_step if step is None else step)
+        return shards.write_file(path, shards.weights_file(run))
 
     def weights(self, run_id: str, step: int | None = None) -> dict[str, np.ndarray]:
         """The stored weights of a run by name, after `step` updates; None stands for the latest.
@@ -181,7 +171,7 @@ class Store:
         if not kept or step not in (None, *kept):
             raise FileNotFoundError(f"no weights of run {run_id} at step {'any' if step is None else step} in "
                                     f"{self.path / WEIGHTS}; steps there: {', '.join(map(str, kept)) or 'none'}")
-        return read_weights_file(self._weights(run_id, kept[-1] if step is None else step))
+        return shards.read_weights_file(self._weights(run_id, kept[-1] if step is None else step))
 
     def weight_steps(self, run_id: str) -> list[int]:
         """The steps of which a run's weights are stored, ascending; empty if there are none."""
@@ -194,12 +184,12 @@ class Store:
         complaints = []
         for shard in self._shards():
             try:
-                complaints += _misnamed(shard, read_shard(shard, COLUMNS.names))
-            except DamagedShard as damage:
+                complaints += _misnamed(shard, shards.read_shard(shard, shards.COLUMNS.names))
+            except shards.DamagedShard as damage:
                 complaints.append(str(damage))
         for path in sorted(self.path.glob(f"{WEIGHTS}/*.safetensors")):
             try:
-                read_weights_file(path)
+                shards.read_weights_file(path)
             except OSError as error:
                 complaints.append(str(error))
         complaints += [f"{path} was left by a writer that did not finish; delete it, unless one is at work now"
@@ -248,8 +238,7 @@ def _longest(tables: Iterable[tuple[Path, pa.Table]]) -> dict[str, Any]:
     index = pd.concat(copies).sort_values(["last_step", "trained_at"], ascending=[False, True], kind="stable")
     settled = index.groupby("run_id")["settled"].transform("any")
     longest = index.assign(settled=settled).drop_duplicates("run_id")
-    rows: Iterable[Any] = longest.itertuples(index=False)
-    return {row.run_id: row for row in rows}
+    return {row.run_id: row for row in longest.itertuples(index=False)}  # pyright: ignore
 
 
 def _covered(stored: dict[str, Any], request: RunConfig) -> bool:
@@ -264,13 +253,13 @@ def _gathered(rows: Iterable[Any], columns: Sequence[str], read: Callable[[Path]
         by_shard[row.shard].append(row.row)
     tables = {shard: read(shard) for shard in by_shard}
     parts = [table.take(by_shard[shard]) for shard, table in tables.items() if table is not None]
-    return pa.concat_tables([COLUMNS.empty_table().select(list(columns)), *parts])
+    return pa.concat_tables([shards.COLUMNS.empty_table().select(list(columns)), *parts])
 
 
 def _read_or_warn(shard: Path, columns: Sequence[str]) -> pa.Table | None:
     try:
-        return read_shard(shard, columns)
-    except DamagedShard as damage:
+        return shards.read_shard(shard, columns)
+    except shards.DamagedShard as damage:
         warnings.warn(damage, stacklevel=2)
         return None
 
@@ -281,7 +270,7 @@ def _misnamed(shard: Path, table: pa.Table) -> list[str]:
     for row in range(len(table)):
         run_id = table["run_id"][row].as_py()
         try:
-            named = to_run(table, row).config.run_id
+            named = shards.to_run(table, row).config.run_id
         except (TypeError, ValueError) as error:
             complaints.append(f"{shard} holds run {run_id} with an unusable config ({error}); train it again")
         else:
@@ -300,7 +289,7 @@ def cube(table: pa.Table, limits: Mapping[str, int] | None = None) -> xr.Dataset
     table = table.combine_chunks()
     runs = table.select([*IDENTITY, *PER_RUN]).to_pandas()
     of = np.repeat(runs.index, table["step"].combine_chunks().value_lengths().to_numpy())
-    curves = pd.DataFrame({name: table[name].combine_chunks().flatten().to_numpy() for name in CURVES}, index=of)
+    curves = pd.DataFrame({name: table[name].combine_chunks().flatten().to_numpy() for name in shards.CURVES}, index=of)
     if limits is not None:
         curves = curves.loc[curves["step"] <= runs["run_id"].map(limits)[curves.index]]
         last_step = curves.groupby(level=0)["step"].max()
