@@ -111,6 +111,7 @@ def test_on_a_telephone_figures_keep_their_width_and_pages_do_not_scroll_sideway
     page.goto(f"{folder.as_uri()}/07_a.html")
     page.wait_for_selector(".js-plotly-plot .main-svg")
     assert page.evaluate("document.querySelector('.js-plotly-plot').clientWidth") >= 600
+    assert "Slide" in page.evaluate("getComputedStyle(document.querySelector('.figure'), '::before').content")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator(".modebar").evaluate_all("bars => bars.every((bar) => !bar.checkVisibility())")
     page.close()
