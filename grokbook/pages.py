@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import nbformat
 from nbconvert import HTMLExporter
@@ -190,4 +191,5 @@ def _entry(path: Path, notebook: NotebookNode, folder: Path) -> dict[str, Any]:
     return {"page": f"{path.stem}.html", "picture": _picture(notebook, folder / f"{path.stem}.png"),
             "number": number[0] if number else "", "title": heading.lstrip("# ") or path.stem,
             "opening": _opening(rest), "changed": ", ".join(changed),
-            "sections": [{"title": words, "anchor": words.replace(" ", "-")} for words in sections]}
+            "sections": [{"title": words, "anchor": quote(words.replace(" ", "-"), "$?!,.'():;&=+*/@")}
+                         for words in sections]}

@@ -163,9 +163,9 @@ def test_a_card_is_one_line_with_all_else_behind_it(tmp_path):
 
 def test_runs_that_leave_a_claim_open_are_undecided_and_none_at_all_is_not_yet_measured(tmp_path):
     claim = claims.CLAIMS["delay"]
-    for n, word in ((86, "undecided"), (0, "not yet measured")):
+    for n, word, said in ((86, "undecided", "n = 86 runs"), (0, "not yet measured", "too few runs")):
         card = Card(claim, Measured(Verdict.NOT_YET_MEASURED, (), n))
-        assert f"delay: {word} (n = {n}" in str(card) and f">{word}</b>" in card._repr_html_()
+        assert f"delay: {word} ({said}" in str(card) and f">{word}</b>, {said}" in card._repr_html_()
 
 
 def test_a_claim_of_our_own_names_no_source():

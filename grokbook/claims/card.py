@@ -140,7 +140,9 @@ class Card:
                 f", {self._runs()}: {says}</summary>{''.join(parts)}</details></section>")
 
     def _runs(self) -> str:
-        return f"n = {self.measured.n} runs" if self.claim.needs or self.claim.networks else "computed from no runs"
+        if not (self.claim.needs or self.claim.networks):
+            return "computed from no runs"
+        return f"n = {self.measured.n} runs" if self.measured.n else "too few runs to judge by"
 
 
 def _cells(number: Number) -> tuple[str, str, str, str]:

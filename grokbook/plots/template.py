@@ -78,7 +78,7 @@ _AXIS = {"showline": True, "linecolor": "#8C8C8C", "gridcolor": FAINT, "zeroline
 
 pio.templates["grokbook"] = go.layout.Template(layout={
     "font": {"family": FONT, "size": 14, "color": INK},
-    "title": {"x": 0, "xref": "paper", "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top",
+    "title": {"x": 0, "xref": "container", "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top",
               "pad": {"t": 12}, "font": {"size": 17}},
     "paper_bgcolor": "white", "plot_bgcolor": "white", "colorway": list(dict.fromkeys(METRIC_COLORS.values())),
     "xaxis": _AXIS | {"tickangle": 0}, "yaxis": _AXIS, "hoverlabel": {"align": "left", "font": {"family": FONT}},
@@ -126,12 +126,12 @@ def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: 
     """
     fig.update_annotations(font_size=13, selector=lambda words: words.font.size == SUBPLOT_TITLE)
     several = len({axis.domain for axis in fig.select_xaxes()}) > 1 or any(fig.select_traces({"type": "heatmap"}))
-    width = max(WIDE if several or wide else NARROW, MARGIN_LEFT + LETTER[0] * len(title)) + left
+    width = max((WIDE if several or wide else NARROW) + left, LETTER[0] * len(title))
     lines = _legend_lines(fig, width - MARGIN_LEFT - left - MARGIN_RIGHT)
     top = TITLE + LEGEND_LINE * lines + BELOW * (lines > 0) + above
     height = top + plot_height + AXIS
-    return fig.update_layout(title={"text": title, "pad": {"t": 12, "l": -left}}, height=height,
-                             margin={"t": top, "b": AXIS, "l": MARGIN_LEFT + left}, legend_y=1 - TITLE / height,
+    return fig.update_layout(title_text=title, height=height, legend_y=1 - TITLE / height,
+                             margin={"t": top, "b": AXIS, "l": MARGIN_LEFT + left},
                              meta={"caption": caption, "width": width})
 
 
