@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import nbformat
 from nbconvert import HTMLExporter
@@ -20,6 +21,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 from traitlets.config import Config
 
+from grokbook.plots.template import WIDE
 from grokbook.widgets.explorer import SCRIPT, STYLE
 from grokbook.widgets.explorer_data import ExplorerData
 
@@ -59,7 +61,7 @@ def write(notebooks: Sequence[Path], folder: Path, title: str, explored: Sequenc
     for chapter, before, after, notebook in zip(chapters, [None, *chapters], [*chapters[1:], None], opened.values(),
                                                 strict=False):
         shown, around = _drawn(notebook, {path.stem for path in notebooks}), {"before": before, "after": after}
-        if chapter["page"] != f"{GLOSSARY}.html":
+        if chapter["number"]:
             _link_words(shown, words)
         told = {"metadata": {"name": chapter["title"]}, "book": chapter | around}
         (folder / chapter["page"]).write_text(exporter.from_notebook_node(shown, told)[0], "utf-8")
@@ -154,9 +156,10 @@ def _figure(name: str, data: dict) -> str:
     figure = data[PLOTLY] | {"config": data[PLOTLY].get("config", {}) | {"responsive": True}}
     spec = json.dumps(figure).replace("<", r"\u003c")  # a title with "</script>" must not end the script
     layout = figure.get("layout", {})
+    width = (layout.get("meta") or {}).get("width", WIDE)
     label = html.escape("".join(data.get("text/plain", "Figure")))  # its sentence; its caption follows as an output
-    return (f'<div class="figure" tabindex="0"><div id="{name}" role="img" aria-label="{label}" '
-            f'style="height: {layout.get("height", 450)}px"></div></div>\n'
+    return (f'<div class="figure{" wide" * (width >= WIDE)}" tabindex="0"><div id="{name}" role="img" '
+            f'aria-label="{label}" style="height: {layout.get("height", 450)}px; min-width: {width}px"></div></div>\n'
             f'<script>Plotly.newPlot("{name}", {spec});</script>')
 
 
@@ -188,4 +191,5 @@ def _entry(path: Path, notebook: NotebookNode, folder: Path) -> dict[str, Any]:
     return {"page": f"{path.stem}.html", "picture": _picture(notebook, folder / f"{path.stem}.png"),
             "number": number[0] if number else "", "title": heading.lstrip("# ") or path.stem,
             "opening": _opening(rest), "changed": ", ".join(changed),
-            "sections": [{"title": words, "anchor": words.replace(" ", "-")} for words in sections]}
+            "sections": [{"title": words, "anchor": quote(words.replace(" ", "-"), "$?!,.'():;&=+*/@")}
+                         for words in sections]}

@@ -157,7 +157,7 @@ def test_a_table_shown_to_readers_has_no_empty_column_and_says_in_words_what_is_
                           "censored": ["", ""], "p": [np.nan] * 2}, index=[3, 5])
     html = analysis._html(table)
     assert [re.findall(r">([^<>\s]+)<", row) for row in html.split("<tr")[1:]] == [
-        ["d_h", "lo", "mean", "hi"], ["8", "open", "–", "open"], ["16", "3.5", "4.0", "open"]]
+        ["d_h", "lo", "mean", "hi"], ["8", "open", "–", "open"], ["16", "3.5", "4", "open"]]
     assert "<th>16</th>" in analysis._html(table.set_index("d_h")) and "censored" in analysis._html(table.head(0))
 
 

@@ -349,7 +349,7 @@ def test_moving_leaves_a_training_alone_and_its_buttons_act_on_it(explorer: Expl
 def test_where_nobody_watches_pictures_are_left(explorer: Explorer):
     chart, cell, row = explorer.pictures()
     frame = plots.find(chart, role="outline")[-1]
-    assert (min(frame.x), max(frame.x), min(frame.y), max(frame.y)) == (1.5, 2.5, 3500, 4500)
+    assert (min(frame.x), max(frame.x), min(frame.y), max(frame.y)) == (1.5, 2.5, 1.5, 2.5)
     (line,) = plots.find(cell, metric="val_acc", role="line")
     assert line.y[-2] == explorer.selection["val_acc"].sel(seed=0)[-1]
     (mean,) = plots.find(row, metric="val_acc", role="mean")

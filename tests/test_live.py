@@ -359,7 +359,10 @@ def test_a_page_is_watched_where_questions_can_be_asked(make, monkeypatch, reque
 
 
 def test_progress_tells_step_rate_and_time_left():
-    at: Any = SimpleNamespace(replay=None, configs=[CONFIG.replace(n_steps=20_000)], step=2_000, steps_per_second=100.0)
+    at: Any = SimpleNamespace(replay=None, configs=[CONFIG.replace(n_steps=20_000)], step=2_000, steps_per_second=100.0,
+                              steady=False)
+    assert progress(at, "training") == "Step 2,000 of 20,000"
+    at.steady = True
     assert progress(at, "training") == "Step 2,000 of 20,000, 100 a second, at most 3 min left"
     assert progress(at, "training", usual=7_000).endswith("usually understands near step 7,000, in 50 s")
     assert progress(at, "training", usual=1_999) == progress(at, "training", usual=20_001) == progress(at, "training")

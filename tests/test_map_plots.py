@@ -59,7 +59,7 @@ def test_cells_that_know_neither_their_pairs_nor_others_are_crossed_out_and_the_
     assert crossed.tolist() == [[True, False], [True, False]]
     assert not knows_neither(runs.isel(seed=[0, 2, 2]))[0, 0]
     (crosses,) = plots.find(plots.zone_map(runs), role="neither")
-    assert set(crosses.x) == {-0.5, 0.5, None} and set(crosses.y) == {1500, 2500, 3500, None}
+    assert set(crosses.x) == {-0.5, 0.5, None} and set(crosses.y) == {-0.5, 0.5, 1.5, None}
     (legend,) = [trace for trace in plots.zone_map(runs).data if trace.name == "knows neither"]
     assert legend.marker.symbol == "square-x"
     assert len(plots.find(plots.atlas(runs, budgets=(5_000, 40_000)), role="neither")) == 2
@@ -87,10 +87,12 @@ def test_lines_and_star_are_those_of_the_analysis(runs, random):
     runs = runs.isel(seed=[1, 1])  # two that agree, or the ends are open
     fig = plots.zone_map(runs, random)
     critical, held = analysis.critical_size(runs).dropna(subset=["D_crit"]), analysis.capacity(random)
-    assert list(only(fig, role="D_crit").y) == pytest.approx(critical["D_crit"].tolist())
-    assert list(only(fig, role="D_mem").y) == pytest.approx(held["D_split"].tolist())
+    assert only(fig, role="D_crit").customdata[:, 1] == pytest.approx(critical["D_crit"].tolist())
+    assert only(fig, role="D_mem").customdata[:, 1] == pytest.approx(held["D_split"].tolist())
     met = star(held, critical)
-    assert only(fig, role="star").y[0] == pytest.approx(met["D_train"])
+    assert only(fig, role="star").customdata[0] == pytest.approx(met["D_train"])
+    for role, sizes in (("D_crit", critical["D_crit"]), ("star", [met["D_train"]])):
+        assert only(fig, role=role).y == pytest.approx(np.interp(sizes, D_TRAIN, range(4)))  # rows of equal height
     place = only(fig, role="star").x[0]
     assert 8 * 2**place == pytest.approx(met["d_h"])  # the sizes double from column to column
     lo, hi = (place + sign * getattr(only(fig, role="star").error_x, side)[0]

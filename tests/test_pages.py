@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     caption = new_output("display_data", {"text/html": f"<p>{CAPTION}</p>", "text/plain": CAPTION})
     injected = new_code_cell("# Parameters\nn = 4", metadata={"tags": ["injected-parameters"]})
     cells = [new_markdown_cell(TEXT), injected, new_code_cell("figure", outputs=[figure, caption]),
-             new_markdown_cell("## A part & more\n\nText."), new_code_cell("gb.widgets.Explorer()")]
+             new_markdown_cell("## A part & more of $x_{i}$\n\nText."), new_code_cell("gb.widgets.Explorer()")]
     widgets = {"application/vnd.jupyter.widget-state+json": {"version_major": 2, "version_minor": 0, "state": {}}}
     nbformat.write(new_notebook(cells=cells, metadata={"widgets": widgets}), folder / "07_a.ipynb")
     nbformat.write(new_notebook(cells=[new_markdown_cell(ASKS)]), folder / "08_b.ipynb")
@@ -68,7 +68,7 @@ def test_every_chapter_leads_to_the_one_before_the_next_the_contents_and_its_sec
     assert len(page.select("nav a[href='index.html']")) == 2  # above and below
     (section,) = page.select("nav[aria-label=Sections] li a")
     part = page.find(id=str(section["href"])[1:])
-    assert part and part.name == "h2" and section.text == "A part & more"
+    assert part and part.name == "h2" and section.text == "A part & more of $x_{i}$"
 
 
 def test_pages_say_what_they_are_to_those_who_link_to_them(folder: Path):
@@ -111,6 +111,7 @@ def test_on_a_telephone_figures_keep_their_width_and_pages_do_not_scroll_sideway
     page.goto(f"{folder.as_uri()}/07_a.html")
     page.wait_for_selector(".js-plotly-plot .main-svg")
     assert page.evaluate("document.querySelector('.js-plotly-plot').clientWidth") >= 600
+    assert "Slide" in page.evaluate("getComputedStyle(document.querySelector('.figure'), '::before').content")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator(".modebar").evaluate_all("bars => bars.every((bar) => !bar.checkVisibility())")
     page.close()

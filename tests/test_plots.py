@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
 import xarray as xr
+from plotly.subplots import make_subplots
 from scipy.special import expit
 
 from grokbook import RunConfig, analysis, plots
@@ -123,6 +124,23 @@ def test_the_step_axis_shows_step_0_although_it_is_logarithmic():
     assert axis["tickvals"][0] == template.shown_steps([0, 7])[0] and template.shown_steps([0, 7])[1] == 7
     low, high = axis["range"]
     assert low < np.log10(axis["tickvals"][0]) and np.log10(40_000) < high
+
+
+def framed(names: list[str], columns: int = 1) -> Any:
+    fig = make_subplots(rows=1, cols=columns)
+    fig.add_traces([go.Scatter(x=[1], y=[1], name=name) for name in names])
+    return template.frame(fig, title="Curves", caption="", plot_height=300).layout
+
+
+def test_a_legend_has_the_lines_that_it_takes_where_the_figure_is_narrowest():
+    """One plot fits a telephone; columns beside each other do not, and their names find more room in a line."""
+    none, one = framed([]), framed(["train", "validation"])
+    assert one.meta["width"] < 345 and framed(["train"], columns=3).meta["width"] == template.WIDE
+    long = [f"network {k} knows its pairs" for k in range(3)]
+    lines = [(layout.margin.t - none.margin.t - template.BELOW) / template.LEGEND_LINE
+             for layout in (one, framed(long), framed(long, columns=2))]
+    assert lines == [1, 3, 2]
+    assert all(layout.height - layout.margin.t - layout.margin.b == 300 for layout in (none, one, framed(long)))
 
 
 # Curves of a cell
@@ -292,7 +310,7 @@ def test_another_field_that_varies_must_be_chosen_first():
 
 def test_the_band_is_the_interval_over_seeds_behind_the_mean_and_every_run_a_dot(runs: xr.Dataset):
     values = runs["val_acc"].sel(d_h=64, D_train=4000)
-    band, mean, dots = means(values, dots=True)
+    (band, mean), (alone, dots) = means(values), means(values, dots=True)  # of four seeds each run tells more
     expected, n = analysis.interval(values, within=(0, 1)), runs.sizes["step"]
     np.testing.assert_allclose(mean.y, expected["mean"], atol=1e-6)
     np.testing.assert_allclose(band.y[:-1], [*expected["hi"], *expected["lo"][::-1]], atol=1e-6)
@@ -301,7 +319,9 @@ def test_the_band_is_the_interval_over_seeds_behind_the_mean_and_every_run_a_dot
     for i, seed in enumerate(SEEDS):
         np.testing.assert_array_equal(dots.y[i * n:(i + 1) * n], values.sel(seed=seed))
         assert set(dots.customdata[i * n:(i + 1) * n]) == {seed}
-    assert [trace.meta["role"] for trace in (band, mean, dots)] == ["band", "mean", "runs"]
+    assert [trace.meta["role"] for trace in (band, mean, alone, dots)] == ["band", "mean", "mean", "runs"]
+    many = xr.concat([values, values.sel(seed=[0]).assign_coords(seed=[9])], "seed")
+    assert [trace.meta["role"] for trace in means(many, dots=True)] == ["band", "mean", "runs"]
 
 
 def test_one_seed_has_a_mean_and_no_band(runs: xr.Dataset):

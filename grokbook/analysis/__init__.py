@@ -8,6 +8,7 @@ Importing this makes a notebook show tables as `_html` does.
 import re
 import sys
 
+import numpy as np
 import pandas as pd
 
 from grokbook.analysis import circuit, efficiency, emergence, kinds, patterns, universality
@@ -27,10 +28,15 @@ __all__ = ["GENERALISED", "NEGLIGIBLE", "border_errors", "capacity", "carried", 
 
 
 def _html(table: pd.DataFrame) -> str:
-    """A table for readers: no empty column, no index that only counts, `–` for NaN, `open` for an end not measured."""
+    """A table for readers: no empty column, no index that only counts, `–` for NaN, `open` for an end not measured,
+    and no decimals in a column of whole numbers."""
     empty = (table.isna() | (table == "")).all() & (len(table) > 0)
     counted = table.index.name is table.columns.name is None and pd.api.types.is_integer_dtype(table.index)
-    html = table.loc[:, ~empty].to_html(index=not counted, na_rep="–", border=0, max_rows=pd.options.display.max_rows)
+    shown = table.loc[:, ~empty]
+    whole = ["{:.0f}".format if kind.kind == "f" and (shown.iloc[:, i].dropna() % 1).isin([0, np.nan]).all() else None
+             for i, kind in enumerate(shown.dtypes)]
+    html = shown.to_html(index=not counted, na_rep="–", border=0, max_rows=pd.options.display.max_rows,
+                         formatters=whole)  # pyright: ignore[reportArgumentType]
     return re.sub("<td>-?inf</td>", "<td>open</td>", html)
 
 

@@ -12,8 +12,8 @@ from grokbook.claims import circuit, descent, division, emergence, grokking, rep
 from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict, lacking, summary
 from grokbook.claims.descent import VALLEYS
 from grokbook.claims.grokking import PERFECT_FROM
-    check_among("claim", claim_id, CLAIMS)
-    claim, runs = CLAIMS[claim_id], []
+from grokbook.claims.seeds import n_trained
+from grokbook.config import check_among
 from grokbook.store import Store
 from grokbook.studies import Study
 
@@ -31,14 +31,8 @@ def judge(claim_id: str, store: Store | None = None) -> Card:
 
     Raises ValueError: there is no such claim.
     """
-<<<<<<< HEAD
-    if claim_id not in CLAIMS:
-        raise ValueError(f"claim={claim_id!r} is unknown; valid: {', '.join(CLAIMS)}")
-    claim, runs = CLAIMS[claim_id], []
-=======
     check_among("claim", claim_id, CLAIMS)
-    claim = CLAIMS[claim_id]
->>>>>>> 6593fff56a7e97185684ca2c638f69c0212b9b74
+    claim, runs = CLAIMS[claim_id], []
     try:
         for study in claim.needs:
             runs.append(_load(study, store))

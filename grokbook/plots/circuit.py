@@ -93,7 +93,7 @@ def circuit_growth(along: pd.DataFrame, *, name: str = "grokked") -> go.Figure:
             f"steps. The {along['n_keys'].iloc[-1]:.0f} key frequencies are those of the last step. Restricted: over "
             "all pairs, with these alone; excluded: over training pairs, without them; where it turns, a phase ends. "
             "Shares: of power, of neurons, of the logits' variance.")
-    return frame(fig, title="The circuit along training", caption=note, plot_height=460, above=20)
+    return frame(fig, title="The circuit along training", caption=note, plot_height=460, above=20, wide=True)
 
 
 def circuit_clock(a: int, b: int, *, name: str = "grokked") -> go.Figure:

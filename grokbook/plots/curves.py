@@ -52,9 +52,9 @@ def table_and_split(config: RunConfig) -> go.Figure:
                                marker={"color": color, "symbol": "square", "size": 11})
                     for name, color in PAIR_COLORS.items()])
     fig.update_xaxes(title_text="a", showgrid=False)
-    fig.update_yaxes(showgrid=False, scaleanchor="x")
+    fig.update_yaxes(showgrid=False)
     fig.update_yaxes(title_text="b", row=1, col=1)
-    counts = ", ".join(f"{int((kind == i).sum()):,} {name}" for i, name in enumerate(PAIR_COLORS))
+    counts = "; ".join(f"{int((kind == i).sum()):,} {name}" for i, name in enumerate(PAIR_COLORS))
     return frame(fig, title="All pairs, and those that are shown", plot_height=330, above=20,
                  caption=f"Of {p * p:,} pairs: {counts}.")
 
@@ -101,7 +101,7 @@ def panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: st
     thick, when = [_thick(cell, seed) for cell in shown], [events(cell) for cell in shown]
     names = names or [name_of(cell) for cell in cells]
     fig = make_subplots(rows=len(rows), cols=len(cells), shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.04,
-                        horizontal_spacing=0.03, column_titles=names if len(cells) > 1 else None)
+                        horizontal_spacing=0.04, column_titles=names if len(cells) > 1 else None)
     for column, (cell, bold, happened) in enumerate(zip(shown, thick, when, strict=True), 1):
         for row, name in enumerate(rows, 1):
             fig.add_traces(_traces(cell, name, bold, happened), rows=row, cols=column)

@@ -19,7 +19,7 @@ from grokbook.plots.template import (
     shared_settings,
     step_axis,
 )
-from grokbook.plots.traces import LOSS_METRICS, NAMES, line_traces, name_once, summary
+from grokbook.plots.traces import BAND, LOSS_METRICS, NAMES, find, line_traces, name_once, summary
 
 VIEWS = {"accuracy": ("train_acc", "val_acc"), "accuracy, log scale": ("train_acc", "val_acc"),
          "loss (nats)": LOSS_METRICS}
@@ -55,7 +55,7 @@ def three_views(cell: xr.Dataset) -> go.Figure:
     fig.update_yaxes(type="log", tickvals=[1e-4, 1e-3, 1e-2, 1e-1, 1, 10],
                      ticktext=["10⁻⁴", "10⁻³", ".01", ".1", "1", "10"], col=3)
     notes = f"Thin: every seed; thick: seed {bold}, in the middle by when it generalised."
-    return frame(fig, title=f"Three views of one run, d_h {int(cell['d_h'])}", plot_height=280, above=20,
+    return frame(fig, title=f"Three views of one training, d_h {int(cell['d_h'])}", plot_height=280, above=20,
                  caption=_caption(cell, notes))
 
 
@@ -83,7 +83,7 @@ def width_maps(runs: xr.Dataset, metrics: tuple[str, ...] = ("val_loss", "train_
 
 
 def width_cut(runs: xr.Dataset) -> go.Figure:
-    """Accuracy and loss at the last step against the width, means with 95 % intervals (Fig 5). Every run is a dot."""
+    """Mean accuracy and loss at the last step against the width (Fig 5). Every run is a dot."""
     fig = make_subplots(rows=1, cols=2, horizontal_spacing=0.1, column_titles=["accuracy", "loss (nats)"])
     for column, metrics in enumerate((("train_acc", "val_acc"), LOSS_METRICS), 1):
         for metric in metrics:
@@ -95,7 +95,8 @@ def width_cut(runs: xr.Dataset) -> go.Figure:
     fig.update_yaxes(ACCURACY_AXIS, col=1)
     fig.update_yaxes(type="log", exponentformat="power", nticks=5, col=2)
     name_once(fig)
-    note = "Line: mean over seeds (of losses the geometric one); band: its 95 % interval; dots: every run."
+    note = "Line: mean over seeds (of losses the geometric one); dots: every run." + f" {BAND}" * bool(
+        find(fig, role="band"))
     return frame(fig, title="The last step", plot_height=300, above=20, caption=_caption(runs, note))
 
 

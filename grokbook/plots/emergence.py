@@ -13,7 +13,7 @@ from grokbook import analysis
 from grokbook.analysis import final
 from grokbook.networks import FORGETTING, named
 from grokbook.plots.cells import never_trained
-from grokbook.plots.sizes import FINAL
+from grokbook.plots.sizes import FINAL, POWERS
 from grokbook.plots.template import (
     ACCURACY_AXIS,
     INK,
@@ -53,7 +53,8 @@ def emergence(runs: xr.Dataset, *, metric: str = "twin_free_val_acc") -> go.Figu
         for column, (name, values) in enumerate(columns.items(), 1):
             fig.add_trace(_line(values.sel(D_random=D_random), D_random, color, name), row=1, col=column)
         fig.add_trace(_dots(accuracy.sel(D_random=D_random), D_random, color), row=1, col=2)
-    fig.update_xaxes(type="log", title_text="d_h", tickvals=sizes, ticktext=[str(d_h) for d_h in sizes])
+    fig.update_xaxes(type="log", title_text="d_h", tickvals=sizes, ticktext=[str(d_h) for d_h in sizes],
+                     tickfont_size=11)
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text=FINAL[metric], row=1, col=1)
     fig.update_layout(legend_title_text="random pairs ")
@@ -103,7 +104,7 @@ def two_tasks(names: Sequence[str] = tuple(FORGETTING)) -> go.Figure:
                             customdata=table.index, hovertemplate=f"{name}<br>step %{{customdata:,}}: %{{y:.3f}}"
                             "<extra></extra>", row=1, col=column)
     steps = [step for table in tables for step in table.index]
-    fig.update_xaxes(type="log", title_text="step", tickvals=[200, 500, 1000, 2000, 5000],
+    fig.update_xaxes(type="log", title_text="step", tickvals=[200, 500, 1000, 2000, 5000], tickfont_size=11,
                      range=[np.log10(0.9 * min(steps)), np.log10(1.1 * max(steps))])
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text="accuracy, or share", row=1, col=1)
@@ -127,14 +128,13 @@ def competition(runs: xr.Dataset, fewer: xr.Dataset, *, D_random: int, bits: flo
              f"beside {D_random:,} random pairs": (beside.mean("seed"), "#D55E00", "solid"),
              "expected if they only use up memory": (expected, MEMORY_COLOR, "dash"),
              f"alone on {int(fewer['D_train']):,}": (few.mean("seed"), "#009E73", "dot")}
-    fig = go.Figure(_dots(beside, D_random, "#D55E00"))
+    fig = go.Figure(_dots(beside, D_random, "#D55E00").update(legendgroup=None))  # else the legend is a column
     for name, (values, color, dash) in lines.items():
         values = values.dropna("d_h")
         fig.add_scatter(x=values["d_h"].values, y=values.values, name=name, mode="lines+markers",
                         meta={"role": name}, line={"color": color, "dash": dash},
                         hovertemplate=f"{name}: d_h %{{x}}, %{{y:.3f}}<extra></extra>")
-    sizes = np.union1d(runs["d_h"], few["d_h"][few["d_h"] < runs["d_h"].min()])  # more would touch
-    fig.update_xaxes(type="log", title_text="d_h", tickvals=sizes, ticktext=[*map(str, sizes)])
+    fig.update_xaxes(type="log", title_text="d_h", tickvals=POWERS, ticktext=[*map(str, POWERS)])
     fig.update_yaxes(ACCURACY_AXIS, title_text=FINAL[metric])
     words = (f"Dots: every run beside random pairs. A weight is taken to hold {bits:.2f} bits. Lines: means; dotted: "
              f"n = {int(fewer['trained'].sum())} runs.")

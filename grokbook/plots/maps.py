@@ -3,7 +3,8 @@
 Huang et al. 2024 sketch such a map (Fig 1); here every cell is the runs that were trained there.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,6 @@ CROSSED = "Crossed out: most know neither all of their own pairs nor any other."
 LEFT = 8 * "\N{NO-BREAK SPACE}"
 """After a cell's words: moves them off its middle, where the marks of D_mem and D_crit are."""
 
-PLOT_HEIGHT, LEAST_ROW = 440, 16  # pixels: of a map, and of a row that words fit in
 
 MEM_COLOR, CRIT_COLOR = MEMORY_COLOR, "#000000"
 
@@ -55,18 +55,14 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     if show not in SHOWN:
         raise ValueError(f"show={show!r} is not valid; valid: {', '.join(SHOWN)}")
     data = as_map(runs)
-    cells = _cells(data, show)
-    borders = edges(data["D_train"].values)
-    high = np.abs(np.diff(borders)) * PLOT_HEIGHT >= LEAST_ROW * np.ptp(borders)  # lines hide words in others
-    text = np.where(high[:, None], np.array(cells["text"]), "")
-    fig = go.Figure(cells.update(texttemplate="%{text}" + LEFT, text=text))
+    fig = go.Figure(_cells(data, show).update(texttemplate="%{text}" + LEFT))
     if show == "zone":
         fig.add_traces([*_zone_legend(fig), _crosses(data)])
     notes = [CROSSED] if show == "zone" else []
     notes += _add_lines(fig, data, random, critical_size(data)) if row_name(data) == "D_train" else []
     _lay_out(fig, data)
     title = "The four zones, measured" if show == "zone" else f"Mean {FINAL[show]}"
-    return frame(fig, title=title, plot_height=PLOT_HEIGHT,
+    return frame(fig, title=title, plot_height=440,
                  caption=caption(data, *notes, white_cells(_white(data)), never_trained(data, "d_h")))
 
 
@@ -85,22 +81,20 @@ def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
         fig.add_trace(cells.update(texttemplate=""), row=1, col=column)  # too narrow for words, which hovering says
         fig.add_trace(_crosses(data.sel(step=slice(0, budget))), row=1, col=column)
     fig.add_traces(_zone_legend(fig))
-    _lay_out(fig, data)
-    fig.update_yaxes(title_text="", col=None)
-    fig.update_yaxes(title_text="D_train", row=1, col=1)
+    _lay_out(fig, data, columns=6)
+    fig.update_yaxes(title_text="", selector=lambda axis: axis.matches)
     return frame(fig, title="The map at several budgets", plot_height=300, above=20,
                  caption=caption(data, "Each map judges the same runs by their first steps.", CROSSED,
                                  white_cells(_white(data)), never_trained(data, "d_h")))
 
 
 def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
-    """The coloured cells. Hidden sizes stand side by side, training sizes at their place."""
+    """The coloured cells, columns of one width and rows of one height, however far apart their sizes are."""
     shown = main_zone(data) if show == "zone" else final(data, show).mean("seed")
     z = shown.transpose("D_train", "d_h").values
     text, hover = texts(data, show)
     scale = ZONE_SCALE if show == "zone" else {"zmin": 0, "zmax": 1, "colorscale": ACCURACY_SCALE}
-    return go.Heatmap(x=edges(np.arange(data.sizes["d_h"])), y=edges(data["D_train"].values),
-                      z=zone_numbers(z) if show == "zone" else z, xgap=1, ygap=1,
+    return go.Heatmap(z=zone_numbers(z) if show == "zone" else z, xgap=1, ygap=1,
                       **scale, text=text, texttemplate="%{text}", textfont={"size": 10},
                       customdata=hover, hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"})
 
@@ -135,10 +129,9 @@ def texts(data: xr.Dataset, show: str) -> tuple[np.ndarray, np.ndarray]:
 def _crosses(data: xr.Dataset) -> go.Scatter:
     """Crossed out: the cells whose networks know neither. No seventh colour is far from the six to every eye."""
     x, y = [], []
-    rows = edges(data["D_train"].values)
     for i, j in np.argwhere(knows_neither(data).transpose("D_train", "d_h").values):
         x += [j - 0.5, j + 0.5, None, j - 0.5, j + 0.5, None]
-        y += [rows[i], rows[i + 1], None, rows[i + 1], rows[i], None]
+        y += [i - 0.5, i + 0.5, None, i + 0.5, i - 0.5, None]
     return go.Scatter(x=x, y=y, mode="lines", line={"color": INK, "width": 1}, hoverinfo="skip", showlegend=False,
                       meta={"role": "neither"})
 
@@ -169,7 +162,8 @@ def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, crit
     if crossing["n_crossings"]:
         lo, hi = (crossing["d_h"] if np.isnan(end) else end for end in (crossing["d_h_lo"], crossing["d_h_hi"]))
         middle, lo, hi = _place(data, [crossing["d_h"], lo, hi])
-        fig.add_trace(go.Scatter(x=[middle], y=[crossing["D_train"]], mode="markers", name="crossing",
+        fig.add_trace(go.Scatter(x=[middle], y=_up(data, [crossing["D_train"]]), mode="markers", name="crossing",
+                                 customdata=[crossing["D_train"]],
                                  error_x={"array": [hi - middle], "arrayminus": [middle - lo], "width": 5,
                                           "thickness": 2, "color": INK},
                                  marker={"symbol": "star", "size": 17, "color": INK,
@@ -184,20 +178,28 @@ def _line(data: xr.Dataset, table: pd.DataFrame, which: str, columns: tuple[str,
     smallest, largest = data["d_h"].values[[0, -1]]
     middle, *ends = columns
     table = table.query("@smallest <= d_h <= @largest").dropna(subset=[middle])
-    top, bottom = float(data["D_train"].values.max()) * 1.5, 0.0
-    lo, hi = (table[end].clip(bottom, top).fillna(table[middle]) for end in ends)
-    return go.Scatter(x=_place(data, table["d_h"]), y=table[middle], mode="lines+markers", name=which,
+    top = 1.5 * float(data["D_train"].values.max())  # for an end that is open
+    lo, hi = (table[end].clip(0, top).fillna(table[middle]) for end in ends)
+    y, low, high = (_up(data, values) for values in (table[middle], lo, hi))
+    return go.Scatter(x=_place(data, table["d_h"]), y=y, mode="lines+markers", name=which,
                       line={"color": color, "width": 2.5}, marker={"size": 6, "line": {"color": "white", "width": 1}},
-                      error_y={"array": hi - table[middle], "arrayminus": table[middle] - lo, "width": 3,
-                               "thickness": 1.2},
-                      customdata=table["d_h"], meta={"role": which},
-                      hovertemplate=f"{which} at d_h %{{customdata}}: %{{y:,.0f}}<extra></extra>")
+                      error_y={"array": high - y, "arrayminus": y - low, "width": 3, "thickness": 1.2},
+                      customdata=np.column_stack([table["d_h"], table[middle], lo, hi]), meta={"role": which},
+                      hovertemplate=f"{which} at d_h %{{customdata[0]}}: %{{customdata[1]:,.0f}}<extra></extra>")
 
 
 def _place(data: xr.Dataset, d_h) -> np.ndarray:
     """Where a hidden size stands on the axis; between two columns by its logarithm."""
     sizes = np.log(data["d_h"].values)
     return np.interp(np.log(np.asarray(d_h, float)), sizes, np.arange(len(sizes)))
+
+
+def _up(data: xr.Dataset, D_train) -> np.ndarray:
+    """Where a training size stands on the axis; between two rows in proportion, and so on for ten rows beyond them."""
+    rows = data["D_train"].values.astype(float)
+    low, high = edges(rows)[[0, -1]] - rows[[0, -1]]
+    return np.interp(np.asarray(D_train, float), [rows[0] + 20 * low, *rows, rows[-1] + 20 * high],
+                     [-10, *range(len(rows)), len(rows) + 9])
 
 
 def edges(centres: np.ndarray) -> np.ndarray:
@@ -209,21 +211,14 @@ def edges(centres: np.ndarray) -> np.ndarray:
     return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
 
 
-def _lay_out(fig: go.Figure, data: xr.Dataset) -> None:
-    sizes, borders = data["d_h"].values, edges(data["D_train"].values)
-    fig.update_xaxes(title_text="d_h", tickvals=list(range(len(sizes))), ticktext=[str(d) for d in sizes],
-                     showgrid=False, range=[-0.5, len(sizes) - 0.5])
-    fig.update_yaxes(title_text=row_name(data), showgrid=False, range=[borders[0], borders[-1]],
-                     tickvals=_apart(data["D_train"].values, (borders[-1] - borders[0]) / 20))
-
-
-def _apart(values: Iterable[float], least: float) -> list[float]:
-    """Of ascending values those that can be written without touching: each so far from the last one written."""
-    written: list[float] = []
-    for value in values:
-        if not written or value - written[-1] >= least:
-            written.append(float(value))
-    return written
+def _lay_out(fig: go.Figure, data: xr.Dataset, columns: int = 14) -> None:
+    """Axes that name so many columns, and rows, as can be written without touching."""
+    for update, dim, name, most in ((fig.update_xaxes, "d_h", "d_h", columns),
+                                    (fig.update_yaxes, "D_train", f"{row_name(data)}, rows of equal height", 14)):
+        sizes = data[dim].values
+        named = range(0, len(sizes), math.ceil(len(sizes) / most))
+        update(title_text=name, tickvals=list(named), ticktext=[str(sizes[i]) for i in named], showgrid=False,
+               range=[-0.5, len(sizes) - 0.5])
 
 
 def white_cells(n: int) -> str:

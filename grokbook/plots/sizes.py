@@ -18,7 +18,7 @@ from grokbook.analysis.recipes import STATEMENTS
 from grokbook.analysis.sizes import critical_over_budget
 from grokbook.plots.cells import Runs, as_dataset, as_map, never_trained, not_trained, together
 from grokbook.plots.template import ACCURACY_AXIS, INK, MEMORY_COLOR, METRIC_COLORS, caption, d_h_color, frame
-from grokbook.plots.traces import NAMES, name_once, summary
+from grokbook.plots.traces import BAND, NAMES, find, name_once, summary
 from grokbook.run import ACCURACIES
 
 FINAL = {"train_acc": "final train accuracy", "val_acc": "final validation accuracy",
@@ -55,9 +55,6 @@ def final_accuracy(runs: Runs, *, metric: str = "val_acc", paper: Mapping[int, f
     return frame(fig, title=FINAL[metric].capitalize(), caption=words, plot_height=320)
 
 
-SEEDS_FOR_A_BAND = 5
-"""Seeds under which the runs themselves say more than the interval of their mean, which is nearly the whole axis."""
-
 COSTS = {"memorising": ("know their pairs only", MEMORY_COLOR),
          "generalising": ("know all pairs", METRIC_COLORS["val_acc"])}
 """Networks whose norms tell what each way costs, and their colours."""
@@ -77,10 +74,9 @@ def costs_by_size(from_scratch: xr.Dataset, retrained: xr.Dataset) -> go.Figure:
         accuracy = final(runs, "val_acc").isel(d_h=0)
         color = "#303030" if way == "from scratch" else "#E69F00"
         fig.add_traces(_dots(accuracy, way, color, symbol), rows=1, cols=2)
-    fig.update_xaxes(type="log", title_text="D_train", tickvals=[300, 500, 1000, 2000, 3000])
+    fig.update_xaxes(type="log", title_text="D_train", tickvals=[300, 500, 1000, 2000, 3000], tickfont_size=11)
     fig.update_yaxes(rangemode="tozero", row=1, col=1)
     fig.update_yaxes(ACCURACY_AXIS, row=1, col=2)
-    fig.update_annotations(font_size=13)
     shown = together([runs for runs, _ in both.values()])
     return frame(fig, title="What each way costs, and what networks end with", plot_height=320, above=20,
                  caption=caption(shown, "Dots: runs; lines: means."))
@@ -133,20 +129,15 @@ def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden 
 def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str, above: int = 20, note: str = "") -> go.Figure:
     """The same with a column for each named set of runs; of each only d_h and seed may vary.
 
-    Bands are drawn where most cells have five seeds. A line has a gap at a size that was not trained there, and the
+    A line has a gap at a size that was not trained there, and the
     caption names those sizes and has the `note`. `above`: pixels for the titles of the columns.
     """
     fig = make_subplots(rows=1, cols=len(columns), shared_yaxes=True, horizontal_spacing=0.02,
                         column_titles=list(columns))
-    seeds = np.concatenate([data["trained"].sum("seed").values.ravel() for data in columns.values()])
-    few = np.median(seeds[seeds > 0]) < SEEDS_FOR_A_BAND if seeds.any() else True
     for column, data in enumerate(columns.values(), 1):
         for metric in ACCURACIES:
             traces = summary(final(data, metric), name=NAMES[metric], label=f"{NAMES[metric]} accuracy",
                              color=METRIC_COLORS[metric], meta={"metric": metric}, dots=True)
-            if few:
-                traces = [trace.update(marker_size=6) for trace in traces
-                          if trace.meta["role"] != "band"]  # pyright: ignore
             fig.add_traces(traces, rows=1, cols=column)
     name_once(fig)
     sizes = sorted({int(d_h) for data in columns.values() for d_h in data["d_h"].values})
@@ -157,7 +148,7 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str, above: int
     shown = together([data.drop_vars("D_train", errors="ignore") for data in columns.values()])
     return frame(fig, title=title, plot_height=300, above=above,
                  caption=caption(shown, "Line: mean over seeds; dots: every run.", note,
-                                 "" if few else "Band: 95 % interval of the mean.", *_gaps(columns, sizes)))
+                                 BAND * bool(find(fig, role="band")), *_gaps(columns, sizes)))
 
 
 def _gaps(columns: Mapping[str, xr.Dataset], sizes: list[int]) -> Iterator[str]:
@@ -250,7 +241,7 @@ def critical_by_budget(recipes: Mapping[str, xr.Dataset], budgets: Sequence[int]
     seen: set[str] = set()
     fig.for_each_trace(lambda trace: trace.update(showlegend=not (trace.name in seen or seen.add(trace.name))))
     fig.update_xaxes(type="log", title_text="steps", tickvals=[*budgets], ticktext=[f"{n / 1000:g}k" for n in budgets],
-                     tickangle=-90)  # or the last ones collide on a telephone
+                     tickfont_size=11)
     fig.update_yaxes(title_text="D_crit", row=1, col=1)
     notes = ["Bars: 95 % intervals, from a measured size to a measured size."]
     notes += ["Dotted: about where the paper has it."] if paper else []

@@ -36,7 +36,7 @@ FAINT = "#E6E6E6"
 ACCURACY_AXIS = {"range": [-0.04, 1.06], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
 """An axis of accuracies, or of anything else from 0 to 1."""
 
-MARGIN_LEFT = 64  # pixels beside a plot: room for an axis with numbers and its title
+MARGIN_LEFT, MARGIN_RIGHT = 64, 24  # pixels beside a plot: room for an axis with numbers and its title
 
 STEP_0_AT = 0.4
 """Where step 0 stands on a logarithmic axis, which has no zero; rounded to a whole step in a hover text it is 0."""
@@ -74,17 +74,17 @@ def step_axis(last_step: float, *, sparse: bool = False) -> dict:
 
 
 _AXIS = {"showline": True, "linecolor": "#8C8C8C", "gridcolor": FAINT, "zeroline": False, "ticks": "outside",
-         "tickcolor": "#8C8C8C", "ticklen": 4, "title": {"standoff": 8}}
+         "tickcolor": "#8C8C8C", "ticklen": 4, "title": {"standoff": 8, "font": {"size": 14}}}
 
 pio.templates["grokbook"] = go.layout.Template(layout={
     "font": {"family": FONT, "size": 14, "color": INK},
-    "title": {"x": 0, "xref": "paper", "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top",
+    "title": {"x": 0, "xref": "container", "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top",
               "pad": {"t": 12}, "font": {"size": 17}},
     "paper_bgcolor": "white", "plot_bgcolor": "white", "colorway": list(dict.fromkeys(METRIC_COLORS.values())),
-    "xaxis": _AXIS, "yaxis": _AXIS, "hoverlabel": {"align": "left", "font": {"family": FONT}},
+    "xaxis": _AXIS | {"tickangle": 0}, "yaxis": _AXIS, "hoverlabel": {"align": "left", "font": {"family": FONT}},
     "legend": {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "yanchor": "top",
                "font": {"size": 13}, "tracegroupgap": 0},
-    "margin": {"l": MARGIN_LEFT, "r": 24, "t": 80, "b": 64}, "annotationdefaults": {"font": {"size": 13}},
+    "margin": {"l": MARGIN_LEFT, "r": MARGIN_RIGHT, "t": 80, "b": 64}, "annotationdefaults": {"font": {"size": 13}},
 })
 pio.templates.default = "grokbook"
 
@@ -101,7 +101,10 @@ NETWORK_NAMES = {"lstm": "LSTM", "mlp": "feed-forward (MLP)"}
 
 SUBPLOT_TITLE = 16  # size of the titles that plotly puts above its columns, too large beside 13 for all else
 OUR_SETTINGS = "Our settings"  # how the last sentence of a caption begins, where it tells them
-TITLE, LEGEND_LINE, AXIS = 40, 22, 60  # pixels that a title, a line of the legend and the labels of an axis take
+TITLE, AXIS = 40, 60  # pixels that a title and the labels of an axis take
+LEGEND_LINE, BELOW = 20, 14  # pixels of a line of the legend, and below the last
+LETTER, ENTRY = (9, 7), 45  # pixels, at most, of a letter in a title and in a legend, and of what stands beside a name
+WIDE, NARROW = 640, 340  # pixels across that figures of several columns and maps need, and that others do
 
 
 def caption(runs: xr.Dataset, *notes: str) -> str:
@@ -112,23 +115,39 @@ def caption(runs: xr.Dataset, *notes: str) -> str:
     return " ".join(part for part in (_count(runs), _reach(runs), _network(runs), *notes, _ours(runs)) if part)
 
 
-def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: int = 0,
-          left: int = 0) -> go.Figure:
+def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: int = 0, left: int = 0,
+          wide: bool = False) -> go.Figure:
     """Put title and legend above a plot of `plot_height` pixels, so that nothing overlaps, and keep its caption.
 
     `above` is the number of pixels that the plot itself needs above, for the titles of its columns; `left` what it
     needs beside it for the names of its rows, more than numbers take. The caption stands in
     `fig.layout.meta["caption"]` alone: whoever shows the figure prints it as text, which wraps and is read aloud.
+    Beside it stands the `width` that the figure needs: one plot fits a telephone, unless it is `wide`.
     """
     fig.update_annotations(font_size=13, selector=lambda words: words.font.size == SUBPLOT_TITLE)
-    drawn: Any = fig
-    keyed = drawn.layout.showlegend is not False and any(
-        trace.name and trace.showlegend is not False for trace in drawn.data)
-    top = TITLE + 2 * LEGEND_LINE * keyed + above
+    several = len({axis.domain for axis in fig.select_xaxes()}) > 1 or any(fig.select_traces({"type": "heatmap"}))
+    width = max((WIDE if several or wide else NARROW) + left, LETTER[0] * len(title))
+    lines = _legend_lines(fig, width - MARGIN_LEFT - left - MARGIN_RIGHT)
+    top = TITLE + LEGEND_LINE * lines + BELOW * (lines > 0) + above
     height = top + plot_height + AXIS
-    return fig.update_layout(title={"text": title, "pad": {"t": 12, "l": -left}}, height=height,
-                             margin={"t": top, "b": AXIS, "l": MARGIN_LEFT + left}, legend_y=1 - TITLE / height,
-                             meta={"caption": caption})
+    return fig.update_layout(title_text=title, height=height, legend_y=1 - TITLE / height,
+                             margin={"t": top, "b": AXIS, "l": MARGIN_LEFT + left},
+                             meta={"caption": caption, "width": width})
+
+
+def _legend_lines(fig: Any, width: int) -> int:
+    """Lines that the legend takes at most in so many pixels; 0 without one."""
+    traces = [trace for trace in fig.data if trace.name and trace.showlegend is not False]
+    if fig.layout.showlegend is False or not traces:
+        return 0
+    names = dict.fromkeys([fig.layout.legend.title.text or "", *(trace.name for trace in traces)])
+    entries = [ENTRY + LETTER[1] * len(name) for name in names if name]
+    if sum(entries) > width and not any(trace.legendgroup for trace in fig.data):
+        entries = [max(entries)] * len(entries)  # plotly makes columns of those without a group
+    lines, used = 1, 0
+    for entry in entries:
+        lines, used = (lines, used + entry) if used + entry <= width or not used else (lines + 1, entry)
+    return lines
 
 
 def _count(runs: xr.Dataset) -> str:

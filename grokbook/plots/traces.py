@@ -24,6 +24,12 @@ EVENTS = {"t_mem": ("memorised", "circle", ("train_acc", "train_loss", "param_no
           "t_gen": ("generalised", "diamond", ("val_acc", "val_loss", "param_norm"))}
 """Events as legends call them, their symbols, and the curves they are marked on."""
 
+SEEDS_FOR_A_BAND = 5
+"""Seeds under which the runs themselves say more than the interval of their mean, which is nearly the whole axis."""
+
+BAND = "Band: 95 % interval of the mean."
+"""What captions say of it."""
+
 LOSS_METRICS = ("train_loss", "val_loss")
 
 THIN_TOLERANCE = 0.004
@@ -57,8 +63,9 @@ def line_traces(cell: xr.Dataset, metric: str, seed: int) -> Iterator[go.Scatter
 
 def summary(values: xr.DataArray, *, name: str, label: str, color: str, meta: dict, log: bool = False,
             within: tuple[float, float] = (0, 1), dots: bool = False, **line) -> list[go.Scatter]:
-    """The mean over seeds as a line, its 95 % interval as a band behind it if there is any, and every run as a dot.
+    """The mean over seeds as a line, its 95 % interval as a band behind it if there is any, and with `dots` every run.
 
+    With dots there is a band only where most means are of `SEEDS_FOR_A_BAND` or more.
     `values`: seed by one other dimension, which is x. With `log` the mean is geometric, as for losses. `within` is the
     range that a mean can have. `label` is what hovering calls it, `line` more settings of the line.
     """
@@ -73,13 +80,15 @@ def summary(values: xr.DataArray, *, name: str, label: str, color: str, meta: di
         customdata=np.column_stack([lo, hi, stats["n"]]).astype(np.float32),
         hovertemplate=f"{hover}: %{{y:,.4g}} (%{{customdata[0]:,.4g}} to %{{customdata[1]:,.4g}})<br>"
                       "mean of %{customdata[2]} seeds<extra></extra>").update(line)]
-    if not np.isnan(lo).all():
+    n = stats["n"].values[stats["n"].values > 0]
+    few = dots and (not len(n) or np.median(n) < SEEDS_FOR_A_BAND)
+    if not np.isnan(lo).all() and not few:
         traces.insert(0, band(x, lo, hi, color, meta=meta | {"role": "band"}, legendgroup=name))
     if dots:
         runs = values.transpose("seed", dim)
         traces.append(go.Scatter(
             x=np.tile(x, runs.sizes["seed"]), y=_float32(runs).ravel(), mode="markers", **group, showlegend=False,
-            marker={"color": faded(color, 0.5), "size": 4}, meta=meta | {"role": "runs"},
+            marker={"color": faded(color, 0.5), "size": 6 if few else 4}, meta=meta | {"role": "runs"},
             customdata=np.repeat(runs["seed"].values, len(x)),
             hovertemplate=f"{hover}, seed %{{customdata}}: %{{y:,.4g}}<extra></extra>"))
     return traces

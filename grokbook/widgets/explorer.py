@@ -16,7 +16,6 @@ from grokbook.analysis.zones import runs_until
 from grokbook.config import RunConfig
 from grokbook.plots import accuracy_by_size, grokking_panels, zone_map
 from grokbook.plots.cells import choose, trained
-from grokbook.plots.maps import edges
 from grokbook.plots.template import shown_steps
 from grokbook.run import Run
 from grokbook.store import Store, config_of
@@ -202,8 +201,8 @@ def _stored_maps() -> list[ExplorerData]:
 
 def _frame(runs: xr.Dataset, d_h: int, D_train: int) -> list[go.Scatter]:
     """Lines round a cell of the map, black on white so that they are seen on any colour."""
-    column, i = runs["d_h"].values.tolist().index(d_h), runs["D_train"].values.tolist().index(D_train)
-    left, right, (low, high) = column - 0.5, column + 0.5, edges(runs["D_train"].values)[i:i + 2].tolist()
+    column, row = runs["d_h"].values.tolist().index(d_h), runs["D_train"].values.tolist().index(D_train)
+    left, right, low, high = column - 0.5, column + 0.5, row - 0.5, row + 0.5
     return [go.Scatter(x=[left, right, right, left, left], y=[low, low, high, high, low], mode="lines", line=line,
                        hoverinfo="skip", showlegend=False, cliponaxis=False, meta={"role": "outline"})
             for line in ({"color": "white", "width": 6}, {"color": "black", "width": 3})]

@@ -136,7 +136,7 @@ class ExplorerData:
                 "crossed": knows_neither(runs).transpose("D_train", "d_h").values.tolist(),
                 "text": text.tolist(), "hover": hover.tolist(),
                 "lines": {line: _bars(*find(fig, role=line)) for line in ("D_crit", "D_mem") if find(fig, role=line)},
-                "star": [_plain([*star.x, *star.y]) for star in find(fig, role="star")],
+                "star": [_plain([*star.x, *star.customdata]) for star in find(fig, role="star")],
                 "row": {metric: {part: _plain(stats[metric][part]) for part in ("mean", "lo", "hi")}
                         for metric in ACCURACIES},
                 "runs": _by_run(outcome, *MARKED, *ACCURACIES), "told": _stories(outcome),
@@ -170,9 +170,8 @@ def _stories(outcome: xr.Dataset) -> dict[str, dict[int, str]]:
 
 
 def _bars(line) -> list[list[float | None]]:
-    """x, y and both ends of the interval of each point of a line."""
-    y, up, down = (np.asarray(values, float) for values in (line.y, line.error_y.array, line.error_y.arrayminus))
-    return _plain(np.column_stack([line.x, y, y - down, y + up]))
+    """x, the size and both ends of its interval of each point of a line."""
+    return _plain(np.column_stack([line.x, line.customdata[:, 1:]]))
 
 
 def _plain(values) -> Any:

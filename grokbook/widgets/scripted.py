@@ -293,9 +293,9 @@ class Scorecard:
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th scope='col' style='text-align:left'>{name}</th>" for name in COLUMNS)
-        table = (f"<table style='font-size:13px;min-width:60em'><thead><tr>{head}</tr></thead>"
+        table = (f"<table style='font-size:13px;min-width:66em'><thead><tr>{head}</tr></thead>"
                  f"<tbody>{''.join(map(_row, self.cards))}</tbody></table>")
-        return scripted(f"<div style='overflow-x:auto'>{table}</div>", script("scorecard.js"))
+        return scripted(f"<div class='wide' style='overflow-x:auto'>{table}</div>", script("scorecard.js"))
 
 
 def _row(card: Card) -> str:
@@ -304,7 +304,8 @@ def _row(card: Card) -> str:
     theirs = "all ours" if claim.ours.startswith("everything") or claim.paper == "ours" else "partly ours"
     cells = [(f"<div style='min-width:15em'><code>{claim.id}</code><br>{escape(claim.says)}</div>", claim.id),
              (f"<b style='{BADGE}background:{COLORS[word]}'>{word}</b>", WORDS.index(word)),
-             (_numbers(card), _first(card)), (f"{measured.n:,}", measured.n), (escape(claim.source), claim.source),
+             (f"<div style='min-width:14em'>{_numbers(card)}</div>", _first(card)),
+             (f"{measured.n:,}", measured.n), (escape(claim.source), claim.source),
              (_folded(theirs, claim.ours), theirs),
              (_folded("changed" if claim.changed else "as first written", claim.changed), bool(claim.changed))]
     return (f"<tr data-source='{escape(claim.paper)}' data-verdict='{word}'>" + "".join(

@@ -4,6 +4,7 @@ The thread is the only one that touches the training. Everyone else sets flags, 
 a second thread tells whoever wants to know, so that training waits for no page.
 """
 
+import math
 import os
 import threading
 import time
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 COPY_EVERY, TELL_EVERY = 0.25, 0.5
 """Seconds between copies of the runs, for which the training waits, and between calls of `tell`: a page that is redrawn
 more often is slow to answer the mouse."""
+
+STEADY = 1.0
+"""Seconds after the first step until it is said how fast it goes: the first steps are slow, and foretell hours."""
 
 TELLING = 1 / 16
 """Share of a core's time that `tell` may take while nothing changes its phase: the training computes on all cores, and
@@ -53,7 +57,7 @@ class Trainer:
         self._go, self._halt, self._lock = threading.Event(), threading.Event(), threading.Lock()
         self._go.set()
         self._training: Training | Replay | None = None
-        self._ended_at, self._looked = (0, 0.0), 0.0
+        self._ended_at, self._looked, self._stepped = (0, 0.0), 0.0, math.inf
         self._thread = threading.Thread(target=self._work, args=(after,), name="training", daemon=True)
         self._telling = threading.Thread(target=self._tell, args=(tell,), name="telling", daemon=True)
         self._thread.start()
@@ -68,6 +72,11 @@ class Trainer:
     def steps_per_second(self) -> float:
         """Steps of the whole cohort a second, of late; 0 before the first."""
         return self._pace()[1]
+
+    @property
+    def steady(self) -> bool:
+        """Whether its first step is `STEADY` seconds ago, so that its speed tells how long it will take."""
+        return time.monotonic() - self._stepped >= STEADY
 
     @property
     def beginning(self) -> bool:
@@ -149,6 +158,7 @@ class Trainer:
         if time.monotonic() - self._looked >= COPY_EVERY:
             self.runs, self._looked = training.runs(), time.monotonic()
         if training.step:
+            self._stepped = min(self._stepped, time.monotonic())
             self._enter("training")
 
     def _enter(self, phase: str) -> None:
@@ -296,6 +306,8 @@ def progress(trainer: Trainer, phase: str, usual: int | None = None) -> str:
     if phase in ("preparing", "training"):
         if not rate:
             return "Preparing: the first training on a machine compiles for half a minute"
+        if not trainer.steady:
+            return f"Step {step:,} of {n_steps:,}"
         if usual is not None and step < usual <= n_steps:
             left = f"usually understands near step {usual:,}, in {_duration((usual - step) / rate)}"
         else:
