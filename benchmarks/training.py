@@ -214,7 +214,7 @@ def contenders(configs: list[RunConfig], start: np.ndarray, device: str, threads
     if with_compiled:
         advances["usual compiled"] = usual_loop(configs, start, device, True)
     return advances | {name: engine_advance(name, configs, start, device, threads)
-                       for name in able(configs[0], torch.device(device))}
+                       for name in able(configs[:1], torch.device(device))}
 
 
 def initial(configs: list[RunConfig]) -> np.ndarray:
@@ -224,7 +224,7 @@ def initial(configs: list[RunConfig]) -> np.ndarray:
 
 def memorised(configs: list[RunConfig]) -> np.ndarray | None:
     """Weights of networks that know their pairs, (member, n_params), or None if that takes too long."""
-    if "fused" not in able(configs[0], torch.device("cpu")):
+    if "fused" not in able(configs[:1], torch.device("cpu")):
         return None
     quick = [c.replace(lr=3e-3, weight_decay=0.0) for c in configs]
     engine = engine_named("fused")(quick, initial(configs))

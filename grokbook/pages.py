@@ -17,10 +17,9 @@ from urllib.parse import quote
 
 import nbformat
 from nbconvert import HTMLExporter
-from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell, new_notebook
 from traitlets.config import Config
 
+from grokbook.plots.picture import PLOTLY
 from grokbook.plots.template import WIDE
 from grokbook.widgets.explorer import SCRIPT, STYLE
 from grokbook.widgets.explorer_data import ExplorerData
@@ -36,7 +35,6 @@ GLOSSARY = "glossary"
 WAYS = r"(?m)^\[(?:← .*|Contents|Glossary|\d\d .* →)\]\([\w.]*\)(?: ·)?$"
 """Lines of a chapter that lead to its neighbours in JupyterLab; pages have their own."""
 
-PLOTLY = "application/vnd.plotly.v1+json"
 SHOWN_FIRST = ["text/html", "text/markdown", "image/svg+xml", "text/latex", "image/png", "image/jpeg", "text/plain"]
 
 
@@ -79,7 +77,7 @@ def _words(glossary: Path) -> list[str]:
     return sorted(re.findall("^### (.+)$", glossary.read_text("utf-8"), re.MULTILINE), key=len, reverse=True)
 
 
-def _link_words(notebook: NotebookNode, words: Collection[str]) -> None:
+def _link_words(notebook: nbformat.NotebookNode, words: Collection[str]) -> None:
     """Lead the first use of each word, in any text but headings, code, formulas and links, to the glossary."""
     left = set(words)
     by_form = {form: word for word in words for form in (word, word[0].upper() + word[1:])}
@@ -122,10 +120,10 @@ def _explorer(explored: Sequence[ExplorerData], folder: Path, exporter: HTMLExpo
     return {"page": page.name, "title": heading, "opening": opening, "changed": ""}
 
 
-def _opened(path: Path) -> NotebookNode:
+def _opened(path: Path) -> nbformat.NotebookNode:
     """A notebook, or a Markdown file as one."""
     if path.suffix == ".md":
-        return new_notebook(cells=[new_markdown_cell(path.read_text("utf-8"))])
+        return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(path.read_text("utf-8"))])
     try:
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
@@ -137,7 +135,7 @@ def _opened(path: Path) -> NotebookNode:
     return notebook
 
 
-def _drawn(notebook: NotebookNode, pages: Collection[str]) -> NotebookNode:
+def _drawn(notebook: nbformat.NotebookNode, pages: Collection[str]) -> nbformat.NotebookNode:
     """The notebook with its figures as HTML that plotly.js draws, and its links to notebooks as links to `pages`."""
     def link(match: re.Match[str]) -> str:
         text, name, anchor = match.groups(default="")
@@ -163,7 +161,7 @@ def _figure(name: str, data: dict) -> str:
             f'<script>Plotly.newPlot("{name}", {spec});</script>')
 
 
-def _picture(notebook: NotebookNode, file: Path) -> str:
+def _picture(notebook: nbformat.NotebookNode, file: Path) -> str:
     """Write the first picture of a notebook, for those who link to its page; its name, empty where there is none."""
     pictures = [output.data["image/png"] for cell in notebook.cells for output in cell.get("outputs", [])
                 if "image/png" in output.get("data", {})]
@@ -179,7 +177,7 @@ def _opening(text: str) -> str:
     return words[0].upper() + words[1:] if question else re.split(r"(?<=[.!?])\s", words)[0]
 
 
-def _entry(path: Path, notebook: NotebookNode, folder: Path) -> dict[str, Any]:
+def _entry(path: Path, notebook: nbformat.NotebookNode, folder: Path) -> dict[str, Any]:
     """What is said of a notebook: heading, opening words, sections, and what papermill changed."""
     text = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
     heading, _, rest = text.strip().partition("\n")

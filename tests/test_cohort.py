@@ -72,4 +72,4 @@ def test_one_member_decides_for_all_which_engine_trains(monkeypatch):
 def test_the_reference_can_train_everything_and_is_the_last_choice():
     assert list(ENGINES)[-1] == "vmapped"
     for config in (SMALL, SMALL.replace(architecture="lstm"), SMALL.replace(weight_noise=0.1, n_layers=2)):
-        assert able(config, CPU)[-1] == "vmapped"
+        assert able([config], CPU)[-1] == "vmapped"

@@ -259,13 +259,13 @@ def test_a_class_without_a_number_makes_no_answer_right():
 
 def test_it_is_the_first_choice_on_cuda_and_the_last_on_an_interpreting_cpu(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert able(TINY, cuda) == ["fused_cuda", "vmapped"]
-    assert able(TINY.replace(n_layers=2), cuda) == able(TINY.replace(d_h=132), cuda) == ["vmapped"]
+    assert able([TINY], cuda) == ["fused_cuda", "vmapped"]
+    assert able([TINY.replace(n_layers=2)], cuda) == able([TINY.replace(d_h=132)], cuda) == ["vmapped"]
     large = TINY.replace(d_h=100)
-    assert able(large, cuda) == ["fused_cuda", "vmapped"] and able(large, cuda, "float64") == ["vmapped"]
-    assert "fused_cuda" not in able(TINY, cpu)
+    assert able([large], cuda) == ["fused_cuda", "vmapped"] and able([large], cuda, "float64") == ["vmapped"]
+    assert "fused_cuda" not in able([TINY], cpu)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    assert able(TINY, cpu)[-1] == "fused_cuda"
+    assert able([TINY], cpu)[-1] == "fused_cuda"
 
 
 def test_a_whole_training_goes_through_it(monkeypatch):

@@ -183,12 +183,12 @@ def test_a_training_follows_the_sliders_while_its_first_step_compiles(make, gate
     compiling = threading.Event()
     run.panel.status.observe(lambda _: compiling.set() if run.runs else None, "value")
     assert run.runs or compiling.wait(PATIENCE)  # step 0 is drawn, step 1 is under way
-    assert run.beginning and run.phase == "preparing"
+    assert run._trainer and run._trainer.beginning and run.phase == "preparing"
     run.panel.d_h.value = 4
     gate.set()
     reach(run, *ENDED)
     assert (run.phase, run.runs[0].config.d_h, run.runs[0].last_step) == ("finished", 4, 60)
-    assert not run.beginning
+    assert not run._trainer.beginning
 
 
 @pytest.mark.parametrize("act", ["pause_or_resume", "stop"])

@@ -106,7 +106,7 @@ def test_the_caption_counts_what_is_not_there(runs):
 
 
 def test_what_is_no_map_is_refused(runs):
-    with pytest.raises(ValueError, match="show='loss' is not valid; valid: zone, train_acc"):
+    with pytest.raises(ValueError, match="show='loss' is unknown; valid: zone, train_acc"):
         plots.zone_map(runs, show="loss")
     with pytest.raises(ValueError, match="vary over lr too"):
         plots.zone_map(runs.expand_dims(lr=[0.1]))

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from grokbook.analysis import circuit
 from grokbook.networks import NETWORKS
 from grokbook.plots.template import ACCURACY_AXIS, MEMORY_COLOR, METRIC_COLORS, frame, shown_steps, step_axis
-from grokbook.plots.traces import name_once
+from grokbook.plots.traces import name_once, side_by_side
 
 LOSSES = {"train_loss": ("train", METRIC_COLORS["train_loss"], "solid"),
           "val_loss": ("validation", METRIC_COLORS["val_loss"], "solid"),
@@ -29,8 +29,8 @@ def circuit_spectra(names: Sequence[str] = ("grokked", "mid-leap", "ungrokked", 
 
     Key frequencies are orange. Errors as `circuit.stored`.
     """
-    fig = make_subplots(rows=3, cols=len(names), shared_xaxes=True, shared_yaxes="rows", vertical_spacing=0.06,  # pyright: ignore
-                        horizontal_spacing=0.03, column_titles=list(names))
+    fig = side_by_side(names, rows=3, shared_xaxes=True, shared_yaxes="rows", vertical_spacing=0.06,
+                       horizontal_spacing=0.03)
     for column, name in enumerate(names, 1):
         by_step = circuit.stored(name)
         for row, values in enumerate(_spectra(by_step[max(by_step)], name), 1):
@@ -39,7 +39,6 @@ def circuit_spectra(names: Sequence[str] = ("grokked", "mid-leap", "ungrokked", 
     for row, words in enumerate(ROWS, 1):
         fig.update_yaxes(rangemode="tozero", nticks=5, row=row)
         fig.update_yaxes(title_text=words, row=row, col=1)
-    fig.update_annotations(font_size=13)
     fig.update_layout(showlegend=False)
     cells = "; ".join(f"{name} d_h {NETWORKS[name].config.d_h}, D_train {NETWORKS[name].config.D_train:,}, seed "
                       f"{NETWORKS[name].config.seed}, step {max(circuit.stored(name)):,}" for name in names)
@@ -71,11 +70,10 @@ def circuit_growth(along: pd.DataFrame, *, name: str = "grokked") -> go.Figure:
     fig = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
     for row, lines in enumerate((LOSSES, SHARES), 1):
         for metric, (words, color, dash) in lines.items():
-            fig.add_trace(go.Scatter(x=shown_steps(along.index), y=along[metric], name=words, mode="lines+markers",
-                                     line={"color": color, "dash": dash, "width": 2}, marker={"size": 5},
-                                     meta={"metric": metric},
-                                     hovertemplate=f"{words}, step %{{x:,.0f}}: %{{y:.3g}}<extra></extra>"),
-                          row=row, col=1)
+            fig.add_scatter(x=shown_steps(along.index), y=along[metric], name=words, row=row, col=1,
+                            mode="lines+markers", line={"color": color, "dash": dash, "width": 2}, marker={"size": 5},
+                            meta={"metric": metric},
+                            hovertemplate=f"{words}, step %{{x:,.0f}}: %{{y:.3g}}<extra></extra>")
     name_once(fig)
     for i, (phase, steps) in enumerate(circuit.phases(along).items()):
         if steps[0] < steps[1]:

@@ -1,20 +1,19 @@
 """What a network is shown, and its curves against the step: accuracy, loss and norm of every seed of a cell."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
-from plotly.subplots import make_subplots
 
 from grokbook import tasks
 from grokbook.analysis import GENERALISED, events
 from grokbook.analysis.events import MEMORISED, SUSTAINED, typical_seed
-from grokbook.config import RunConfig
+from grokbook.config import RunConfig, check_among
 from grokbook.plots.cells import Runs, as_dataset, cells_at, choose, name_of, together, trained
 from grokbook.plots.template import ACCURACY_AXIS, METRIC_COLORS, caption, frame, step_axis
-from grokbook.plots.traces import NAMES, event_traces, line_traces, name_once
+from grokbook.plots.traces import NAMES, discrete, event_traces, line_traces, name_once, side_by_side
 from grokbook.run import ACCURACIES
 
 PANELS = {"accuracy": ACCURACIES, "loss": ("train_loss", "val_loss"), "norm": ("param_norm",)}
@@ -41,13 +40,12 @@ def table_and_split(config: RunConfig) -> go.Figure:
     (b, a). Of a task in which every pair of the p numbers has one answer."""
     p, split = config.p, tasks.split(config)
     kind = np.select([split.train, ~split.twin_free_val], [0, 1], 2)
-    fig = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.06,
-                        column_titles=["the answers", f"the split of seed {config.seed}"])
+    titles = ("the answers", f"the split of seed {config.seed}")
+    fig = side_by_side(titles, shared_yaxes=True, horizontal_spacing=0.06)
     fig.add_trace(go.Heatmap(z=tasks.table(config).labels.reshape(p, p).T, colorscale="Cividis", showscale=False,
                              meta={"role": "answers"}, hovertemplate="a %{x}, b %{y}: %{z}<extra></extra>"), 1, 1)
-    scale = [[edge, color] for i, color in enumerate(PAIR_COLORS.values()) for edge in (i / 3, (i + 1) / 3)]
-    fig.add_trace(go.Heatmap(z=kind.reshape(p, p).T, zmin=-0.5, zmax=2.5, colorscale=scale, showscale=False,
-                             meta={"role": "split"}, hovertemplate="a %{x}, b %{y}<extra></extra>"), 1, 2)
+    fig.add_trace(go.Heatmap(z=kind.reshape(p, p).T, **discrete(PAIR_COLORS.values()), meta={"role": "split"},
+                             hovertemplate="a %{x}, b %{y}<extra></extra>"), 1, 2)
     fig.add_traces([go.Scatter(x=[None], y=[None], mode="markers", name=name,
                                marker={"color": color, "symbol": "square", "size": 11})
                     for name, color in PAIR_COLORS.items()])
@@ -74,7 +72,7 @@ def grokking_panels(runs: Runs, *, cells: Sequence[tuple[int, int]] = ((64, 4000
     if not len(cells) or not len(rows):
         raise ValueError(f"cells={list(cells)} and rows={list(rows)} leave nothing to show; valid: one of each or more")
     for row in rows:
-        _check("rows", row, PANELS)
+        check_among("rows", row, PANELS)
     title = " and ".join(", ".join(TITLES[row].partition(" (")[0] for row in rows).rsplit(", ", 1)).capitalize()
     cells_shown = cells_at(as_dataset(runs), cells)
     titles = [f"{name}<br>{name_of(cell)}" for name, cell in zip(names, cells_shown, strict=True)] if names else None
@@ -87,11 +85,8 @@ def seed_panels(runs: Runs, *, d_h: int, D_train: int) -> go.Figure:
     cells = [cell.sel(seed=[seed]) for seed in cell["seed"].values]
     if not cells:
         raise ValueError(f"no seed of d_h {d_h}, D_train {D_train} was trained")
-    fig = panels(cells, ["accuracy"], None, f"Every seed of {name_of(cell)}")
-    titles = fig.select_annotations(lambda annotation: annotation.text == name_of(cell))
-    for title, seed in zip(titles, cell["seed"].values, strict=False):
-        title.text = f"seed {seed}"
-    return fig
+    names = [f"seed {seed}" for seed in cell["seed"].values]
+    return panels(cells, ["accuracy"], None, f"Every seed of {name_of(cell)}", names)
 
 
 def panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: str,
@@ -100,13 +95,14 @@ def panels(cells: list[xr.Dataset], rows: list[str], seed: int | None, title: st
     shown = [trained(cell) for cell in cells]
     thick, when = [_thick(cell, seed) for cell in shown], [events(cell) for cell in shown]
     names = names or [name_of(cell) for cell in cells]
-    fig = make_subplots(rows=len(rows), cols=len(cells), shared_xaxes=True, shared_yaxes=True, vertical_spacing=0.04,
-                        horizontal_spacing=0.04, column_titles=names if len(cells) > 1 else None)
+    fig = side_by_side(names if len(cells) > 1 else [""], rows=len(rows), shared_xaxes=True, shared_yaxes=True,
+                       vertical_spacing=0.04, horizontal_spacing=0.04)
     for column, (cell, bold, happened) in enumerate(zip(shown, thick, when, strict=True), 1):
         for row, name in enumerate(rows, 1):
             fig.add_traces(_traces(cell, name, bold, happened), rows=row, cols=column)
         if not len(cell["seed"]):
-            _say_missing(fig, cell, column)
+            fig.add_annotation(name="missing", text=f"not trained:<br>{name_of(cell)}", showarrow=False, x=0.5, y=0.5,
+                               xref="x domain", yref="y domain", row=1, col=column)
     _lay_out(fig, cells, rows)
     return frame(fig, title=title, caption=caption(together(cells), *_notes(shown, when, thick, seed)),
                  plot_height=HEIGHTS[len(rows)], above=20 * (len(cells) > 1) * (1 + ("<br>" in names[0])))
@@ -116,7 +112,7 @@ def _thick(cell: xr.Dataset, seed: int | None) -> int | None:
     if not len(cell["seed"]):
         return None
     if seed is not None:
-        _check("seed", seed, cell["seed"].values.tolist())
+        check_among("seed", seed, cell["seed"].values.tolist())
     return typical_seed(cell) if seed is None else seed
 
 
@@ -138,13 +134,6 @@ def _lay_out(fig: go.Figure, cells: list[xr.Dataset], rows: list[str]) -> None:
         fig.update_yaxes({"range": span} | ticks | Y_AXES[name], row=row)
         fig.update_yaxes(title_text=TITLES[name], row=row, col=1)
     name_once(fig, but=[NAMES["param_norm"]])  # whose axis names it
-
-
-def _say_missing(fig: go.Figure, cell: xr.Dataset, column: int) -> None:
-    """Write into the uppermost panel of a column that its cell was not trained."""
-    axis = "" if column == 1 else str(column)
-    fig.add_annotation(name="missing", text=f"not trained:<br>{name_of(cell)}", showarrow=False, x=0.5, y=0.5,
-                       xref=f"x{axis} domain", yref=f"y{axis} domain")
 
 
 def _y_range(cells: list[xr.Dataset], name: str) -> list[float] | None:
@@ -187,8 +176,3 @@ def _unfinished(cells: list[xr.Dataset], when: list[xr.Dataset]) -> str:
         n, total = int(sum(runs.sum() for runs in late)), int(sum(runs.sum() for runs in measured))
         parts += [f"{n} of {total} had not {words}"] if n else []
     return f"{' and '.join(parts)} by the end." if parts else ""
-
-
-def _check(name: str, value, valid: Collection) -> None:
-    if value not in valid:
-        raise ValueError(f"{name}={value!r} is not valid; valid: {', '.join(map(str, valid))}")

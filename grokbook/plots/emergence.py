@@ -7,31 +7,21 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 from plotly.colors import sample_colorscale
-from plotly.subplots import make_subplots
 
 from grokbook import analysis
 from grokbook.analysis import final
 from grokbook.networks import FORGETTING, named
+from grokbook.plots import template
 from grokbook.plots.cells import never_trained
 from grokbook.plots.sizes import FINAL, POWERS
-from grokbook.plots.template import (
-    ACCURACY_AXIS,
-    INK,
-    MEMORY_COLOR,
-    METRIC_COLORS,
-    caption,
-    d_h_color,
-    faded,
-    frame,
-    shown_steps,
-)
+from grokbook.plots.traces import name_once, side_by_side
 
 SCALE = "Plasma"
 """Few random pairs are dark, many light; its lightest fifth, which white hides, is left out."""
 
-TASKS = {"additions": ("trained additions", METRIC_COLORS["train_acc"], "solid"),
-         "random": ("random pairs", MEMORY_COLOR, "solid"),
-         "twin_free_val_acc": ("new additions, twin-free", METRIC_COLORS["twin_free_val_acc"], "solid"),
+TASKS = {"additions": ("trained additions", template.METRIC_COLORS["train_acc"], "solid"),
+         "random": ("random pairs", template.MEMORY_COLOR, "solid"),
+         "twin_free_val_acc": ("new additions, twin-free", template.METRIC_COLORS["twin_free_val_acc"], "solid"),
          "keys": ("embedding's power in the key frequencies", "#C2571A", "dot")}
 """Name, colour and dash of what is drawn of two tasks."""
 
@@ -47,7 +37,7 @@ def emergence(runs: xr.Dataset, *, metric: str = "twin_free_val_acc") -> go.Figu
     accuracy, sizes = final(runs, metric), runs["d_h"].values
     pairs = runs["D_random"].values.tolist()
     columns = {"best seed": accuracy.max("seed"), "mean of the seeds": accuracy.mean("seed")}
-    fig = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.03, column_titles=list(columns))
+    fig = side_by_side(columns, shared_yaxes=True, horizontal_spacing=0.03)
     for i, D_random in enumerate(pairs):
         color = str(sample_colorscale(SCALE, 0.8 * i / max(len(pairs) - 1, 1))[0])
         for column, (name, values) in enumerate(columns.items(), 1):
@@ -55,11 +45,11 @@ def emergence(runs: xr.Dataset, *, metric: str = "twin_free_val_acc") -> go.Figu
         fig.add_trace(_dots(accuracy.sel(D_random=D_random), D_random, color), row=1, col=2)
     fig.update_xaxes(type="log", title_text="d_h", tickvals=sizes, ticktext=[str(d_h) for d_h in sizes],
                      tickfont_size=11)
-    fig.update_yaxes(ACCURACY_AXIS)
+    fig.update_yaxes(template.ACCURACY_AXIS)
     fig.update_yaxes(title_text=FINAL[metric], row=1, col=1)
     fig.update_layout(legend_title_text="random pairs ")
-    words = caption(runs, "Dots: every run.", _holes(runs), never_trained(runs, "d_h"))
-    return frame(fig, title="Addition beside random pairs", plot_height=320, above=20, caption=words)
+    words = template.caption(runs, "Dots: every run.", _holes(runs), never_trained(runs, "d_h"))
+    return template.frame(fig, title="Addition beside random pairs", plot_height=320, above=20, caption=words)
 
 
 def forgetting(runs: xr.Dataset, *, sizes: Sequence[int] | None = None) -> go.Figure:
@@ -70,23 +60,22 @@ def forgetting(runs: xr.Dataset, *, sizes: Sequence[int] | None = None) -> go.Fi
     """
     runs = runs if sizes is None else runs.sel(d_h=list(sizes))
     shown = [int(D) for D in runs["D_random"].values if D and bool(runs["trained"].sel(D_random=D).any())]
-    fig = make_subplots(rows=1, cols=max(len(shown), 1), shared_yaxes=True, horizontal_spacing=0.02,
-                        column_titles=[f"{D:,} random pairs" for D in shown])
+    titles = [f"{D:,} random pairs" for D in shown] or [""]
+    fig = side_by_side(titles, shared_yaxes=True, horizontal_spacing=0.02)
     for column, D_random in enumerate(shown, 1):
         for d_h, seed in np.argwhere(runs["trained"].sel(D_random=D_random).transpose("d_h", "seed").values):
             run = runs.sel(D_random=D_random).isel(d_h=d_h, seed=seed)
-            fig.add_traces(_path(run, d_h_color(int(run["d_h"]), runs["d_h"].values)), rows=1, cols=column)
+            fig.add_traces(_path(run, template.d_h_color(int(run["d_h"]), runs["d_h"].values)), rows=1, cols=column)
         known = int(runs["D_train"]) / (int(runs["D_train"]) + D_random)
-        fig.add_vline(known, line={"color": INK, "dash": "dot", "width": 1}, row=1, col=column)  # pyright: ignore
-    named = set()
-    fig.for_each_trace(lambda trace: trace.update(showlegend=trace.mode != "markers" and not (
-        trace.name in named or named.add(trace.name))))
-    fig.update_xaxes(ACCURACY_AXIS, title_text="train accuracy")
-    fig.update_yaxes(ACCURACY_AXIS)
+        fig.add_vline(known, line={"color": template.INK, "dash": "dot", "width": 1}, row=1, col=column)  # pyright: ignore
+    fig.update_traces(showlegend=False, selector={"mode": "markers"})
+    name_once(fig)
+    fig.update_xaxes(template.ACCURACY_AXIS, title_text="train accuracy")
+    fig.update_yaxes(template.ACCURACY_AXIS)
     fig.update_yaxes(title_text="twin-free validation accuracy", row=1, col=1)
     fig.update_layout(legend_title_text="d_h ")
     mixed = runs.sel(D_random=shown)
-    return frame(fig, title="Learned and taken back", plot_height=320, above=20, caption=caption(
+    return template.frame(fig, title="Learned and taken back", plot_height=320, above=20, caption=template.caption(
         mixed, "One line a run, arrows as it trained; dot: its end; dotted: all additions and no random pair known."))
 
 
@@ -94,22 +83,22 @@ def two_tasks(names: Sequence[str] = tuple(FORGETTING)) -> go.Figure:
     """Along training, one column a network: accuracy on trained additions, on random pairs and on new additions, and
     the power of the embedding in the key frequencies (`analysis.emergence.two_tasks`). Errors as `circuit.stored`.
     """
-    fig = make_subplots(rows=1, cols=len(names), shared_yaxes=True, horizontal_spacing=0.03,
-                        column_titles=[f"seed {named(name).config.seed}" for name in names])
+    titles = [f"seed {named(name).config.seed}" for name in names]
+    fig = side_by_side(titles, shared_yaxes=True, horizontal_spacing=0.03)
     tables = [analysis.emergence.two_tasks(name) for name in names]
     for column, table in enumerate(tables, 1):
         for part, (name, color, dash) in TASKS.items():
-            fig.add_scatter(x=shown_steps(table.index), y=table[part], name=name, legendgroup=part,
+            fig.add_scatter(x=template.shown_steps(table.index), y=table[part], name=name, legendgroup=part,
                             line={"color": color, "dash": dash}, showlegend=column == 1, meta={"role": part},
                             customdata=table.index, hovertemplate=f"{name}<br>step %{{customdata:,}}: %{{y:.3f}}"
                             "<extra></extra>", row=1, col=column)
     steps = [step for table in tables for step in table.index]
     fig.update_xaxes(type="log", title_text="step", tickvals=[200, 500, 1000, 2000, 5000], tickfont_size=11,
                      range=[np.log10(0.9 * min(steps)), np.log10(1.1 * max(steps))])
-    fig.update_yaxes(ACCURACY_AXIS)
+    fig.update_yaxes(template.ACCURACY_AXIS)
     fig.update_yaxes(title_text="accuracy, or share", row=1, col=1)
     config, n_same = named(names[0]).config, sum(table["shared"].iloc[-1] == 1 for table in tables)
-    return frame(fig, title="Two tasks in one network", plot_height=300, above=20, caption=(
+    return template.frame(fig, title="Two tasks in one network", plot_height=300, above=20, caption=(
         f"n = {len(names)} networks, d_h {config.d_h} on {config.D_train:,} additions and {config.D_random:,} random "
         f"pairs, from weights kept at {len(tables[0])} steps. Key frequencies: those of the step with the highest "
         f"twin-free accuracy, which are those of the end in {n_same} of {len(names)}."))
@@ -124,9 +113,9 @@ def competition(runs: xr.Dataset, fewer: xr.Dataset, *, D_random: int, bits: flo
     """
     accuracy, expected = final(runs, metric), analysis.emergence.as_smaller(runs, bits, metric).sel(D_random=D_random)
     beside, few = accuracy.sel(D_random=D_random), final(fewer, metric)
-    lines = {"alone": (accuracy.sel(D_random=0).mean("seed"), INK, "solid"),
+    lines = {"alone": (accuracy.sel(D_random=0).mean("seed"), template.INK, "solid"),
              f"beside {D_random:,} random pairs": (beside.mean("seed"), "#D55E00", "solid"),
-             "expected if they only use up memory": (expected, MEMORY_COLOR, "dash"),
+             "expected if they only use up memory": (expected, template.MEMORY_COLOR, "dash"),
              f"alone on {int(fewer['D_train']):,}": (few.mean("seed"), "#009E73", "dot")}
     fig = go.Figure(_dots(beside, D_random, "#D55E00").update(legendgroup=None))  # else the legend is a column
     for name, (values, color, dash) in lines.items():
@@ -135,11 +124,11 @@ def competition(runs: xr.Dataset, fewer: xr.Dataset, *, D_random: int, bits: flo
                         meta={"role": name}, line={"color": color, "dash": dash},
                         hovertemplate=f"{name}: d_h %{{x}}, %{{y:.3f}}<extra></extra>")
     fig.update_xaxes(type="log", title_text="d_h", tickvals=POWERS, ticktext=[*map(str, POWERS)])
-    fig.update_yaxes(ACCURACY_AXIS, title_text=FINAL[metric])
+    fig.update_yaxes(template.ACCURACY_AXIS, title_text=FINAL[metric])
     words = (f"Dots: every run beside random pairs. A weight is taken to hold {bits:.2f} bits. Lines: means; dotted: "
              f"n = {int(fewer['trained'].sum())} runs.")
-    return frame(fig, title="Smaller, or short of pairs?", plot_height=320,
-                 caption=caption(runs.sel(D_random=[0, D_random]), words))
+    return template.frame(fig, title="Smaller, or short of pairs?", plot_height=320,
+                          caption=template.caption(runs.sel(D_random=[0, D_random]), words))
 
 
 def _line(values: xr.DataArray, D_random: int, color: str, role: str) -> go.Scatter:
@@ -154,9 +143,9 @@ def _line(values: xr.DataArray, D_random: int, color: str, role: str) -> go.Scat
 def _dots(accuracy: xr.DataArray, D_random: int, color: str) -> go.Scatter:
     runs = accuracy.transpose("seed", "d_h")
     return go.Scatter(x=np.tile(runs["d_h"].values, runs.sizes["seed"]), y=runs.values.ravel(), mode="markers",
-                      legendgroup=f"{D_random:,}", showlegend=False, marker={"color": faded(color, 0.5), "size": 5},
+                      legendgroup=f"{D_random:,}", showlegend=False, meta={"role": "runs", "D_random": D_random},
+                      marker={"color": template.faded(color, 0.5), "size": 5},
                       customdata=np.repeat(runs["seed"].values, runs.sizes["d_h"]),
-                      meta={"role": "runs", "D_random": D_random},
                       hovertemplate="d_h %{x}, seed %{customdata}: %{y:.3f}<extra></extra>")
 
 

@@ -5,30 +5,26 @@ Huang et al. 2024 sketch such a map (Fig 1); here every cell is the runs that we
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
-from plotly.subplots import make_subplots
 
 from grokbook.analysis import capacity, critical_size, final
 from grokbook.analysis.sizes import place, star
 from grokbook.analysis.zones import Zone, knows_neither, main_zone, zone_label, zone_shares
+from grokbook.config import check_among
 from grokbook.plots.cells import Runs, as_map, never_trained, row_name
 from grokbook.plots.sizes import FINAL
 from grokbook.plots.template import INK, MEMORY_COLOR, ZONE_COLORS, caption, frame
+from grokbook.plots.traces import discrete, side_by_side
 
 SHOWN = ("zone", *FINAL)
 
 ACCURACY_SCALE = "Cividis"  # runs from dark to light for every reader, with or without colour vision deficiency
 
-N_COLORS = len(ZONE_COLORS)
-
-ZONE_SCALE = {"zmin": -0.5, "zmax": N_COLORS - 0.5, "showscale": False,
-              "colorscale": [[edge, color] for i, color in enumerate(ZONE_COLORS.values())
-                             for edge in (i / N_COLORS, (i + 1) / N_COLORS)]}
+ZONE_SCALE = discrete(ZONE_COLORS.values())
 """How a heatmap colours the numbers of zones."""
 
 NEITHER = "knows neither"
@@ -52,8 +48,7 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     Over D_random, at a single D_train, the rows are that and there are no lines.
     Raises ValueError: another `show`, or runs that vary over more than d_h, D_train and seed.
     """
-    if show not in SHOWN:
-        raise ValueError(f"show={show!r} is not valid; valid: {', '.join(SHOWN)}")
+    check_among("show", show, SHOWN)
     data = as_map(runs)
     fig = go.Figure(_cells(data, show).update(texttemplate="%{text}" + LEFT))
     if show == "zone":
@@ -74,8 +69,7 @@ def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
     if not len(budgets) or min(budgets) < 0:
         raise ValueError(f"budgets={list(budgets)} is not valid; valid: one or more numbers of steps, 0 or more")
     data = as_map(runs)
-    fig = make_subplots(rows=1, cols=len(budgets), shared_yaxes=True, horizontal_spacing=0.02,
-                        column_titles=[f"{budget:,} steps" for budget in budgets])
+    fig = side_by_side((f"{budget:,} steps" for budget in budgets), shared_yaxes=True, horizontal_spacing=0.02)
     for column, budget in enumerate(budgets, 1):
         cells = _cells(data.sel(step=slice(0, budget)), "zone")
         fig.add_trace(cells.update(texttemplate=""), row=1, col=column)  # too narrow for words, which hovering says
@@ -138,8 +132,7 @@ def _crosses(data: xr.Dataset) -> go.Scatter:
 
 def _zone_legend(fig: go.Figure) -> list[go.Scatter]:
     """Traces without points that name the colours of the zones which the maps show, and the crosses."""
-    maps: Any = fig.select_traces({"type": "heatmap"})
-    drawn = np.concatenate([np.ravel(cells.z) for cells in maps])
+    drawn = np.concatenate([np.ravel(cells.z) for cells in fig.select_traces({"type": "heatmap"})])  # pyright: ignore
     marks: dict[str, dict] = {zone_label(zone): {"symbol": "square", "color": color}
                               for i, (zone, color) in enumerate(ZONE_COLORS.items()) if i in drawn}
     marks[NEITHER] = {"symbol": "square-x", "color": ZONE_COLORS[Zone.PROGRESSION], "line": {"color": INK, "width": 1}}
@@ -162,12 +155,10 @@ def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, crit
     if crossing["n_crossings"]:
         lo, hi = (crossing["d_h"] if np.isnan(end) else end for end in (crossing["d_h_lo"], crossing["d_h_hi"]))
         middle, lo, hi = _place(data, [crossing["d_h"], lo, hi])
-        fig.add_trace(go.Scatter(x=[middle], y=_up(data, [crossing["D_train"]]), mode="markers", name="crossing",
-                                 customdata=[crossing["D_train"]],
-                                 error_x={"array": [hi - middle], "arrayminus": [middle - lo], "width": 5,
-                                          "thickness": 2, "color": INK},
-                                 marker={"symbol": "star", "size": 17, "color": INK,
-                                         "line": {"color": "white", "width": 1.5}}, meta={"role": "star"}))
+        error = {"array": [hi - middle], "arrayminus": [middle - lo], "width": 5, "thickness": 2, "color": INK}
+        mark = {"symbol": "star", "size": 17, "color": INK, "line": {"color": "white", "width": 1.5}}
+        fig.add_scatter(x=[middle], y=_up(data, [crossing["D_train"]]), mode="markers", name="crossing", error_x=error,
+                        customdata=[crossing["D_train"]], marker=mark, meta={"role": "star"})
         notes.append(f"They cross at {place(crossing)}.")
     else:
         notes.append("They do not cross where both are known.")

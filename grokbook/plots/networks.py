@@ -3,13 +3,11 @@ Understanding the Mystery behind Grokking Phenomenon", Fig 1 to 6).
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
-from plotly.subplots import make_subplots
 
 from grokbook.analysis.efficiency import DECAY, SAMPLE, of_any_parent
 from grokbook.analysis.events import LONG_BEFORE
@@ -18,7 +16,7 @@ from grokbook.analysis.universality import at_share, by_setting, grokked, widest
 from grokbook.plots.cells import together
 from grokbook.plots.curves import panels
 from grokbook.plots.template import ACCURACY_AXIS, FAINT, MEMORY_COLOR, METRIC_COLORS, ZONE_COLORS, caption, frame
-from grokbook.plots.traces import name_once
+from grokbook.plots.traces import name_once, side_by_side
 from grokbook.studies import SETTINGS
 
 LOOKS = {"transformer": ("transformer", "#26358C"), "lstm": ("LSTM", "#C2571A"), "mlp": ("feed-forward", "#00795C")}
@@ -129,47 +127,45 @@ LINES = {"loss (nats)": {"train_loss": ("train", METRIC_COLORS["train_loss"], "s
 """Rows of panels, and their lines: column of the table to name, colour and dash."""
 
 
-GUESSING: dict[str, Any] = {"line": {"color": "#8C8C8C", "dash": "dot", "width": 1.5}}
+GUESSING = {"line": {"color": "#8C8C8C", "dash": "dot", "width": 1.5}}
 """The loss of guessing."""
 
 
 def _panels(rows: int, columns: list[str]) -> go.Figure:
     """Panels with shared axes, their columns titled where there are several."""
-    shared: dict[str, Any] = {"shared_xaxes": True, "shared_yaxes": "rows"}
-    return make_subplots(rows=rows, cols=len(columns), vertical_spacing=0.05, horizontal_spacing=0.04,
-                         column_titles=columns if len(columns) > 1 else None, **shared)
+    return side_by_side(columns if len(columns) > 1 else [""], rows=rows, shared_xaxes=True, shared_yaxes="rows",
+                        vertical_spacing=0.05, horizontal_spacing=0.04)
 
 
-def mixture_panels(mixtures: Mapping[str, pd.DataFrame], *, rows: tuple[str, ...] = tuple(LINES)) -> go.Figure:
+def mixture_panels(mixtures: Mapping[str, pd.DataFrame]) -> go.Figure:
     """Losses, validation accuracy and both weights of mixtures against time; a column each, by its title.
 
     `mixtures` holds tables that `analysis.efficiency.train_mixture` gives.
     """
-    fig = _panels(len(rows), list(mixtures))
+    fig = _panels(len(LINES), list(mixtures))
     for column, table in enumerate(mixtures.values(), 1):
         later = table.query("time > 0")
-        for row, title in enumerate(rows, 1):
-            fig.add_traces([_line(later, metric, *look) for metric, look in LINES[title].items()], row, column)
+        for row, lines in enumerate(LINES.values(), 1):
+            fig.add_traces([_line(later, metric, *look) for metric, look in lines.items()], row, column)
     guessing = float(next(iter(mixtures.values()))["train_loss"].iloc[0])
-    for row, title in enumerate(rows, 1):
-        highest = max(float(table[list(LINES[title])].to_numpy().max()) for table in mixtures.values())
+    for row, (title, lines) in enumerate(LINES.items(), 1):
+        highest = max(float(table[list(lines)].to_numpy().max()) for table in mixtures.values())
         fig.update_yaxes(ACCURACY_AXIS if title == "accuracy" else {"range": [0, 1.05 * highest]}, row=row)
         fig.update_yaxes(title_text=title, row=row, col=1)
         if title.startswith("loss"):
             fig.update_yaxes(type="log", exponentformat="power", dtick=1, tickfont={"size": 11},
                              range=[-2, np.log10(2 * highest)], title_standoff=12, row=row)
-            where: dict[str, Any] = {"row": row}
-            fig.add_hline(guessing, **GUESSING, **where)
+            fig.add_hline(guessing, **GUESSING, row=row)  # pyright: ignore
     fig.update_xaxes(type="log", exponentformat="power", dtick=1)
     if len(mixtures) > 1:
         fig.update_xaxes(tickvals=[0.1, 10], tickangle=0)  # no labels at the ends, where columns meet
-    fig.update_xaxes(title_text="time", row=len(rows))
+    fig.update_xaxes(title_text="time", row=len(LINES))
     name_once(fig)
     note = (f"n = 1 pair of networks a column; {SAMPLE} training pairs and {SAMPLE} that neither network was trained "
             f"on. Dotted: the loss of guessing. Time: learning rate times steps. Train "
             f"accuracy is 1 throughout. Ours: gradient descent, decay {DECAY:g}.")
     return frame(fig, title="A mixture of two frozen networks", caption=note, above=20 if len(mixtures) > 1 else 0,
-                 plot_height={1: 240, 2: 320}.get(len(rows), 440))
+                 plot_height=440)
 
 
 def _line(table: pd.DataFrame, metric: str, name: str, color: str, dash: str) -> go.Scatter:
@@ -183,14 +179,14 @@ def mixture_scan(scan: pd.DataFrame) -> go.Figure:
 
     Columns `w_m2`, `pair`, and `peak` and `end` of `analysis.efficiency.told`.
     """
-    fig = make_subplots(rows=1, cols=2, horizontal_spacing=0.1, column_titles=["at its highest", "in the end"])
+    fig = side_by_side(("at its highest", "in the end"), horizontal_spacing=0.1)
     for (name, rows), color in zip(scan.groupby("pair", sort=False), ("#26358C", "#1B8A9B", "#7CC142"), strict=False):
         for column, metric in enumerate(("peak", "end"), 1):
             fig.add_scatter(x=rows["w_m2"], y=rows[metric], mode="lines+markers", name=str(name), row=1, col=column,
                             line={"color": color, "width": 2.5}, marker={"size": 5},
                             meta={"metric": metric, "pair": name},
                             hovertemplate=f"{name}, w_m2 %{{x:g}}: %{{y:.3g}} nats<extra></extra>")
-    fig.add_hline(np.log(113), **GUESSING)
+    fig.add_hline(np.log(113), **GUESSING)  # pyright: ignore
     fig.update_xaxes(type="log", title_text="w_m2, where w_g2 is 1", tickvals=[1, 2, 5, 10, 20])
     fig.update_yaxes(rangemode="tozero")
     fig.update_yaxes(title_text="validation loss (nats)", col=1)

@@ -33,6 +33,8 @@ draws the figure, so one of double density would be twice too large there and cu
 BROWSER_TIMEOUT = 60
 """Seconds to wait for the browser that paints; a machine without a usable one must not stop a notebook."""
 
+PLOTLY = "application/vnd.plotly.v1+json"
+
 NO_PICTURE = "(No picture: it takes Chrome or Chromium. JupyterLab draws the figure all the same.)"
 
 
@@ -53,17 +55,15 @@ def mime_bundle(fig: go.Figure) -> dict:
     The same figure gives the same bytes on one machine.
     """
     figure = json.loads(fig.to_json() or "{}") | {"config": {"displaylogo": False, "responsive": True}}
-    png = picture(fig)
+    words, png = sentence(fig), picture(fig)
     if png is None:
-        return {"application/vnd.plotly.v1+json": figure, "text/plain": f"{sentence(fig)} {NO_PICTURE}"}
-    return {"application/vnd.plotly.v1+json": figure, "image/png": base64.b64encode(png).decode(),
-            "text/plain": sentence(fig)}
+        return {PLOTLY: figure, "text/plain": f"{words} {NO_PICTURE}"}
+    return {PLOTLY: figure, "image/png": base64.b64encode(png).decode(), "text/plain": words}
 
 
 def caption_of(fig: go.Figure) -> str:
     """The words that belong under a figure, empty where it has none."""
-    layout: Any = fig.layout
-    return (layout.meta or {}).get("caption", "")
+    return (fig.layout.meta or {}).get("caption", "")  # pyright: ignore
 
 
 def caption_html(words: str) -> str:
@@ -79,8 +79,8 @@ def caption_html(words: str) -> str:
 
 def sentence(fig: go.Figure) -> str:
     """The figure's title and the count of runs its caption starts with."""
-    layout: Any = fig.layout
-    title, counted = layout.title.text or "Figure", caption_of(fig).partition(". ")[0].removesuffix(".")
+    title = fig.layout.title.text or "Figure"  # pyright: ignore
+    counted = caption_of(fig).partition(". ")[0].removesuffix(".")
     return f"{title}: {counted}." if counted else f"{title}."
 
 
@@ -143,9 +143,8 @@ class Painter:
         """A PNG of the figure. Raises RuntimeError where the browser is gone or silent, and closes what is left."""
         from choreographer.protocol import DevtoolsProtocolError
 
-        opts: Any = {"format": "png", "width": PICTURE_WIDTH}
         try:
-            return self._wait_for(self._browser.calc_fig(fig, opts=opts))
+            return self._wait_for(self._browser.calc_fig(fig, opts={"format": "png", "width": PICTURE_WIDTH}))
         except (RuntimeError, OSError, CancelledError, DevtoolsProtocolError) as error:
             self.close()
             raise RuntimeError(f"the browser that paints is gone: {error!r}") from error

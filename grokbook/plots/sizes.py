@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import xarray as xr
-from plotly.subplots import make_subplots
 
 from grokbook.analysis import capacity, final
 from grokbook.analysis.descent import double_descent
 from grokbook.analysis.efficiency import costs, of_any_parent
 from grokbook.analysis.recipes import STATEMENTS
 from grokbook.analysis.sizes import critical_over_budget
+from grokbook.config import check_among
 from grokbook.plots.cells import Runs, as_dataset, as_map, never_trained, not_trained, together
 from grokbook.plots.template import ACCURACY_AXIS, INK, MEMORY_COLOR, METRIC_COLORS, caption, d_h_color, frame
-from grokbook.plots.traces import BAND, NAMES, find, name_once, summary
+from grokbook.plots.traces import BAND, NAMES, discrete, find, name_once, side_by_side, summary
 from grokbook.run import ACCURACIES
 
 FINAL = {"train_acc": "final train accuracy", "val_acc": "final validation accuracy",
@@ -34,8 +34,7 @@ def final_accuracy(runs: Runs, *, metric: str = "val_acc", paper: Mapping[int, f
     and the caption names those cells, and sizes of the study without any run.
     Raises ValueError: another metric, or runs that vary over more than d_h, D_train and seed.
     """
-    if metric not in ACCURACIES:
-        raise ValueError(f"metric={metric!r} is no accuracy; valid: {', '.join(ACCURACIES)}")
+    check_among("metric", metric, ACCURACIES)
     data = as_map(runs)
     accuracy, sizes = final(data, metric), data["d_h"].values
     fig = go.Figure()
@@ -63,7 +62,7 @@ COSTS = {"memorising": ("know their pairs only", MEMORY_COLOR),
 def costs_by_size(from_scratch: xr.Dataset, retrained: xr.Dataset) -> go.Figure:
     """The weight norm that networks of one d_h end with, and their validation accuracy, against D_train: dots are runs,
     filled from scratch, open ones retrained after they had generalised; lines join means."""
-    fig = make_subplots(rows=1, cols=2, horizontal_spacing=0.12, column_titles=["weight norm", "validation accuracy"])
+    fig = side_by_side(("weight norm", "validation accuracy"), horizontal_spacing=0.12)
     both = {"from scratch": (of_any_parent(from_scratch), "circle"),
             "retrained": (of_any_parent(retrained), "circle-open")}
     for way, (runs, symbol) in both.items():
@@ -121,8 +120,7 @@ def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden 
         words.text += "<br>depth {depth:.2f}<br>p {p:.2f}<br>n {n}".format(**row)
         if paper and row["D_train"] in paper:
             low, high = paper[row["D_train"]]
-            fig.add_vrect(low, high, row=1, col=column,  # pyright: ignore
-                          fillcolor=INK, opacity=0.1, line_width=0)
+            fig.add_vrect(low, high, row=1, col=column, fillcolor=INK, opacity=0.1, line_width=0)  # pyright: ignore
     return fig
 
 
@@ -132,8 +130,7 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str, above: int
     A line has a gap at a size that was not trained there, and the
     caption names those sizes and has the `note`. `above`: pixels for the titles of the columns.
     """
-    fig = make_subplots(rows=1, cols=len(columns), shared_yaxes=True, horizontal_spacing=0.02,
-                        column_titles=list(columns))
+    fig = side_by_side(columns, shared_yaxes=True, horizontal_spacing=0.02)
     for column, data in enumerate(columns.values(), 1):
         for metric in ACCURACIES:
             traces = summary(final(data, metric), name=NAMES[metric], label=f"{NAMES[metric]} accuracy",
@@ -168,7 +165,7 @@ def memory(runs: Runs) -> go.Figure:
     """
     data = as_dataset(runs)
     table = capacity(data)
-    fig = make_subplots(rows=1, cols=2, horizontal_spacing=0.12, column_titles=["pairs known", "bits a parameter"])
+    fig = side_by_side(("pairs known", "bits a parameter"), horizontal_spacing=0.12)
     for task, rows in table.groupby("task", sort=False):
         fig.add_trace(_capacity(rows, "D_mem", str(task)), row=1, col=1)
         fig.add_trace(_capacity(rows, "bits_per_param", str(task)).update(showlegend=False), row=1, col=2)
@@ -208,10 +205,9 @@ def recipe_filter(table: pd.DataFrame, *, n_steps: int) -> go.Figure:
     z = np.array([[list(ANSWERS).index(value) for value in row] for row in answers], float)
     text = [[f"{ANSWERS[value][0]}<br>({n})" if n else "" for value, n in zip(row, counts, strict=True)]
             for row, counts in zip(answers, table[[f"n_{name}" for name in columns]].to_numpy(), strict=True)]
-    scale = [[edge, color] for i, (_, color) in enumerate(ANSWERS.values()) for edge in (i / 3, (i + 1) / 3)]
     fig = go.Figure(go.Heatmap(
-        x=[STATEMENTS[name] for name in columns], y=table["change"].str.replace(", ", ",<br>", n=1), z=z, zmin=-0.5,
-        zmax=2.5, colorscale=scale, showscale=False, xgap=2, ygap=2, text=text, texttemplate="%{text}",
+        x=[STATEMENTS[name] for name in columns], y=table["change"].str.replace(", ", ",<br>", n=1), z=z,
+        **discrete([color for _, color in ANSWERS.values()]), xgap=2, ygap=2, text=text, texttemplate="%{text}",
         textfont={"size": 11}, hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>", meta={"role": "cells"}))
     fig.update_xaxes(showgrid=False, side="top", tickfont={"size": 11})
     fig.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11})
@@ -227,8 +223,7 @@ def critical_by_budget(recipes: Mapping[str, xr.Dataset], budgets: Sequence[int]
     A line is missing where fewer than half of the runs generalise at any D_train. `paper`: D_crit by d_h, as
     dotted lines.
     """
-    fig = make_subplots(rows=1, cols=len(recipes), shared_yaxes=True, horizontal_spacing=0.03,
-                        column_titles=list(recipes))
+    fig = side_by_side(recipes, shared_yaxes=True, horizontal_spacing=0.03)
     sizes = sorted({int(d_h) for runs in recipes.values() for d_h in runs["d_h"].values})
     for column, runs in enumerate(recipes.values(), 1):
         table = critical_over_budget(runs, [n for n in budgets if n <= int(runs["step"].max())])
@@ -238,8 +233,7 @@ def critical_by_budget(recipes: Mapping[str, xr.Dataset], budgets: Sequence[int]
             if paper and d_h in paper:
                 fig.add_hline(paper[d_h], row=1, col=column,  # pyright: ignore
                               line={"color": color, "dash": "dot", "width": 1.5})
-    seen: set[str] = set()
-    fig.for_each_trace(lambda trace: trace.update(showlegend=not (trace.name in seen or seen.add(trace.name))))
+    name_once(fig)
     fig.update_xaxes(type="log", title_text="steps", tickvals=[*budgets], ticktext=[f"{n / 1000:g}k" for n in budgets],
                      tickfont_size=11)
     fig.update_yaxes(title_text="D_crit", row=1, col=1)

@@ -5,13 +5,12 @@ Colours are told apart by readers with red-green and blue-yellow colour blindnes
 """
 
 import math
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
 import xarray as xr
-from plotly.colors import sample_colorscale
+from plotly.colors import hex_to_rgb, sample_colorscale, unlabel_rgb
 
 from grokbook.analysis import final
 
@@ -51,11 +50,8 @@ def d_h_color(d_h: int, all_d_h) -> str:
 
 def faded(color: str, opacity: float) -> str:
     """A `#RRGGBB` or `rgb(…)` colour made translucent."""
-    if color.startswith("#"):
-        parts = [str(int(color[i:i + 2], 16)) for i in (1, 3, 5)]
-    else:
-        parts = color.removeprefix("rgb(").removesuffix(")").split(",")
-    return f"rgba({','.join(part.strip() for part in parts)},{opacity:g})"
+    parts = hex_to_rgb(color) if color.startswith("#") else unlabel_rgb(color)
+    return f"rgba({','.join(f'{part:g}' for part in parts)},{opacity:g})"
 
 
 def shown_steps(step) -> np.ndarray:

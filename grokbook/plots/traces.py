@@ -1,15 +1,18 @@
-"""The traces of one cell's curves, each with a `meta` that says what it draws so that tests and widgets can find it.
+"""The traces of one cell's curves, each with a `meta` that says what it draws so that tests and widgets can find it,
+and what figures share: panels side by side, the colours of whole numbers.
 
 `meta` holds `metric` and `role` (seeds, line, mean, band, runs or event); a cell's curve also `d_h` and `D_train`, an
 event its name.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 from plotly.basedatatypes import BaseFigure
+from plotly.subplots import make_subplots
 
 from grokbook.analysis import interval
 from grokbook.analysis.statistics import TINY, log_loss
@@ -34,6 +37,19 @@ LOSS_METRICS = ("train_loss", "val_loss")
 
 THIN_TOLERANCE = 0.004
 """How far a thin line may pass by a measured point, as a share of its range: a pixel or two. It halves a figure."""
+
+
+def side_by_side(titles: Iterable[str], *, rows: int = 1, **settings: Any) -> go.Figure:
+    """Panels in columns of these titles; `settings` are those of plotly's `make_subplots`."""
+    titles = list(titles)
+    return make_subplots(rows=rows, cols=len(titles), column_titles=titles, **settings)
+
+
+def discrete(colors: Collection[str]) -> dict[str, Any]:
+    """How a heatmap colours the whole numbers from 0 on, each by one of these."""
+    n = len(colors)
+    scale = [[edge, color] for i, color in enumerate(colors) for edge in (i / n, (i + 1) / n)]
+    return {"zmin": -0.5, "zmax": n - 0.5, "colorscale": scale, "showscale": False}
 
 
 def find(fig: BaseFigure, **meta) -> list:

@@ -16,7 +16,6 @@ the effect softmax collapse). `plain` is the usual form, an option because the p
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -142,7 +141,7 @@ class Autograd(State):
         loss, right = zip(*judged, strict=True)
         return torch.cat(loss), torch.cat(right)
 
-    def _together(self, calls: list[tuple]) -> list[Any]:
+    def _together(self, calls: list[tuple]) -> list:
         """What the calls give, run on the engine's threads."""
         return results([self._pool.submit(*call) for call in calls])
 

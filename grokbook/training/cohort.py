@@ -18,7 +18,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,6 @@ from torch.func import vmap
 
 from grokbook import models, tasks
 from grokbook.config import BETAS, EPS, RunConfig
-from grokbook.models import gaussian, splitmix64
 from grokbook.run import METRICS
 
 
@@ -196,14 +194,14 @@ class AdamW:
 
 def step_keys(seeds: Tensor, t: Tensor) -> Tensor:
     """What the random numbers of step `t` follow from, for each seed: (member,) int64."""
-    return splitmix64(seeds) + splitmix64(t.long())
+    return models.splitmix64(seeds) + models.splitmix64(t.long())
 
 
 def noise(kind: str, config: RunConfig, keys: Tensor, like: Tensor) -> Tensor | None:
     """Noise of that kind for every weight, (member, n_params), or None where the config asks for none."""
     if not getattr(config, kind):
         return None
-    drawn = vmap(lambda key: gaussian(splitmix64(key) + NOISES.index(kind), like.shape[1]))(keys)
+    drawn = vmap(lambda key: models.gaussian(models.splitmix64(key) + NOISES.index(kind), like.shape[1]))(keys)
     return (getattr(config, kind) * drawn).to(like.dtype)
 
 
@@ -234,7 +232,7 @@ def flushed_threads(n: int, each: int = 1) -> ThreadPoolExecutor:
     return pool
 
 
-def results(futures: Sequence[Future]) -> list[Any]:
+def results(futures: Sequence[Future]) -> list:
     """What threads of an engine have come to; on ^C too they are waited for, so no state is torn."""
     try:
         return [future.result() for future in futures]

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from grokbook import models
-from grokbook.config import IDENTITY, SHARED, RunConfig
+from grokbook.config import IDENTITY, SHARED, RunConfig, check_among
 from grokbook.training.loop import Training
 
 Weights = Mapping[str, np.ndarray]
@@ -73,18 +73,13 @@ def reason(name: str, configs: Sequence[RunConfig], device: torch.device, dtype:
     return next(filter(None, (cannot(config, device, dtype) for config in configs)), "")
 
 
-def reasons(configs: Sequence[RunConfig], device: torch.device, dtype: str = "float32") -> dict[str, str]:
-    """Why each engine cannot train these configs, "" for those that can, in the order of choice: the fastest first.
+def able(configs: Sequence[RunConfig], device: torch.device, dtype: str = "float32") -> list[str]:
+    """Engines that can train these configs on this device in this arithmetic, the fastest first.
 
     One that only the interpreter runs, slowly, comes last, so that only asking for it by name chooses it.
     """
     order = sorted(ENGINES, key=lambda name: DEVICES.get(name, device.type) != device.type)
-    return {name: reason(name, configs, device, dtype) for name in order}
-
-
-def able(config: RunConfig, device: torch.device, dtype: str = "float32") -> list[str]:
-    """Engines that can train this config on this device in this arithmetic, the fastest first."""
-    return [name for name, why_not in reasons([config], device, dtype).items() if not why_not]
+    return [name for name in order if not reason(name, configs, device, dtype)]
 
 
 def chosen(name: str, configs: Sequence[RunConfig], device: torch.device, dtype: str = "float32") -> Any:
@@ -93,12 +88,11 @@ def chosen(name: str, configs: Sequence[RunConfig], device: torch.device, dtype:
     Raises:
         ValueError: there is no such engine, or it cannot train them.
     """
-    if name not in ("auto", *ENGINES):
-        raise ValueError(f"engine={name!r} is unknown; valid: auto, {', '.join(ENGINES)}")
-    why_not = reasons(configs, device, dtype)
-    valid = [name for name in why_not if not why_not[name]]
-    if name != "auto" and name not in valid:
-        raise ValueError(f"engine={name!r} cannot train {why_not[name]}; valid here: {', '.join(valid)}")
+    check_among("engine", name, ("auto", *ENGINES))
+    valid = able(configs, device, dtype)
+    if name not in ("auto", *valid):
+        why_not = reason(name, configs, device, dtype)
+        raise ValueError(f"engine={name!r} cannot train {why_not}; valid here: {', '.join(valid)}")
     return engine_named(valid[0] if name == "auto" else name)
 
 
@@ -132,8 +126,7 @@ def train(configs: Sequence[RunConfig], *, device: str = "auto", engine: str = "
     configs = list(configs)
     _check_cohort(configs)
     where = _device(device)
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"dtype={dtype!r} is unknown; valid: float32, float64")
+    check_among("dtype", dtype, ("float32", "float64"))
     kind = chosen(engine, configs, where, dtype)
     start = np.stack([models.flatten(_start(c, parents or {}), c) for c in configs])
     return Training(configs, kind(configs, start, where, dtype), provenance(kind.name, where))

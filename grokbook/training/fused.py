@@ -7,7 +7,6 @@ for each.
 """
 
 import math
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,11 +63,6 @@ class Member:
         return loss, right, float(np.linalg.norm(self.moments.theta.astype(np.float64)))
 
 
-def _cores() -> int:
-    """Cores that this process may use, as far as the system says."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def shares(costs: Sequence[float], n_steps: int, n_threads: int) -> list[list[tuple[int, int]]]:
     """For each thread the (member, steps) that it takes, in order, where a step of each member costs so much.
 
@@ -102,7 +96,7 @@ class Fused:
         names, entries = layout.entries_of(cohort.tokens, cohort.config.d_vocab)
         self.members = [Member(config, theta, names, entries, labels, masks[0], kind) for config, theta, labels, masks
                         in zip(configs, weights, cohort.labels, cohort.masks, strict=True)]
-        self.n_threads = n_threads or _cores()
+        self.n_threads = n_threads or numba_config.NUMBA_DEFAULT_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
         rooms = [layout.room_of(cohort.config, names.shape[1], 1 if k else PARTS, kind) for k in range(self.n_threads)]
         self._first, self._tiles = rooms[0], tuple(room.tile for room in rooms[:PARTS])
         self._rooms: SimpleQueue[Room] = SimpleQueue()

@@ -13,7 +13,8 @@ the same bit for bit alone or in any cohort.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false, reportGeneralTypeIssues=false
-# (inside a kernel Python's syntax means Triton's types)
+# pyright: reportArgumentType=false
+# (inside a kernel Python's syntax means Triton's types; its own functions say that they return them)
 
 import math
 from dataclasses import dataclass
@@ -25,11 +26,6 @@ from grokbook.config import BETAS, EPS, RunConfig
 
 COHORT = ("max_rows", "max_groups")
 """Arguments that depend on the cohort; code compiled specially for a value might sum in another order."""
-
-
-def _power_of_2(n: int) -> int:
-    """The smallest one that is not below n."""
-    return 1 << (n - 1).bit_length()
 
 
 @dataclass(frozen=True)
@@ -77,10 +73,10 @@ class Shape:
         width, n_entries = d + n_heads, 1 + (n_ctx - 1) * n_vocab
         at_Q = (n_vocab + n_ctx) * d
         at_O = at_Q + 3 * d**2
-        D, H = max(16, _power_of_2(d)), _power_of_2(n_heads)
+        D, H = max(16, triton.next_power_of_2(d)), triton.next_power_of_2(n_heads)
         return cls(n_vocab, n_ctx, n_heads, d, e, math.sqrt(e), width, n_entries, at_Q, at_O, config.n_params,
                    n_sums=config.n_params - at_O + d + width, n_grad=config.n_params + d + n_entries * width,
-                   D=D, H=H, E=max(16 // H, _power_of_2(e)), L=max(16, _power_of_2(e + 1)),
+                   D=D, H=H, E=max(16 // H, triton.next_power_of_2(e)), L=max(16, triton.next_power_of_2(e + 1)),
                    NEURONS=min(64, 2048 // D), TOKENS=32 if D <= 64 else 16, plain=config.loss == "plain")
 
 

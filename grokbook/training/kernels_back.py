@@ -13,26 +13,7 @@ quarter to the multiplications of the pass, which are what it spends its time on
 import triton
 import triton.language as tl
 
-from grokbook.training.kernels import (
-    COHORT,
-    attend,
-    block,
-    dot,
-    fetch,
-    forward,
-    head_lanes,
-    last_stream,
-    logits_of,
-    mixing,
-    place_of_head,
-    place_of_in,
-    place_of_O,
-    place_of_out,
-    place_of_U,
-    relu,
-    soften,
-    streams,
-)
+from grokbook.training import kernels
 
 
 @triton.jit
@@ -50,7 +31,7 @@ def _add(sums, place, values, seen):
 @triton.jit
 def _mix_back(table, entry, inside, z, dz, top, total, S: tl.constexpr):
     """One entry's share a (R, H) of each row, and the gradient ds (R, H) of its score."""
-    value, score = fetch(table, entry, inside, S)
+    value, score = kernels.fetch(table, entry, inside, S)
     a = tl.exp(score - top) / total
     return a, a * tl.sum(dz * (value - z), 2)
 
@@ -58,7 +39,7 @@ def _mix_back(table, entry, inside, z, dz, top, total, S: tl.constexpr):
 @triton.jit
 def _loss_back(weights, sums, out, label, share, seen, S: tl.constexpr):
     """The gradient of out (R, D); adds that of W_U. share (R,): 1 / n, or 0 for rows past the end."""
-    own, rival, rest = soften(weights, out, label, S)
+    own, rival, rest = kernels.soften(weights, out, label, S)
     top = tl.maximum(own, rival)
     mine, others = tl.exp(own - top), rest * tl.exp(rival - top)
     if S.plain:
@@ -68,12 +49,12 @@ def _loss_back(weights, sums, out, label, share, seen, S: tl.constexpr):
     scale = share * tl.exp(rival - top) / (mine + others)
     d_out = tl.zeros_like(out)
     for start in range(0, S.n_vocab, S.NEURONS):
-        W_U = block(weights, place_of_U(start, S))
-        logits, is_label = logits_of(out, W_U, start, label, S)
+        W_U = kernels.block(weights, kernels.place_of_U(start, S))
+        logits, is_label = kernels.logits_of(out, W_U, start, label, S)
         e = tl.exp(tl.where(is_label, float("-inf"), logits) - rival[:, None])
         d_logits = tl.where(is_label, at_label[:, None], e * scale[:, None])
-        _add(sums, place_of_U(start, S), dot(tl.trans(out), d_logits, S), seen)
-        d_out += dot(d_logits, tl.trans(W_U), S)
+        _add(sums, kernels.place_of_U(start, S), kernels.dot(tl.trans(out), d_logits, S), seen)
+        d_out += kernels.dot(d_logits, tl.trans(W_U), S)
     return d_out
 
 
@@ -82,14 +63,15 @@ def _network_back(weights, sums, z, mid, d_out, seen, S: tl.constexpr):
     """From the gradient of out to those of z (R, H·E) and mid (R, D); adds those of W_O, W_in and W_out."""
     d_mid = d_out
     for start in range(0, 4 * S.d, S.NEURONS):
-        W_in, W_out = block(weights, place_of_in(start, S)), block(weights, place_of_out(start, S))
-        hidden = relu(dot(mid, W_in, S))
-        _add(sums, place_of_out(start, S), dot(tl.trans(hidden), d_out, S), seen)
-        d_hidden = tl.where(hidden > 0.0, dot(d_out, tl.trans(W_out), S), 0.0)
-        _add(sums, place_of_in(start, S), dot(tl.trans(mid), d_hidden, S), seen)
-        d_mid += dot(d_hidden, tl.trans(W_in), S)
-    _add(sums, place_of_O(S), dot(tl.trans(z), d_mid, S), seen)
-    return dot(d_mid, tl.trans(block(weights, place_of_O(S))), S), d_mid
+        W_in = kernels.block(weights, kernels.place_of_in(start, S))
+        W_out = kernels.block(weights, kernels.place_of_out(start, S))
+        hidden = kernels.relu(kernels.dot(mid, W_in, S))
+        _add(sums, kernels.place_of_out(start, S), kernels.dot(tl.trans(hidden), d_out, S), seen)
+        d_hidden = tl.where(hidden > 0.0, kernels.dot(d_out, tl.trans(W_out), S), 0.0)
+        _add(sums, kernels.place_of_in(start, S), kernels.dot(tl.trans(mid), d_hidden, S), seen)
+        d_mid += kernels.dot(d_hidden, tl.trans(W_in), S)
+    _add(sums, kernels.place_of_O(S), kernels.dot(tl.trans(z), d_mid, S), seen)
+    return kernels.dot(d_mid, tl.trans(kernels.block(weights, kernels.place_of_O(S))), S), d_mid
 
 
 @triton.jit
@@ -116,9 +98,9 @@ def _tile_back(weights, x_0, table, tokens, row, label, n_table, nth, max_rows, 
                S: tl.constexpr):
     """One tile of training rows, forward and back. share (R,): 1 / n, or 0 past the end."""
     inside = share > 0
-    z, top, total = attend(table, tokens, row, n_table, inside, S)
+    z, top, total = kernels.attend(table, tokens, row, n_table, inside, S)
     lanes = tl.reshape(z, (S.ROWS, S.H * S.E))
-    mid, out = forward(weights, x_0, lanes, S)
+    mid, out = kernels.forward(weights, x_0, lanes, S)
     d_out = _loss_back(weights, sums, out, label, share, seen, S)
     d_lanes, d_mid = _network_back(weights, sums, lanes, mid, d_out, seen, S)
     f = tl.arange(0, S.D)
@@ -130,7 +112,7 @@ def _tile_back(weights, x_0, table, tokens, row, label, n_table, nth, max_rows, 
     _attention_back(table, tokens, row, n_table, nth, max_rows, inside, z, dz, top, total, mixes, sums, seen, S)
 
 
-@triton.jit(do_not_specialize=COHORT)
+@triton.jit(do_not_specialize=kernels.COHORT)
 def differentiate(theta, table, tokens, labels, rows, n_rows, groups, dz_rows, mixes, n_table, max_rows, max_groups,
                   S: tl.constexpr):
     """Gradients of one group of tiles. Grid (groups, model).
@@ -145,7 +127,7 @@ def differentiate(theta, table, tokens, labels, rows, n_rows, groups, dz_rows, m
     labels, rows = labels + model * n_table, rows + model * max_rows
     dz_rows, mixes = dz_rows + model * max_rows * S.d, mixes + model * (S.n_ctx - 1) * max_rows * 2 * S.n_heads
     sums = groups + (model * max_groups + group) * S.n_sums
-    x_0 = last_stream(theta, S)
+    x_0 = kernels.last_stream(theta, S)
     for start in range(first, tl.minimum(first + S.GROUP, n), S.ROWS):
         nth = start + tl.arange(0, S.ROWS)
         row = tl.load(rows + nth, nth < n, other=0)
@@ -155,7 +137,7 @@ def differentiate(theta, table, tokens, labels, rows, n_rows, groups, dz_rows, m
         tl.debug_barrier()
 
 
-@triton.jit(do_not_specialize=COHORT)
+@triton.jit(do_not_specialize=kernels.COHORT)
 def scatter(dz_rows, mixes, order, starts, grad, max_rows, S: tl.constexpr):
     """The gradient of one entry's values and scores. Grid (n_entries − 1, model), for every entry but `=`.
 
@@ -186,7 +168,7 @@ def scatter(dz_rows, mixes, order, starts, grad, max_rows, S: tl.constexpr):
     tl.store(d_entry + S.d + h, d_scores, h < S.n_heads)
 
 
-@triton.jit(do_not_specialize=COHORT)
+@triton.jit(do_not_specialize=kernels.COHORT)
 def reduce(groups, n_rows, grad, max_groups, S: tl.constexpr):
     """The groups summed in order, into grad from W_O on. Grid (blocks of n_sums, model)."""
     model = tl.program_id(1).to(tl.int64)
@@ -202,7 +184,7 @@ def reduce(groups, n_rows, grad, max_groups, S: tl.constexpr):
 def _table_tile(d_table, position, start, h, S: tl.constexpr):
     """One head's part of the table's gradient, for the tokens from `start` at a position, (T, L)."""
     token = start + tl.arange(0, S.TOKENS)
-    column, lanes = head_lanes(h, S)
+    column, lanes = kernels.head_lanes(h, S)
     at = (1 + position * S.n_vocab + token) * S.width
     return tl.load(d_table + at[:, None] + column[None, :], (token < S.n_vocab)[:, None] & lanes[None, :], other=0.0)
 
@@ -215,17 +197,17 @@ def collect(theta, heads, grad, S: tl.constexpr):
     heads += (model * (S.n_heads + 2) + S.n_heads) * S.d + h * S.e
     d_table = grad + S.n_params + S.d
     k = tl.arange(0, S.L)
-    column, lanes = head_lanes(h, S)
-    x_0 = last_stream(theta, S)
+    column, lanes = kernels.head_lanes(h, S)
+    x_0 = kernels.last_stream(theta, S)
     d_mixing = x_0[:, None] * tl.load(d_table + column, lanes, other=0.0)[None, :]
     for i in range(S.n_ctx - 1):
         for start in range(0, S.n_vocab, S.TOKENS):
             token = start + tl.arange(0, S.TOKENS)
-            x = streams(theta, token, tl.zeros_like(token) + i, token < S.n_vocab, S)
-            d_mixing += dot(tl.trans(x), _table_tile(d_table, i, start, h, S), S)
+            x = kernels.streams(theta, token, tl.zeros_like(token) + i, token < S.n_vocab, S)
+            d_mixing += kernels.dot(tl.trans(x), _table_tile(d_table, i, start, h, S), S)
     du = tl.sum(tl.where((k == S.e)[None, :], d_mixing, 0.0), 1)
     q = tl.load(heads + k, k < S.e, other=0.0)
-    at, inside = place_of_head(h, S)
+    at, inside = kernels.place_of_head(h, S)
     dq = tl.sum(tl.load(theta + S.at_Q + S.d * S.d + at, inside, other=0.0) * du[:, None], 0) / S.root
     tl.store(grad + S.at_Q + at, x_0[:, None] * dq[None, :], inside)
     tl.store(grad + S.at_Q + S.d * S.d + at, du[:, None] * q[None, :], inside)
@@ -242,9 +224,9 @@ def embed(theta, heads, grad, S: tl.constexpr):
     start, f = tl.program_id(0) * S.TOKENS, tl.arange(0, S.D)
     dx = tl.full((S.TOKENS, S.D), 0.0, grad.dtype.element_ty)
     for h in range(S.n_heads):
-        back = tl.trans(mixing(theta, heads, h, S))
+        back = tl.trans(kernels.mixing(theta, heads, h, S))
         for i in range(S.n_ctx - 1):
-            dx += dot(_table_tile(grad + S.n_params + S.d, i, start, h, S), back, S)
+            dx += kernels.dot(_table_tile(grad + S.n_params + S.d, i, start, h, S), back, S)
     token = start + tl.arange(0, S.TOKENS)
     tl.store(grad + token[:, None] * S.d + f[None, :], dx, (token < S.n_vocab - 1)[:, None] & (f < S.d)[None, :])
 
@@ -262,14 +244,14 @@ def locate(theta, heads, grad, S: tl.constexpr):
     f, k = tl.arange(0, S.D), tl.arange(0, S.L)
     dx = tl.load(grad + S.n_params + f, (f < S.d) & is_last, other=0.0)
     for h in range(S.n_heads):
-        column, lanes = head_lanes(h, S)
+        column, lanes = kernels.head_lanes(h, S)
         d_lanes = tl.load(d_table + column, lanes & is_last, other=0.0)
         if i < S.n_ctx - 1:
             for start in range(0, S.n_vocab, S.TOKENS):
                 d_lanes += tl.sum(_table_tile(d_table, i, start, h, S), 0)
-        dx += tl.sum(mixing(theta, heads, h, S) * d_lanes[None, :], 1)
+        dx += tl.sum(kernels.mixing(theta, heads, h, S) * d_lanes[None, :], 1)
         dq = tl.load(heads + (S.n_heads + 1) * S.d + h * S.e + k, (k < S.e) & is_last, other=0.0)
-        dx += tl.sum(block(theta + S.at_Q, place_of_head(h, S)) * dq[None, :], 1)
+        dx += tl.sum(kernels.block(theta + S.at_Q, kernels.place_of_head(h, S)) * dq[None, :], 1)
     tl.store(grad + (S.n_vocab + i) * S.d + f, dx, f < S.d)
     tl.store(grad + (S.n_vocab - 1) * S.d + f, dx, (f < S.d) & is_last)
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -34,8 +34,7 @@ class Engine(Protocol):
     def keep(self, members: Sequence[int]) -> None: ...  # goes on with these only, in this order
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """A look at the cohort: `metrics` maps each of `METRICS` to (run,), NaN for runs not evaluated at this step.
 
     `finished` are the runs that ended here, complete with curves and weights.

@@ -82,17 +82,12 @@ def spread(builder, scalar, kind):
     return builder.shuffle_vector(single, single, constant(ir.VectorType(ir.IntType(32), kind.count), 0))
 
 
-def call(builder, name, *vectors):
-    """An LLVM intrinsic of one vector type, such as `llvm.fma`."""
-    kind = vectors[0].type
-    suffix = f"v{kind.count}{'f32' if kind.element == ir.FloatType() else 'f64'}"
-    function = ir.FunctionType(kind, [kind] * len(vectors))
-    return builder.call(cgutils.get_or_insert_function(builder.module, function, f"{name}.{suffix}"), vectors)
-
-
 def fma(builder, a, b, c):
     """a · b + c, rounded once."""
-    return call(builder, "llvm.fma", a, b, c)
+    kind = a.type
+    name = f"llvm.fma.v{kind.count}{'f32' if kind.element == ir.FloatType() else 'f64'}"
+    function = ir.FunctionType(kind, [kind] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), (a, b, c))
 
 
 def accumulators(builder, vector, count):

@@ -17,10 +17,9 @@ from grokbook.config import RunConfig
 from grokbook.plots import accuracy_by_size, grokking_panels, zone_map
 from grokbook.plots.cells import choose, trained
 from grokbook.plots.template import shown_steps
-from grokbook.run import Run
 from grokbook.store import Store, config_of
 from grokbook.widgets.explorer_data import COLORINGS, DRAWN, ExplorerData
-from grokbook.widgets.front_end import Drawing, Picture, close_with_parts, script
+from grokbook.widgets.front_end import Drawing, script
 from grokbook.widgets.stored import usual_step
 from grokbook.widgets.trainer import UNDER_WAY, Steered, Trainer, progress
 
@@ -36,7 +35,7 @@ class ExplorerDrawing(Drawing):
     _esm, _css = SCRIPT + script("drawing.js"), STYLE
 
 
-class Explorer(Steered, Picture, W.VBox):
+class Explorer(Steered, W.VBox):
     """The map, the curves of one cell, the row of final accuracies in which it stands, a sentence on the chosen run.
 
     Traits `d_h`, `D_train`, `seed`, `budget` (steps after which all is judged) and `color` (one of `plots.maps.SHOWN`)
@@ -122,12 +121,6 @@ class Explorer(Steered, Picture, W.VBox):
         """Begin to train the chosen run; a training that was begun here before ends."""
         self._begin([self.config()])
 
-    def close(self) -> None:
-        """End a training that was begun here, wait for it, and take the widget from the page."""
-        self.stop()
-        self.wait()
-        close_with_parts(self)
-
     def pictures(self) -> list[go.Figure]:
         """The map with the chosen cell framed, the cell's curves, and its row."""
         runs, seeds, chosen = runs_until(self.data.runs, self.budget), self.selection["seed"], self._cell()
@@ -174,9 +167,6 @@ class Explorer(Steered, Picture, W.VBox):
     def _config(self, chosen: dict[str, Any]) -> RunConfig:
         return config_of(self.data.runs, **{name: chosen[name] for name in ("d_h", self.data.row, "seed")},
                          n_steps=chosen["budget"])
-
-    def _draw(self, trainer: Trainer, runs: list[Run]) -> None:
-        pass  # the page draws what `live` says
 
     def _show_phase(self, trainer: Trainer, phase: str, keepable: bool) -> None:
         config, curves = trainer.configs[0], trainer.runs[0].curves if trainer.runs else {}

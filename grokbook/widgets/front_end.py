@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from IPython.core.getipython import get_ipython
 from IPython.display import DisplayHandle, display
 from plotly.offline import get_plotlyjs
-from traitlets import Bytes, Instance, Unicode, default
+from traitlets import Bytes, Instance, Unicode
 
 from grokbook.plots.picture import mime_bundle
 
@@ -62,6 +62,10 @@ class Picture:
         if self._place:
             threading.Thread(target=self._paint, args=(self._place,), name="keeping", daemon=True).start()
 
+    def close(self) -> None:
+        """Take the widget and all its parts from the page."""
+        close_with_parts(self)
+
     def _paint(self, place: DisplayHandle) -> None:
         place.update(mime_bundle(self.kept()), raw=True)
 
@@ -82,12 +86,12 @@ class Picture:
             fig.show("grokbook")
 
 
-def paragraph(words: str, size: int = 13) -> str:
+def paragraph(words: str) -> str:
     """Words as HTML that wraps."""
-    return f'<div style="line-height: 1.4; font-size: {size}px">{html.escape(words)}</div>'
+    return f'<div style="line-height: 1.4; font-size: 13px">{html.escape(words)}</div>'
 
 
-def close_with_parts(widget: W.Widget) -> None:
+def close_with_parts(widget: Any) -> None:
     """Close a widget and all that it holds. ipywidgets closes the outermost alone, and keeps the rest for good."""
     for part in (*getattr(widget, "children", ()), getattr(widget, "layout", None), getattr(widget, "style", None)):
         if isinstance(part, W.Widget):
@@ -120,11 +124,6 @@ class Drawing(anywidget.AnyWidget):
     of = Instance(W.Widget).tag(sync=True, **W.widget_serialization)
 
 
-def plain(fig: go.Figure) -> dict:
-    """A figure as JSON: numbers that JSON has not, such as NaN, as null."""
-    return json.loads(fig.to_json() or "{}")
-
-
 class Library(W.Widget):
     """Plotly's own code for the page: one and a half megabytes, sent once, whatever the number of figures."""
 
@@ -143,10 +142,6 @@ class PlotDrawing(Drawing):
     _esm = script("plotly.js", "plot.js", "drawing.js")
     library = Instance(Library).tag(sync=True, **W.widget_serialization)
 
-    @default("library")
-    def _shared(self) -> Library:
-        return library()
-
 
 class Plot(W.VBox):
     """Shows `figure`, as wide as its place on the page. Set another one; what is done to the one shown is not seen.
@@ -154,9 +149,10 @@ class Plot(W.VBox):
     While `subject` stays the same a reader's zoom stays too.
     """
 
-    figure = Instance(go.Figure).tag(sync=True, to_json=lambda fig, _: plain(fig))
+    # Numbers that JSON has not, such as NaN, go out as null.
+    figure = Instance(go.Figure).tag(sync=True, to_json=lambda fig, _: json.loads(fig.to_json()))
     subject = Unicode().tag(sync=True)
 
     def __init__(self, figure: go.Figure, **layout: str):
         super().__init__(figure=figure, layout=W.Layout(min_width="0", overflow="hidden", **layout))
-        self.children = [PlotDrawing(of=self)]
+        self.children = [PlotDrawing(of=self, library=library())]

@@ -13,7 +13,7 @@ from grokbook.plots.picture import caption_of
 from grokbook.plots.template import step_axis
 from grokbook.run import METRICS, Run
 from grokbook.store import Store
-from grokbook.widgets.front_end import Picture, Plot, close_with_parts, paragraph
+from grokbook.widgets.front_end import Plot, paragraph
 from grokbook.widgets.stored import Replay, Stored
 from grokbook.widgets.trainer import UNDER_WAY, Steered, Trainer, progress
 
@@ -21,7 +21,7 @@ HEIGHT = 470
 """Pixels of the figure: with the controls above it fills the page of a small laptop."""
 
 
-class LiveRun(Steered, Picture, W.VBox):
+class LiveRun(Steered, W.VBox):
     """A training that a reader steers: sliders, start, pause, stop, growing curves, and a button that keeps the runs.
 
     The sliders are `panel.d_h`, `panel.D_train`, `panel.weight_decay`, `panel.n_seeds`, `panel.n_steps` and, where the
@@ -82,12 +82,6 @@ class LiveRun(Steered, Picture, W.VBox):
                 raise LookupError("no runs of this network are stored; Start trains one")
             self._begin([run.config for run in self._stored.runs], Replay(self._stored.runs))
 
-    def close(self) -> None:
-        """End the training, wait for it, and take the widget from the page."""
-        self.stop()
-        self.wait()
-        close_with_parts(self)
-
     def pictures(self) -> list[go.Figure]:
         """Train to the end; the figure of what was trained, none if ^C ended it before its first evaluation."""
         self.start()
@@ -107,7 +101,7 @@ class LiveRun(Steered, Picture, W.VBox):
         a reader who moves a slider and presses Start would see another network trained than the sliders show.
         """
         with self._lock:
-            if self.beginning:
+            if self._trainer and self._trainer.beginning:
                 self.start()
             elif self.phase == "idle" or (not self.runs and self.phase not in UNDER_WAY):
                 self._show_stored(self.panel.configs(self.config))

@@ -17,10 +17,9 @@ import xarray as xr
 
 from grokbook.analysis import circuit, kinds, patterns
 from grokbook.analysis.efficiency import frozen, told, train_mixture
-from grokbook.analysis.patterns import PRESETS, Pattern
 from grokbook.analysis.zones import Zone, zone_label
 from grokbook.claims.card import COLORS, WORDS, Card
-from grokbook.config import RunConfig
+from grokbook.config import RunConfig, check_among
 from grokbook.networks import NETWORKS
 from grokbook.plots.circuit import SHARES
 from grokbook.plots.networks import mixture_panels
@@ -29,22 +28,13 @@ from grokbook.plots.picture import caption_of, picture
 from grokbook.plots.template import METRIC_COLORS
 from grokbook.store import Store
 from grokbook.widgets.explorer import STYLE
-from grokbook.widgets.front_end import (
-    NEEDS_KERNEL,
-    Picture,
-    Plot,
-    close_with_parts,
-    paragraph,
-    script,
-    scripted,
-    watched,
-)
+from grokbook.widgets.front_end import NEEDS_KERNEL, Picture, Plot, paragraph, script, scripted, watched
 
 RANGES = {"gamma": ("covers γ", 0, 1, 0.01), "alpha": ("speed α", 0, 0.5, 0.005), "b": ("time b", 0, 300, 1),
           "g": ("worth g", 0, 1, 0.01)}
 """Of every slider: its label, both ends, its step."""
 
-NEW = Pattern(0.5, 0.1, 100, 0.5)
+NEW = patterns.Pattern(0.5, 0.1, 100, 0.5)
 """What *add a pattern* adds."""
 
 SCRIPT = script("svg.js", "patterns.js")
@@ -58,12 +48,11 @@ class PatternExplorer:
     """
 
     def __init__(self, preset: str = "double descent"):
-        if preset not in PRESETS:
-            raise ValueError(f"preset={preset!r} is unknown; valid: {', '.join(PRESETS)}")
+        check_among("preset", preset, patterns.PRESETS)
         self.preset, self.data = preset, explorer_data() | {"start": preset}
 
     def __repr__(self) -> str:
-        preset = PRESETS[self.preset]
+        preset = patterns.PRESETS[self.preset]
         return f"PatternExplorer: {len(preset)} patterns, {kinds.kind_of(preset)}"
 
     def _repr_html_(self) -> str:
@@ -74,7 +63,7 @@ class PatternExplorer:
 
     def _picture(self) -> str:
         """Of its start, for pages without scripts; where somebody looks the script runs, and painting takes seconds."""
-        png = None if watched() else picture(pattern_curves({self.preset: PRESETS[self.preset]}))
+        png = None if watched() else picture(pattern_curves({self.preset: patterns.PRESETS[self.preset]}))
         code = base64.b64encode(png or b"").decode()
         return f'<img alt="{escape(repr(self))}" src="data:image/png;base64,{code}">' if png else ""
 
@@ -82,7 +71,7 @@ class PatternExplorer:
 def explorer_data() -> dict[str, Any]:
     """What the page needs: presets, names, sliders, the morph's ends, colours, and the levels of `kinds`."""
     ends = patterns.PATHS["γ₁ and γ₃ together"].tolist()
-    return {"presets": {name: _told(preset) for name, preset in PRESETS.items()}, "own": "(your own)",
+    return {"presets": {name: _told(preset) for name, preset in patterns.PRESETS.items()}, "own": "(your own)",
             "new": asdict(NEW), "style": STYLE,
             "sliders": {name: {"label": label, "range": ends} for name, (label, *ends) in RANGES.items()},
             "morph": {"label": "morph into grokking",
@@ -203,10 +192,6 @@ class MixtureExplorer(Picture, W.VBox):
     def pictures(self) -> list[go.Figure]:
         """The figure as it is."""
         return [self.plot.figure]
-
-    def close(self) -> None:
-        """Take the widget and all its parts from the page."""
-        close_with_parts(self)
 
     def _trained(self) -> go.Figure:
         self.table = train_mixture(self._networks[self.by_norm.value], self.speed.value)

@@ -50,9 +50,7 @@ class Stored:
     def under(self, fig: go.Figure) -> go.Figure:
         """A figure of the same panels with the stored runs below it."""
         axes, others = fig.to_dict()["layout"], self.figure.to_dict()["layout"]
-        heights: list[float] = []
-        fig.for_each_trace(lambda trace: heights.extend(trace.y))
-        known = bool(np.isfinite(np.asarray(heights, float)).any())
+        known = any(np.isfinite(np.asarray(trace.y, float)).any() for trace in fig.data)  # pyright: ignore
         ranges = {name: _both(axes[name]["range"], others[name]["range"], known) for name in ("yaxis2", "yaxis3")}
         return go.Figure([*self.figure.data, *fig.data], fig.layout).update_layout(
             {f"{name}_range": ends for name, ends in ranges.items()})

@@ -19,6 +19,7 @@ from grokbook.config import RunConfig
 from grokbook.plots.cells import as_dataset
 from grokbook.run import Run
 from grokbook.store import Store
+from grokbook.widgets.front_end import Picture
 from grokbook.widgets.stored import Replay
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ ENDED = {"finished": "Finished", "stopped": "Stopped", "failed": "Ended", "pause
 UNDER_WAY = ("preparing", "training", "paused")
 
 
-class Steered(HasTraits):
+class Steered(Picture, HasTraits):
     """Comes before the widget class among the bases. A thread of the training's has `_draw`, `_show_phase` set traits.
 
     `note` is an error (then `wrong`), or where runs were kept; `phase` is idle or one of a `Trainer`, and changes after
@@ -202,11 +203,6 @@ class Steered(HasTraits):
         self.store = store or Store(os.environ.get("GROKBOOK_DATA") or MY_RUNS)
         self._lock, self._kept = threading.RLock(), []
         super().__init__(*args, **kwargs)
-
-    @property
-    def beginning(self) -> bool:
-        """Whether a training was begun of which no step is done yet, and which nobody has paused or stopped."""
-        return self._trainer is not None and self._trainer.beginning
 
     @property
     def runs(self) -> list[Run]:
@@ -227,6 +223,12 @@ class Steered(HasTraits):
         """Wait until the training has ended and its curves are drawn. ^C ends the waiting."""
         if self._trainer:
             self._trainer.join()
+
+    def close(self) -> None:
+        """End a training that was begun here, wait for it, and take the widget from the page."""
+        self.stop()
+        self.wait()
+        super().close()
 
     def result(self) -> xr.Dataset:
         """The runs as the store gives them. Raises LookupError if nothing has been trained."""
@@ -274,7 +276,7 @@ class Steered(HasTraits):
             self.phase = phase
 
     def _draw(self, trainer: Trainer, runs: list[Run]) -> None:
-        raise NotImplementedError
+        """Show the runs as far as they were followed, where `_show_phase` does not tell the page."""
 
     def _show_phase(self, trainer: Trainer, phase: str, keepable: bool) -> None:
         raise NotImplementedError
