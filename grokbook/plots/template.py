@@ -5,6 +5,7 @@ Colours are told apart by readers with red-green and blue-yellow colour blindnes
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
