@@ -320,18 +320,19 @@ def test_without_anybody_watching_it_trains_to_the_end_and_leaves_a_picture(make
 
 def test_an_interrupt_before_anything_is_trained_leaves_no_picture(make, monkeypatch):
     ready, waits = threading.Event(), []
-    wait, train = live.LiveRun.wait, training.train
+    train = training.train
     monkeypatch.setattr(training, "train", lambda configs: ready.wait(PATIENCE) and train(configs))
+    run = make()
+    wait = run.wait
 
-    def interrupted(self):
-        waits.append(self.phase)
+    def interrupted():
+        waits.append(run.phase)
         if len(waits) == 1:
             raise KeyboardInterrupt
         ready.set()
-        wait(self)
+        wait()
 
-    monkeypatch.setattr(live.LiveRun, "wait", interrupted)
-    run = make()
+    monkeypatch.setattr(run, "wait", interrupted)  # its own: a widget that is collected meanwhile waits too
     assert run.pictures() == [] and (run.phase, run.runs) == ("stopped", [])
 
 
