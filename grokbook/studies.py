@@ -365,6 +365,10 @@ STACKS = ((1, 64), (1, 128), (1, 256), (2, 256), (2, 512), (4, 512), (4, 1024), 
 """Layers and d_h from the paper's smallest to its largest network of two tasks, 1,570 times as many weights."""
 
 
+WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+"""Hidden sizes of one layer, from some that cannot add even alone."""
+
+
 def _stacks(**fields: Any) -> Grid:
     return sum((grid(n_layers=n_layers, d_h=d_h, seed=range(1, 4), **fields, **_MIXTURE)
                 for n_layers, d_h in STACKS), ())
@@ -375,10 +379,10 @@ emergence = Study(
     "and one layer over d_h and the number of random pairs.", shown=6_000,
     paper=_each_once(_stacks(D_train=3000, D_random=(0, 3000, 4000, 5000, 6000)),
                      grid(D_train=(3000, 5000), D_random=(0, 100, 300, 1000, 3000, 6000),
-                          d_h=(24, 32, 48, 64, 96, 128, 192, 256, 384, 512), seed=range(1, 6), **_MIXTURE)),
-    laptop=_each_once(grid(D_train=5000, D_random=(0, 300, 1000, 3000), d_h=(24, 32, 48, 64, 96, 128),
-                           seed=range(1, 4), **_MIXTURE | {"n_steps": 6_000}),
-                      grid(D_train=5000, D_random=(0, 3000), d_h=(24, 32, 48, 64, 96, 128, 192, 256), seed=range(1, 6),
+                          d_h=WIDTHS, seed=range(1, 6), **_MIXTURE)),
+    laptop=_each_once(grid(D_train=5000, D_random=(0, 300, 1000, 3000), d_h=WIDTHS[:9], seed=range(1, 4),
+                           **_MIXTURE | {"n_steps": 6_000}),
+                      grid(D_train=5000, D_random=(0, 3000), d_h=WIDTHS[:11], seed=range(1, 6),
                            **_MIXTURE | {"n_steps": 6_000})))
 
 separate_parameters = Study(

@@ -189,14 +189,14 @@ gb.claims.judge("sharp-measure")
 # ## A half for each
 #
 # If memory and rule compete for the same neurons, they should get on once each has its own. The paper gives each task
-# half of the feed-forward neurons and finds addition at a much smaller size. Here are our sizes as they were, and with a
-# half for each task; embedding and attention both still share.
+# half of the feed-forward neurons and finds addition at a much smaller size. Here are our sizes as they were, and with
+# a half for each task; embedding and attention both still share.
 
 # %%
 halved = gb.load("separate_parameters", D_train=5000, n_layers=1).squeeze(drop=True)
 halved = halved.sel(d_h=halved["trained"].any("seed").all("split_mlp"))
-gb.plots.compare_by_size({"neurons shared": halved.sel(split_mlp=False), "a half each": halved.sel(split_mlp=True)},
-                         title="A half of the neurons for each task")
+columns = {"neurons shared": halved.sel(split_mlp=False), "a half each": halved.sel(split_mlp=True)}
+gb.plots.compare_by_size(columns, title="A half of the neurons for each task")
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("separate-parameters")

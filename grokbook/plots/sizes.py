@@ -127,8 +127,8 @@ def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden 
 def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str, above: int = 20, note: str = "") -> go.Figure:
     """The same with a column for each named set of runs; of each only d_h and seed may vary.
 
-    A line has a gap at a size that was not trained there, and the
-    caption names those sizes and has the `note`. `above`: pixels for the titles of the columns.
+    A line has a gap at a size that was not trained there, and the caption names those sizes and has the `note`.
+    `above`: pixels for the titles of the columns.
     """
     fig = side_by_side(columns, shared_yaxes=True, horizontal_spacing=0.02)
     for column, data in enumerate(columns.values(), 1):
