@@ -13,7 +13,7 @@ from grokbook.analysis import final
 from grokbook.networks import FORGETTING, named
 from grokbook.plots import template
 from grokbook.plots.cells import never_trained
-from grokbook.plots.sizes import FINAL, POWERS
+from grokbook.plots.sizes import FINAL, SIZE_AXIS
 from grokbook.plots.traces import name_once, side_by_side
 
 SCALE = "Plasma"
@@ -34,8 +34,7 @@ def emergence(runs: xr.Dataset, *, metric: str = "twin_free_val_acc") -> go.Figu
 
     `runs`: dimensions d_h, D_random, seed, step. Dots are runs; where one seed ran both columns agree.
     """
-    accuracy, sizes = final(runs, metric), runs["d_h"].values
-    pairs = runs["D_random"].values.tolist()
+    accuracy, pairs = final(runs, metric), runs["D_random"].values.tolist()
     columns = {"best seed": accuracy.max("seed"), "mean of the seeds": accuracy.mean("seed")}
     fig = side_by_side(columns, shared_yaxes=True, horizontal_spacing=0.03)
     for i, D_random in enumerate(pairs):
@@ -43,8 +42,7 @@ def emergence(runs: xr.Dataset, *, metric: str = "twin_free_val_acc") -> go.Figu
         for column, (name, values) in enumerate(columns.items(), 1):
             fig.add_trace(_line(values.sel(D_random=D_random), D_random, color, name), row=1, col=column)
         fig.add_trace(_dots(accuracy.sel(D_random=D_random), D_random, color), row=1, col=2)
-    fig.update_xaxes(type="log", title_text="d_h", tickvals=sizes, ticktext=[str(d_h) for d_h in sizes],
-                     tickfont_size=11)
+    fig.update_xaxes(SIZE_AXIS)
     fig.update_yaxes(template.ACCURACY_AXIS)
     fig.update_yaxes(title_text=FINAL[metric], row=1, col=1)
     fig.update_layout(legend_title_text="random pairs ")
@@ -123,7 +121,7 @@ def competition(runs: xr.Dataset, fewer: xr.Dataset, *, D_random: int, bits: flo
         fig.add_scatter(x=values["d_h"].values, y=values.values, name=name, mode="lines+markers",
                         meta={"role": name}, line={"color": color, "dash": dash},
                         hovertemplate=f"{name}: d_h %{{x}}, %{{y:.3f}}<extra></extra>")
-    fig.update_xaxes(type="log", title_text="d_h", tickvals=POWERS, ticktext=[*map(str, POWERS)])
+    fig.update_xaxes(SIZE_AXIS)
     fig.update_yaxes(template.ACCURACY_AXIS, title_text=FINAL[metric])
     words = (f"Dots: every run beside random pairs. A weight is taken to hold {bits:.2f} bits. Lines: means; dotted: "
              f"n = {int(fewer['trained'].sum())} runs.")

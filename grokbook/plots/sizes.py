@@ -99,8 +99,9 @@ LITERATURE = {2.0: "language models", 2.16: "feed-forward networks"}
 """Bits a parameter that Allen-Zhu and Li (2024) and Song and Ye measured."""
 
 
-POWERS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
-"""Hidden sizes that an axis names."""
+_POWERS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+SIZE_AXIS = {"type": "log", "title_text": "d_h", "tickvals": _POWERS, "ticktext": [*map(str, _POWERS)]}
+"""A logarithmic axis of hidden sizes."""
 
 
 def accuracy_by_size(runs: Runs, *, title: str = "Final accuracy against hidden size",
@@ -138,8 +139,7 @@ def compare_by_size(columns: Mapping[str, xr.Dataset], *, title: str, above: int
             fig.add_traces(traces, rows=1, cols=column)
     name_once(fig)
     sizes = sorted({int(d_h) for data in columns.values() for d_h in data["d_h"].values})
-    fig.update_xaxes(type="log", title_text="d_h", tickvals=POWERS, ticktext=[str(d) for d in POWERS],
-                     range=[np.log10(min(sizes) * 0.88), np.log10(max(sizes) * 1.14)])
+    fig.update_xaxes(SIZE_AXIS, range=[np.log10(min(sizes) * 0.88), np.log10(max(sizes) * 1.14)])
     fig.update_yaxes(ACCURACY_AXIS)
     fig.update_yaxes(title_text="final accuracy", row=1, col=1)
     shown = together([data.drop_vars("D_train", errors="ignore") for data in columns.values()])
