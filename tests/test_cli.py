@@ -326,7 +326,9 @@ def test_lab_opens_the_chapters_and_asks_nothing(tmp_path: Path, monkeypatch: py
     assert grokbook("lab", "--no-browser").exit_code == 0
     ((program, command, environment),) = called
     chapter = str(book.NOTEBOOKS / "00_explore.ipynb")
-    assert (program, command) == (sys.executable, [sys.executable, "-m", "jupyterlab", chapter, "--no-browser"])
+    style = "--ServerApp.tornado_settings={'static_custom_path': ['" + str(book.NOTEBOOKS.parent)
+    assert program == sys.executable and command[5].startswith(style)
+    assert command[:5] + command[6:] == [program, "-m", "jupyterlab", chapter, "--custom-css", "--no-browser"]
     paths = environment["JUPYTER_CONFIG_PATH"]
     assert paths.split(os.pathsep)[0] == str(tmp_path)  # the reader's own come first
 
