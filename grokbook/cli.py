@@ -211,8 +211,12 @@ def lab(options: tuple[str, ...]) -> None:
         raise click.ClickException(f"there are no chapters in {folder}; run grokbook from a checkout of its repository")
     if importlib.util.find_spec("jupyterlab") is None:
         raise click.ClickException("JupyterLab is not installed; install it: pip install jupyterlab")
-    quiet = "--LabApp.news_url=None"  # or a question about news of Jupyter's lies over the map
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder / "00_explore.ipynb"), quiet, *options])
+    # What JupyterLab starts from: no question about its news over the map, whole names of chapters, whole pictures.
+    templates = Path(grokbook.__file__).parent / "templates"
+    paths = os.pathsep.join(filter(None, [os.environ.get("JUPYTER_CONFIG_PATH"), str(templates)]))
+    style = ["--custom-css", f"--ServerApp.tornado_settings={dict(static_custom_path=[str(templates / 'custom')])}"]
+    command = [sys.executable, "-m", "jupyterlab", str(folder / "00_explore.ipynb"), *style, *options]
+    os.execve(sys.executable, command, os.environ | {"JUPYTER_CONFIG_PATH": paths})
 
 
 @main.command()

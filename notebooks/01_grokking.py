@@ -41,12 +41,12 @@ gb.plots.table_and_split(config)
 # **The network** is a small transformer. It reads three tokens and gives a score (*logit*) to each of 113 answers:
 #
 # ```text
-#    a        b        =
-#    │        │        │      embedding      every token becomes d_h numbers, its place is added
-#    └────────┴───────>│      attention      four heads bring what = needs from a and b
-#                      │      feed-forward   4 · d_h neurons work on it
-#                      v      unembedding    d_h numbers become 113 scores
-#                   a + b ?
+# a     b     =
+# │     │     │   embedding     a token and its place become d_h numbers
+# └─────┴────>│   attention     four heads bring what = needs
+#             │   feed-forward  4 · d_h neurons work on it
+#             v   unembedding   d_h numbers become 113 scores
+#           a + b ?
 # ```
 #
 # Numbers flow from the tokens at the top to the scores at the bottom.

@@ -30,7 +30,7 @@ import grokbook as gb
 
 circuit = gb.analysis.circuit
 steps = circuit.stored(name)
-print(f"{name}: weights after {', '.join(f'{step:,}' for step in steps)} steps")
+print(f"{name}: weights at {len(steps)} steps, {min(steps):,} to {max(steps):,}")
 
 # %% [markdown]
 # ## Which frequencies

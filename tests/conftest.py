@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -33,6 +34,14 @@ def no_rights() -> Iterator[None]:
     call(126, header, (ctypes.c_uint32 * 6)(before[0] & ~6, *before[1:]))  # without CAP_DAC_OVERRIDE and _READ_SEARCH
     yield
     call(126, header, before)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """^C raises KeyboardInterrupt, also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from chapters import SAMPLE
 from click.testing import CliRunner, Result
+from jupyterlab.commands import get_app_dir
+from jupyterlab_server.settings_utils import get_settings
 from samples import SHORT, fake_run, truncate
 
 from grokbook import RunConfig, Store, book, studies
@@ -317,17 +319,29 @@ def test_a_store_without_the_right_to_write_is_named_before_anything_trains(comm
 # The environment
 
 
-def test_lab_opens_the_chapters(monkeypatch: pytest.MonkeyPatch):
+def test_lab_opens_the_chapters_and_asks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     called = []
-    monkeypatch.setattr(os, "execv", lambda *arguments: called.append(arguments))
+    monkeypatch.setattr(os, "execve", lambda *arguments: called.append(arguments))
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(tmp_path))
     assert grokbook("lab", "--no-browser").exit_code == 0
+    ((program, command, environment),) = called
     chapter = str(book.NOTEBOOKS / "00_explore.ipynb")
-    command = [sys.executable, "-m", "jupyterlab", chapter, "--LabApp.news_url=None", "--no-browser"]
-    assert called == [(sys.executable, command)]
+    style = "--ServerApp.tornado_settings={'static_custom_path': ['" + str(book.NOTEBOOKS.parent)
+    assert program == sys.executable and command[5].startswith(style)
+    assert command[:5] + command[6:] == [program, "-m", "jupyterlab", chapter, "--custom-css", "--no-browser"]
+    paths = environment["JUPYTER_CONFIG_PATH"]
+    assert paths.split(os.pathsep)[0] == str(tmp_path)  # the reader's own come first
+
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", paths)
+    schemas = str(Path(get_app_dir()) / "schemas")
+    for plugin, name, value in (("apputils-extension:notification", "fetchNews", "false"),
+                                ("filebrowser-extension:browser", "showLastModifiedColumn", False)):
+        settings, _ = get_settings("", schemas, "", f"@jupyterlab/{plugin}")
+        assert settings["schema"]["properties"][name]["default"] == value, name
 
 
 def test_lab_says_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("it opened"))
+    monkeypatch.setattr(os, "execve", lambda *_: pytest.fail("it opened"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "JupyterLab is not installed; install it: pip install jupyterlab" in sentence(grokbook("lab"))
     monkeypatch.setattr("grokbook.__file__", str(tmp_path / "grokbook" / "__init__.py"))

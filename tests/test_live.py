@@ -1,5 +1,6 @@
 """The live run without a browser: its traits and buttons are set and clicked from here. No clock, only conditions."""
 
+import signal
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -334,6 +335,17 @@ def test_an_interrupt_before_anything_is_trained_leaves_no_picture(make, monkeyp
 
     monkeypatch.setattr(run, "wait", interrupted)  # its own: a widget that is collected meanwhile waits too
     assert run.pictures() == [] and (run.phase, run.runs) == ("stopped", [])
+
+
+def test_an_interrupted_wait_leaves_the_training_as_it_was(make, interruptible):
+    run = make(LONG)
+    run.start()
+    reach(run, "training")
+    with pytest.raises(KeyboardInterrupt):
+        threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        run.wait()
+    alive = {thread.name for thread in threading.enumerate() if thread.is_alive()}
+    assert run.phase == "training" and {"training", "telling"} <= alive
 
 
 def test_without_anybody_watching_an_error_is_raised(make):

@@ -37,6 +37,8 @@ OTHER_VALUES = {
 
 LONGEST_CELL = 15
 
+WIDEST = 80  # letters of a printed line, in a window of 800 pixels
+
 every_chapter = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 
 
@@ -101,6 +103,13 @@ def test_the_stored_notebook_is_clean(source: Path):
     cleaned.metadata["grokbook"] = stored(source).metadata["grokbook"]
     assert stored(source) == cleaned
     assert not [text for text in texts(stored(source)) if re.search(r"/(home|root|work|tmp|Users)\b", text)]
+
+
+@every_chapter
+def test_printed_lines_fit_a_narrow_window(source: Path):
+    """JupyterLab breaks longer ones wherever they end, in the middle of a word."""
+    printed = "".join(output.get("text", "") for cell in code(stored(source)) for output in cell.outputs)
+    assert [line for line in printed.splitlines() if len(line) > WIDEST] == []
 
 
 @every_chapter

@@ -172,14 +172,6 @@ def test_one_run_wished_for_twice_comes_back_with_both_budgets():
     assert [run.last_step for run in runs] == [50, 20]
 
 
-@pytest.fixture
-def interruptible():
-    """^C raises KeyboardInterrupt, also where the tests were started in the background, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def test_real_interrupts_leave_steps_curves_and_weights_in_step(interruptible):
     """^C again and again while it trains; in the end everything is as if nothing had happened."""
     config = SMALL.replace(n_steps=30_000, stop_early=False)

@@ -13,8 +13,7 @@ const place = add(root, "div", {class: "gb-explorer"}), controls = add(place, "d
 const inputs = [["step", steps.length - 1, (at) => number(steps[at])], ["a", p - 1, String], ["b", p - 1, String],
                 ["k", Math.max(keys.length - 1, 0), (at) => keys[at] ?? "none"]].map(([name, max, words]) => {
   const label = add(controls, "label", {}, name === "k" ? "clock of k" : name);
-  const input = add(label, "input", {type: "range", min: 0, max, "aria-label": name, class: `gb-circuit-${name}`,
-                                     "data-lm-suppress-shortcuts": "true"});
+  const input = add(label, "input", {type: "range", min: 0, max, "aria-label": name, class: `gb-circuit-${name}`});
   input.disabled = !max;
   input.addEventListener("input", () => { state[name] = Number(input.value); draw(); });
   return [name, input, add(label, "output"), words];

@@ -63,9 +63,6 @@ function draw_map({model, el}) {
   const events = {...Object.fromEntries(state.choices.map((name) => [`change:${name}`, draw])), "msg:custom": state.take,
                   "change:live": () => { training.draw(); cell.draw(); }, "change:note": tell};
   for (const [event, act] of Object.entries(events)) model.on(event, act);
-  // JupyterLab takes keys for its own from whatever has the focus, unless that says otherwise.
-  for (const control of root.querySelectorAll("input, select, button, [tabindex]"))
-    control.setAttribute("data-lm-suppress-shortcuts", "true");
   const sized = new ResizeObserver(fit);
   sized.observe(root);
   fit();

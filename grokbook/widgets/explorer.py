@@ -32,7 +32,7 @@ TRAITS = ("d_h", "D_train", "D_random", "seed", "budget", "color")
 class ExplorerDrawing(Drawing):
     """Draws an `Explorer`."""
 
-    _esm, _css = SCRIPT + script("drawing.js"), STYLE
+    _esm, _css = SCRIPT + script("keys.js", "drawing.js"), STYLE
 
 
 class Explorer(Steered, W.VBox):

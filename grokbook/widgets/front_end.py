@@ -110,7 +110,8 @@ def scripted(content: str, code: str) -> str:
     It needs no kernel: JupyterLab runs it once its cell was run there, a page of the book at once. A notebook that was
     only opened, GitHub and paper show the content as it is.
     """
-    return f"<div>{content}<script>(root => {{\n{code}\n}})(document.currentScript.parentElement);</script></div>"
+    run = f"(root => {{\n{script('keys.js')}{code}\n}})(document.currentScript.parentElement);"
+    return f"<div class='gb-scripted'>{content}<script>{run}</script></div>"
 
 
 class Drawing(anywidget.AnyWidget):
@@ -118,7 +119,7 @@ class Drawing(anywidget.AnyWidget):
 
     It holds nothing itself, because anywidget (0.11) waits two seconds for its own models to be ready and then drops
     whatever the kernel sends them, for good. On a slow computer, or while plotly's code is read, that takes longer.
-    Subclasses have the script, which ends with `drawing.js` and gives a function `render`.
+    Subclasses have the script, which ends with `keys.js` and `drawing.js` and gives a function `render`.
     """
 
     of = Instance(W.Widget).tag(sync=True, **W.widget_serialization)
@@ -139,7 +140,7 @@ def library() -> Library:
 class PlotDrawing(Drawing):
     """Draws a `Plot`."""
 
-    _esm = script("plotly.js", "plot.js", "drawing.js")
+    _esm = script("plotly.js", "plot.js", "keys.js", "drawing.js")
     library = Instance(Library).tag(sync=True, **W.widget_serialization)
 
 

@@ -6,7 +6,7 @@ const GUESSED = "#C2571A", {levels, handles, places, runs} = data, rows = levels
 HEIGHT.guess = 250;
 root.firstElementChild.remove();
 add(root, "style", {}, data.style);
-const place = add(root, "div", {class: "gb-explorer gb-guess", "data-lm-suppress-shortcuts": "true"});
+const place = add(root, "div", {class: "gb-explorer gb-guess"});
 const guess = Array(handles.length).fill(null), low = rows ? -0.5 : 0, high = rows ? rows - 0.5 : data.top;
 let shown = false;
 

@@ -58,7 +58,7 @@ function kind_map(patterns, size, levels) {
 function render_patterns(el, told) {
   Object.assign(HEIGHT, {kinds: 300});
   add(el, "style", {}, told.style);
-  const root = add(el, "div", {class: "gb-explorer gb-patterns", "data-lm-suppress-shortcuts": "true"});
+  const root = add(el, "div", {class: "gb-explorer gb-patterns"});
   const above = add(root, "div", {class: "gb-explorer-controls"}), sentence = add(root, "p", {class: "gb-explorer-sentence", "aria-live": "polite"});
   const places = add(root, "div", {class: "gb-explorer-figures"}), rows = add(root, "div");
   let patterns, name = told.start, share = 0, inputs = [], mapped = {};

@@ -31,7 +31,6 @@ for (const name of ["source", "verdict"]) {
   choice.add(new Option("all", ""));
   for (const value of new Set(rows.map((row) => row.dataset[name]))) choice.add(new Option(value, value));
   choice.addEventListener("change", show);
-  choice.setAttribute("data-lm-suppress-shortcuts", "true");
   choice.style.maxWidth = "16em";
   label.append(`${name} `, choice);
   label.style.marginRight = "1.5em";

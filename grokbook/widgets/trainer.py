@@ -54,15 +54,14 @@ class Trainer:
         self.configs, self.replay = list(configs), replay
         self.phase, self.error = "preparing", ""
         self.runs: list[Run] = []
-        self._changed = threading.Event()
+        self._changed, self._told = threading.Event(), threading.Event()
         self._go, self._halt, self._lock = threading.Event(), threading.Event(), threading.Lock()
         self._go.set()
         self._training: Training | Replay | None = None
         self._ended_at, self._looked, self._stepped = (0, 0.0), 0.0, math.inf
         self._thread = threading.Thread(target=self._work, args=(after,), name="training", daemon=True)
-        self._telling = threading.Thread(target=self._tell, args=(tell,), name="telling", daemon=True)
         self._thread.start()
-        self._telling.start()
+        threading.Thread(target=self._tell, args=(tell,), name="telling", daemon=True).start()
 
     @property
     def step(self) -> int:
@@ -104,17 +103,20 @@ class Trainer:
 
     def join(self) -> None:
         """Wait until the training has ended and all is told."""
-        self._telling.join()
+        self._told.wait()  # ^C in a thread's own join lets Python before 3.13 take it for dead, and the kernel hush it
 
     def _tell(self, tell: Callable[["Trainer"], None]) -> None:
         cost = 0.0
-        while self._thread.is_alive():
-            self._changed.wait(max(TELL_EVERY, cost / TELLING))
-            self._changed.clear()
-            before = time.thread_time()
+        try:
+            while self._thread.is_alive():
+                self._changed.wait(max(TELL_EVERY, cost / TELLING))
+                self._changed.clear()
+                before = time.thread_time()
+                tell(self)
+                cost = time.thread_time() - before
             tell(self)
-            cost = time.thread_time() - before
-        tell(self)
+        finally:
+            self._told.set()
 
     def _interrupt(self) -> None:
         training = self._training

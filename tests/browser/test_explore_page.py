@@ -5,7 +5,7 @@ import re
 import time
 
 from conftest import WITHOUT_SUBSHELLS, Open, lab_in
-from labpage import PATIENCE, SCREENS, Lab, Notebook
+from labpage import PATIENCE, SCREENS, Notebook
 from labserver import serve
 from playwright.sync_api import Browser, expect
 
@@ -174,12 +174,3 @@ def test_on_a_telephone_cells_and_buttons_are_touched(chromium: Browser, address
         stop.scroll_into_view_if_needed()
         stop.tap()
         chapter.wait_for(f"{EXPLORER}-status", r"(Stopped|Finished) at step")
-
-
-def test_keys_on_the_explorer_do_not_run_the_notebook(open_notebook: Open, lab: Lab):
-    chapter = started(open_notebook(CHAPTER))
-    n = lab.page.evaluate("() => book.cells().length")
-    for key in ("a", "b", "d", "d", "ArrowDown", "m"):
-        press(chapter, "d_h", key)
-    assert lab.page.evaluate("() => book.cells().length") == n
-    assert_kernel_agrees(chapter)
