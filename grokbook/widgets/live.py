@@ -230,7 +230,8 @@ def _slider(label: str, values: Iterable[float], value: float) -> W.SelectionSli
     """A slider over these values and the one it starts at."""
     options = [(f"{v:,g}" if isinstance(v, float) else f"{v:,}", v) for v in sorted({*values, value})]
     return W.SelectionSlider(options=options, value=value, description=label, continuous_update=False,
-                             layout=W.Layout(flex="1 1 200px", max_width="330px"), style={"description_width": "50px"})
+                             layout=W.Layout(flex="1 1 200px", max_width="330px"),
+                             style={"description_width": "initial"})
 
 
 def _button(label: str, icon: str, width: str, tooltip: str) -> W.Button:
