@@ -19,6 +19,22 @@ from typing import Any
 SCHEMA = 1
 """Part of every `run_id`. Raised when training changes what a config means."""
 
+
+class _Told:
+    """Of an error whose sentence says all: a notebook shows that, without the code above."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class BadValue(_Told, ValueError):
+    """A value that cannot be used."""
+
+
+class BadType(_Told, TypeError):
+    """A value of another type than its field takes."""
+
+
 TASKS = ("add", "square", "divide", "random", "random-ordered", "add+random")
 LOSSES = ("exact", "plain")
 ARCHITECTURES = ("transformer", "lstm", "mlp")
@@ -100,7 +116,7 @@ class RunConfig:
         for f in dataclasses.fields(self):
             object.__setattr__(self, f.name, typed(f.name, f.type, getattr(self, f.name)))
         for complaint in _complaints(self):
-            raise ValueError(complaint)
+            raise BadValue(complaint)
 
     @property
     def n_pairs(self) -> int:
@@ -173,7 +189,7 @@ SHARED = _named("shared", True)
 def check_among(name: str, value: Any, valid: Collection[Any]) -> None:
     """Refuse a value that is not among the valid ones, which the ValueError lists."""
     if value not in valid:
-        raise ValueError(f"{name}={value!r} is unknown; valid: {', '.join(map(str, valid))}")
+        raise BadValue(f"{name}={value!r} is unknown; valid: {', '.join(map(str, valid))}")
 
 
 def typed(name: str, kind: Any, value: Any) -> Any:
@@ -185,7 +201,7 @@ def typed(name: str, kind: Any, value: Any) -> Any:
     if kind is int and isinstance(value, float) and value.is_integer():
         value = int(value)
     if type(value) is not kind:
-        raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; {name} takes {kind.__name__}")
+        raise BadType(f"{name}={value!r} is of type {type(value).__name__}; {name} takes {kind.__name__}")
     return value
 
 

@@ -137,7 +137,7 @@ EXERCISES = {
 def check(name: str, answer: float | None) -> Reply:
     """Whether an answer is right, and why, or on which side it is. None, of who has not begun, gets a folded hint.
 
-    Raises ValueError: there is no exercise of that name, or the answer is not a number.
+    Raises ValueError: there is no exercise of that name.
     """
     check_among("exercise", name, EXERCISES)
     exercise = EXERCISES[name]
@@ -145,7 +145,7 @@ def check(name: str, answer: float | None) -> Reply:
         return Reply(f"{name}: put your answer in place of None and run the cell again.", exercise.hint)
     answer = getattr(answer, "item", lambda: answer)()  # a number of NumPy or xarray is one too
     if isinstance(answer, bool) or not isinstance(answer, (int, float)) or np.isnan(answer):
-        raise ValueError(f"answer={answer!r} is not a number; valid: one number, such as 0.5")
+        return Reply(f"{name}: answer={answer!r} is not a number; valid: one number, such as 0.5")
     right, given = float(exercise.solve()), float(answer)
     if abs(given - right) <= exercise.tolerance * abs(right):
         return Reply(f"{name}: right, because {exercise.why}")

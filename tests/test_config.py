@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.core.interactiveshell import InteractiveShell
 from samples import ROOT, configs, finish, run_python
 
 from grokbook import config, studies
@@ -225,3 +226,10 @@ def test_a_config_survives_being_written_down(config):
     assert RunConfig(**dataclasses.asdict(config)) == config
     assert eval(repr(config)) == config
     assert len(config.run_id) == 16 and set(config.run_id) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize("value", ["7.5", "-8"])
+def test_a_notebook_shows_the_sentence_alone(value: str, capsys: pytest.CaptureFixture[str]):
+    InteractiveShell().run_cell(f"from grokbook import RunConfig\nRunConfig(d_h={value})")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"d_h={value} is ")
