@@ -384,7 +384,7 @@ emergence = Study(
                            **_MIXTURE | {"n_steps": 6_000}),
                       grid(D_train=5000, D_random=(0, 3000), d_h=WIDTHS[:11], seed=range(1, 6),
                            **_MIXTURE | {"n_steps": 6_000}),
-                      grid(D_train=5000, D_random=1000, d_h=WIDTHS[:7], seed=range(1, 6),
+                      grid(D_train=5000, D_random=(300, 1000), d_h=WIDTHS[:7], seed=range(1, 6),
                            **_MIXTURE | {"n_steps": 6_000})))
 
 separate_parameters = Study(

@@ -46,7 +46,7 @@ WANTED = {
     "retrained/paper": "833cf8674b318cf2",
     "retrained/laptop": "833cf8674b318cf2",
     "emergence/paper": "ccaac8590a15a52d",
-    "emergence/laptop": "f3b442c039c2804f",
+    "emergence/laptop": "8b52942b81635b23",
     "separate_parameters/paper": "b81fd3b07c90d285",
     "separate_parameters/laptop": "bbc784fb2a320ebb",
     "universality/paper": "ae9b2a30616fd004",
