@@ -268,7 +268,7 @@ def test_an_error_of_the_engine_is_said_in_one_line_and_keeps_what_was_trained(m
 def test_a_button_says_what_stands_in_its_way(make, monkeypatch):
     run = make()
     run._saying_errors(run.keep)(run.panel.keep)
-    assert run.note.startswith("nothing has been trained here yet")
+    assert run.note.startswith("nothing has been trained here yet") and front_end.ERROR in run._note.value
 
 
 def test_curves_that_cannot_be_drawn_are_said_and_end_the_training(make, monkeypatch):
@@ -295,6 +295,7 @@ def test_runs_are_kept_in_a_store_of_the_reader(make):
     reach(run, *ENDED)
     run.panel.keep.click()
     assert run.note.startswith("2 runs added. Read them with gb.load('live', store=") and run.panel.keep.disabled
+    assert front_end.ERROR not in run._note.value
     xr.testing.assert_identical(gb.load("live", store=run.store), run.result())
 
 

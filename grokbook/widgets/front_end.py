@@ -86,9 +86,13 @@ class Picture:
             fig.show("grokbook")
 
 
-def paragraph(words: str) -> str:
-    """Words as HTML that wraps."""
-    return f'<div style="line-height: 1.4; font-size: 13px">{html.escape(words)}</div>'
+ERROR = "; color: var(--jp-error-color1, #B00020)"
+"""Style of a paragraph that tells of an error, in the colour of JupyterLab's theme where there is one."""
+
+
+def paragraph(words: str, more: str = "") -> str:
+    """Words as HTML that wraps, with `more` style."""
+    return f'<div style="line-height: 1.4; font-size: 13px{more}">{html.escape(words)}</div>'
 
 
 def close_with_parts(widget: Any) -> None:

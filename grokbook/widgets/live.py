@@ -13,7 +13,7 @@ from grokbook.plots.picture import caption_of
 from grokbook.plots.template import step_axis
 from grokbook.run import METRICS, Run
 from grokbook.store import Store
-from grokbook.widgets.front_end import Plot, paragraph
+from grokbook.widgets.front_end import ERROR, Plot, paragraph
 from grokbook.widgets.stored import Replay, Stored
 from grokbook.widgets.trainer import UNDER_WAY, Steered, Trainer, progress
 
@@ -134,8 +134,7 @@ class LiveRun(Steered, W.VBox):
 
     def _say(self, words: str, wrong: bool = False) -> None:
         super()._say(words, wrong)
-        self._note.value = paragraph(words) if words else ""
-        self._note.style.text_color = "#B00020" if wrong else None
+        self._note.value = paragraph(words, ERROR if wrong else "") if words else ""
 
 
 def _at_start(config: RunConfig) -> Run:

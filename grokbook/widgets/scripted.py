@@ -287,12 +287,13 @@ def _row(card: Card) -> str:
     claim, measured = card.claim, card.measured
     word = card.word
     theirs = "all ours" if claim.ours.startswith("everything") or claim.paper == "ours" else "partly ours"
+    stands = _folded("changed" if claim.changed else "as first written", claim.changed)
     cells = [(f"<div style='min-width:15em'><code>{claim.id}</code><br>{escape(claim.says)}</div>", claim.id),
              (f"<b style='{BADGE}background:{COLORS[word]}'>{word}</b>", WORDS.index(word)),
              (f"<div style='min-width:14em'>{_numbers(card)}</div>", _first(card)),
              (f"{measured.n:,}", measured.n), (escape(claim.source), claim.source),
              (_folded(theirs, claim.ours), theirs),
-             (_folded("changed" if claim.changed else "as first written", claim.changed), bool(claim.changed))]
+             (f"<div style='min-width:6em'>{stands}</div>", bool(claim.changed))]
     return (f"<tr data-source='{escape(claim.paper)}' data-verdict='{word}'>" + "".join(
         f"<td style='text-align:left;vertical-align:top' data-sort='{escape(str(key))}'>{content}</td>"
         for content, key in cells) + "</tr>")
