@@ -156,8 +156,8 @@ gb.claims.judge("semi-grokking-fraction")
 # - **1.** There all three grok, and the transformer pauses halfway. Here all nine grok on $p = 59$, but transformers
 #   pause at no common height, LSTMs climb slowly, and on 113 the feed-forward network alone waits: ours have a tenth of
 #   the weights.
-# - **2, 3.** There as here more data is understood sooner. Here 30 % was understood once in nine runs of 20,000 steps, and
-#   on 70 % transformers hardly wait: a small table, few steps.
+# - **2, 3.** There as here more data is understood sooner. Here 30 % was understood in one of nine runs of 20,000
+#   steps, and on 70 % transformers hardly wait: a small table, few steps.
 # - **4.** There decay to zero helps most, and noise helps. Here, in each of three seeds, dropout and weight noise do
 #   far more than decay. With these settings a decay of 0.1 takes 33,000 steps to shrink a weight to $1/e$, and we
 #   follow 10,000; how strong the report's noise is we do not know.
