@@ -137,7 +137,8 @@ gb.claims.judge("data-efficiency")
 
 # %% [markdown]
 # The runs are on a small table, $p = 47$, and followed for 10,000 steps. Dropout and noise on the weights help in every
-# seed; decay to zero helps on 80 % of the pairs, by amounts that three seeds do not tell from none.
+# seed; decay to zero helps on 80 % of the pairs, by amounts that three seeds do not tell from none; batches and other
+# learning rates end where the full batch does.
 #
 # ## A share between two shares
 #
