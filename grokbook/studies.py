@@ -364,9 +364,8 @@ _MIXTURE = {"task": "add+random", "n_steps": 30_000}
 STACKS = ((1, 64), (1, 128), (1, 256), (2, 256), (2, 512), (4, 512), (4, 1024), (8, 1024))
 """Layers and d_h from the paper's smallest to its largest network of two tasks, 1,570 times as many weights."""
 
-
-WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-"""Hidden sizes of one layer, from some that cannot add even alone."""
+_WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_LAPTOP = _MIXTURE | {"D_train": 5000, "n_steps": 6_000}
 
 
 def _stacks(**fields: Any) -> Grid:
@@ -379,22 +378,18 @@ emergence = Study(
     "and one layer over d_h and the number of random pairs.", shown=6_000,
     paper=_each_once(_stacks(D_train=3000, D_random=(0, 3000, 4000, 5000, 6000)),
                      grid(D_train=(3000, 5000), D_random=(0, 100, 300, 1000, 3000, 6000),
-                          d_h=WIDTHS, seed=range(1, 6), **_MIXTURE)),
-    laptop=_each_once(grid(D_train=5000, D_random=(0, 300, 1000, 3000), d_h=WIDTHS[:9], seed=range(1, 4),
-                           **_MIXTURE | {"n_steps": 6_000}),
-                      grid(D_train=5000, D_random=(0, 3000), d_h=WIDTHS[:11], seed=range(1, 6),
-                           **_MIXTURE | {"n_steps": 6_000}),
-                      grid(D_train=5000, D_random=(300, 1000), d_h=WIDTHS[:7], seed=range(1, 6),
-                           **_MIXTURE | {"n_steps": 6_000})))
+                          d_h=_WIDTHS, seed=range(1, 6), **_MIXTURE)),
+    laptop=_each_once(grid(D_random=(0, 300, 1000, 3000), d_h=_WIDTHS[:9], seed=range(1, 4), **_LAPTOP),
+                      grid(D_random=(0, 3000), d_h=_WIDTHS[:11], seed=range(1, 6), **_LAPTOP),
+                      grid(D_random=(300, 1000), d_h=_WIDTHS[:7], seed=range(1, 6), **_LAPTOP)))
 
 separate_parameters = Study(
     "separate_parameters", "Huang et al. 2024, Fig 10", "Each task with half of the feed-forward neurons to itself, "
     "beside the same networks without.", shown=6_000,
     paper=_each_once(_stacks(D_train=3000, D_random=3000, split_mlp=(False, True)),
-                     grid(D_train=5000, D_random=3000, d_h=(24, 32, 48, 64, 96, 128, 192, 256), split_mlp=(False, True),
-                          seed=range(1, 6), **_MIXTURE)),
-    laptop=grid(D_train=5000, D_random=3000, d_h=(24, 32, 48, 64, 96, 128), split_mlp=(False, True), seed=range(1, 4),
-                **_MIXTURE | {"n_steps": 6_000}))
+                     grid(D_train=5000, D_random=3000, d_h=_WIDTHS[3:11], split_mlp=(False, True), seed=range(1, 6),
+                          **_MIXTURE)),
+    laptop=grid(D_random=3000, d_h=_WIDTHS[3:9], split_mlp=(False, True), seed=range(1, 4), **_LAPTOP))
 
 STUDIES = {study.name: study for study in (
     grokking, critical_size, double_descent, harder_task, capacity, commutative_memory, zone_map, four_dynamics, recipe,
