@@ -119,7 +119,7 @@ gb.analysis.critical_size(runs).round(0)
 # %% [markdown]
 # Why is there such a size? A widespread answer (Varma et al. 2023) is *efficiency*. To remember takes more weight the
 # more pairs there are, to compute the sum takes the same for any number, and weight decay prefers whichever takes less.
-# The two should then cost the same at the critical size. Chapter 03 measures both costs, and it is not so simple.
+# The two should then cost the same at the critical size. Chapter 09 measures both costs, and it is not so simple.
 
 # %% [markdown]
 # ## A split that flatters

@@ -1,9 +1,8 @@
 # %% [markdown]
 # # Four zones
 #
-# Chapter 01 found a critical size of the training set, chapter 02 a capacity of memory. Both depend on the hidden size
-# `d_h`. On one map they part zones in which training goes differently. Huang et al. (2024) sketch it; here it is
-# measured.
+# Chapter 01 found a critical size of the training set, chapter 02 a capacity of memory. Both depend on `d_h`, and on
+# one map they part zones in which training goes differently. Huang et al. (2024) sketch that map; here it is measured.
 #
 # **The question:** given the size of a network and the number of training pairs, what will happen?
 #
@@ -15,18 +14,17 @@
 # %% [markdown]
 # ## Four ways to go
 #
-# Two questions decide. *Did the network know all training pairs before it understood?* And *what did it understand in
-# the end?*
+# Two questions decide:
 #
-# | zone | knew all training pairs first | validation pairs in the end |
+# | zone | knew all training pairs before it understood? | knows validation pairs in the end? |
 # |---|---|---|
 # | **progression** | no: too small, or it understood on the way | none, some or all |
 # | **ungrokking** | yes | none |
 # | **semi-grokking** | yes | some, and no more for half of the training |
 # | **grokking** | yes | all |
 #
-# A run whose curves end in the middle of a leap is *still moving*. On maps, progression that knows *neither*, not all
-# of its pairs and none of the others, is crossed out.
+# A run that ends in the middle of a leap is *still moving*. Progression that knows neither all of its pairs nor any
+# other is crossed out on maps.
 #
 # <details><summary>Where the lines are drawn</summary>
 #
@@ -53,9 +51,8 @@ gb.plots.grokking_panels(larger, cells=[(8, 3000), (32, 2200), (32, 3200), (64, 
                          names=["progression", "ungrokking", "semi-grokking", "grokking"])
 
 # %% [markdown]
-# Thick: one network of each kind; thin: other seeds. The semi-grokked one has known 96 % of the
-# validation pairs for most of its training and gets no further; its two sisters grok. Now train one, and ask what
-# became of it:
+# The semi-grokked network has known 96 % of the validation pairs for most of its training and gets no further; its two
+# sisters (thin) grok. Now train one, and ask what became of it:
 
 # %%
 live = gb.widgets.LiveRun(config)
@@ -80,53 +77,24 @@ Markdown(told)
 gb.claims.judge("four-dynamics")
 
 # %% [markdown]
-# Which settings were the paper's? Like a detective we list the suspects, write down what the witness saw, and only then
-# look. The witness: six statements of Figures 2 and 5, fixed with the seeds before any of these networks was trained.
+# Which settings were the paper's? A row is a suspect. The witness, a column each, is six statements of Figures 2 and 5,
+# written down with the seeds before any of these networks was trained.
 
 # %%
 gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
 
 # %% [markdown]
-# No suspect does it all. PyTorch's own weights fail at all of (8, 3000) and are out; weights two or three
-# times as large with a learning rate of 0.001 come nearest. **The book takes weights × 2 with 0.003** for what it
-# trains live, and not because the filter says so: within 30,000 steps, which two processor cores can do, maps settle or
-# nearly so, and show the phenomena some hundred pairs below where the paper has them. Not yet tried: mini-batches
-# counted in epochs, biases, smaller learning rates with larger weights.
-
-# %% [markdown]
-# ### Recipe or patience?
+# FILTER
+# **The book trains live with weights × 2 and a learning rate of 0.003**, and not because the filter says so: within
+# 30,000 steps, which two processor cores can do, its maps settle or nearly so, and show the phenomena some hundred
+# pairs below where the paper has them. Not tried: mini-batches counted in epochs, biases, smaller learning rates with
+# larger weights.
 #
 # The paper's Figure 3 has `d_h` 64 near perfect at 3,000 pairs and 32 at 4,000 (diamonds). In the book's recipe both
 # are sooner, and where they part is one row:
 
 # %%
 gb.plots.final_accuracy(larger.sel(d_h=[32, 64]), paper=gb.claims.PERFECT_FROM)
-
-# %% [markdown]
-# The other half is how long the paper trained. Had training been stopped sooner:
-
-# %%
-usual = gb.load("critical_size", budget)
-columns = {"usual recipe": usual.sel(d_h=[32, 64]), "weights × 2, lr 0.003": larger.sel(d_h=[32, 64])}
-gb.plots.critical_by_budget(columns, (2_500, 5_000, 10_000, 20_000, 30_000, 40_000), paper={32: 3500, 64: 2500})
-
-# %% [markdown]
-# Early on `d_h` 64 needs more pairs than 32: in the usual recipe it has no critical size yet after 10,000 steps, in the
-# other a larger one until then. Later it needs as few, or fewer. The bars overlap: the drift is clear, the order is
-# not. Which way $D_{crit}$ goes with `d_h` is a matter of patience as much as of networks. The steps that come nearest
-# to both of the paper's sizes:
-
-# %% tags=["nbval-check-output"]
-for name, runs in columns.items():
-    near = gb.analysis.nearest_budget(runs, range(2_500, 40_001, 2_500), {32: 3500, 64: 2500})
-    print(f"{name}: nearest after {near['n_steps']:,.0f} steps, off by {near['off']:,.0f}")
-
-# %% [markdown]
-# By our reading the paper has the two near 3,500 and 2,500. No budget of either recipe does: where one
-# size is right, the other is off by about so much.
-
-# %% tags=["nbval-check-output"]
-gb.claims.judge("time-axis")
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("recipe-robust")
@@ -141,8 +109,8 @@ maps, random = gb.load("zone_map", budget), gb.load("capacity")
 gb.widgets.Guess(gb.analysis.zones(maps.sel(D_train=3400)), "In which zone does a network of each size end?")
 
 # %% [markdown]
-# A cell has the colour of what its seeds did most often. First the usual recipe, after 40,000 steps.
-# Click on a cell, or move the sliders, and read why a run counts as what it is.
+# A cell has the colour of what its seeds did most often. Click on one, or move the sliders, and read why a run counts
+# as what it is. First the usual recipe, after 40,000 steps:
 
 # %%
 gb.widgets.Explorer(maps, random, d_h=24, D_train=4000, budget=budget)
@@ -154,13 +122,12 @@ gb.widgets.Explorer(maps, random, d_h=24, D_train=4000, budget=budget)
 gb.plots.zone_map(larger, random)
 
 # %% [markdown]
-# Left of $D_{mem}$ a network is shown more than it can hold: progression, and with few pairs it knows
-# neither. Right of it and below $D_{crit}$ it holds all pairs and nothing else: ungrokking, an odd name, since nothing
-# was grokked yet. Above it holds them all and then understands. Near $D_{crit}$ seeds disagree: a mean of one half is
-# some near 1, some near 0.
+# Left of $D_{mem}$ a network is shown more than it can hold: progression. Right of it and below $D_{crit}$ it holds all
+# pairs and nothing else: ungrokking, an odd name, since nothing was grokked yet. Above, it holds them all and then
+# understands.
 #
-# The paper's sketch has this crossing. It also has a $D_{crit}$ that falls, and land for semi-grokking. Here mean
-# accuracy rises over some 400 to 900 pairs, not 1,000, and hardly a run stops halfway: some seeds leap, others do not.
+# The paper's sketch has this crossing, but also a $D_{crit}$ that falls, and land for semi-grokking. Here mean accuracy
+# rises over some 400 to 900 pairs, not 1,000, and hardly a run stops halfway: some seeds leap, others do not.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("zone-map")
@@ -171,9 +138,8 @@ gb.claims.judge("semi-grokking")
 # %% [markdown]
 # ## Where memory ends
 #
-# Chapter 02 measured memory on *all* 12,769 pairs, where most labels count twice, for $(a, b)$ and for $(b, a)$. A
-# random split holds nearly as many labels as pairs, so a network can know fewer of them: `D_split`, the violet line
-# above. Which of the two tells better who remembers all of its pairs?
+# Chapter 02 measured memory, `D_mem`, on *all* pairs, where most labels count twice, for $(a, b)$ and $(b, a)$. Of a
+# random split a network can know fewer: `D_split`, the violet line above. Which tells better who remembers?
 
 # %% tags=["nbval-check-output"]
 capacity = gb.analysis.capacity(random)
@@ -183,8 +149,7 @@ for line in ("D_mem", "D_split"):
 capacity[["d_h", "n", "D_mem", "D_split", "D_split_lo", "D_split_hi"]].round(0)
 
 # %% [markdown]
-# Left of the line only computing gets the rest right, so the *training* loss itself asks for
-# understanding. Seeds differ:
+# Left of the line only computing gets the rest right: the *training* loss itself asks for understanding. Seeds differ:
 
 # %%
 four = gb.load("four_dynamics")
@@ -207,40 +172,36 @@ gb.plots.grokking_panels(maps, cells=[(8, 3000), (64, 4000)], rows=("accuracy", 
 gb.claims.judge("norm-falls-or-rises")
 
 # %% [markdown]
-# ## Does efficiency set the critical size?
+# Is a network then bound to understand from the size on at which the rule is cheaper? No: that is near 600 pairs, and
+# no network of `d_h` 64 comes to the rule on fewer than 2,000 (chapter 09). In between it sits with more weight than it
+# needs and does not leave.
 #
-# If weight decay decides, networks should generalise from the training size on at which that takes a smaller norm than
-# memorising. Memorisers we train from scratch on few pairs. For generalisers we take a network that groks on 5,000 and
-# train it on a part of them. Will it keep what it knows, or forget (*ungrok*)?
-
-# %%
-few, again = gb.load("few_pairs"), gb.load("retrained")
-gb.plots.costs_by_size(few, again)
-
-# %% tags=["nbval-check-output"]
-gb.claims.judge("complexity-curves")
-
-# %% tags=["nbval-check-output"]
-gb.claims.judge("efficiency-crossing")
-
-# %% tags=["nbval-check-output"]
-gb.claims.judge("two-way-critical-size")
-
-# %% [markdown]
-# Memorising takes the more weight the more there is to know, generalising always about the same. They
-# cross near 600 pairs, and that is *not* where networks generalise: from scratch it takes more than 2,000. Between, a
-# network sits with more weight than it needs and does not leave: what decides is not what is cheaper but how long the
-# way is.
-#
-# The other way it is as efficiency says: networks that know the rule keep most of it on 1,000 pairs, on which none
-# finds it, and forget it on 300: *hysteresis*. What would refute the story: networks from scratch that grok on 1,000
-# pairs, given time, or retrained ones that forget all of it there.
-
-# %% [markdown]
 # ## Is the map finished?
 #
-# The runs of the usual recipe, stopped earlier. Only borders that have stopped moving are borders between zones; the
-# others are borders between fast and slow.
+# Had training been stopped sooner, the two columns above would show these critical sizes:
+
+# %%
+usual = gb.load("critical_size", budget)
+columns = {"usual recipe": usual.sel(d_h=[32, 64]), "weights × 2, lr 0.003": larger.sel(d_h=[32, 64])}
+gb.plots.critical_by_budget(columns, (2_500, 5_000, 10_000, 20_000, 30_000, 40_000), paper={32: 3500, 64: 2500})
+
+# %% [markdown]
+# Early on `d_h` 64 needs more pairs than 32: in the usual recipe it has no critical size yet after 10,000 steps, in the
+# other a larger one until then. Later it needs as few, or fewer. The bars overlap: the drift is clear, the order is
+# not. Which way $D_{crit}$ goes with `d_h` is a matter of patience as much as of networks. By our reading the paper has
+# the two near 3,500 and 2,500. The steps that come nearest to both leave one off by as much as they part:
+
+# %% tags=["nbval-check-output"]
+for name, runs in columns.items():
+    near = gb.analysis.nearest_budget(runs, range(2_500, 40_001, 2_500), {32: 3500, 64: 2500})
+    print(f"{name}: nearest after {near['n_steps']:,.0f} steps, off by {near['off']:,.0f}")
+
+# %% tags=["nbval-check-output"]
+gb.claims.judge("time-axis")
+
+# %% [markdown]
+# The whole map of the usual recipe, stopped sooner. Only borders that have stopped moving are borders between zones;
+# the others are borders between fast and slow.
 
 # %%
 gb.plots.atlas(maps, budgets=[budget // 8, budget // 4, budget // 2, budget])

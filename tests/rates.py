@@ -11,7 +11,7 @@ import numpy as np
 from maps import STEPS, cube, holding_pairs, rise, typical
 
 from grokbook.analysis import sizes
-from grokbook.claims import descent, grokking, zones
+from grokbook.claims import descent, efficiency, grokking, zones
 from grokbook.claims.card import TooLittle
 
 N_DRAWS = 40
@@ -41,7 +41,7 @@ def complexity_curves(effect, n, rng):
         return cube([64], [300, 500, 1000, 2000, 2600, 3400], n, lambda d_h, D, seed: {
             "train_acc": 1.0, "val_acc": float(border <= D),
             "param_norm": float(20 * (D / 1000) ** (exponent + power[row, seed]) * (1 + scale[row, seed]))})
-    return zones.complexity_curves(kind(0, 9999, 0.3 * effect), kind(1, 0, 0.0))
+    return efficiency.complexity_curves(kind(0, 9999, 0.3 * effect), kind(1, 0, 0.0))
 
 
 def between_the_borders(effect, n, rng):

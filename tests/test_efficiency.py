@@ -10,7 +10,7 @@ from maps import cube, rise
 from grokbook import RunConfig, models
 from grokbook.analysis import efficiency
 from grokbook.analysis.efficiency import Frozen, Mixture
-from grokbook.claims import report as claims
+from grokbook.claims import efficiency as claims
 from grokbook.claims.card import TooLittle
 from grokbook.networks import NETWORKS
 from grokbook.plots import circuit_costs, find, mixture_panels

@@ -5,7 +5,7 @@ import pytest
 from maps import cube, rise
 
 from grokbook.analysis.efficiency import costs, growth, of_any_parent
-from grokbook.claims import zones
+from grokbook.claims import efficiency
 from grokbook.claims.card import TooLittle
 
 SIZES = [300, 500, 1000, 2000, 2600, 3400]
@@ -30,13 +30,13 @@ def test_a_power_law_is_read_off():
     (0.5, 0.0, "reproduced"), (0.5, 0.4, "partly"), (-0.3, 0.3, "not reproduced")])
 def test_complexity_curves(memorising, generalising, wanted):
     few, again = planted(3000, memorising), planted(800, generalising=generalising)
-    assert zones.complexity_curves(few, again).verdict == wanted
+    assert efficiency.complexity_curves(few, again).verdict == wanted
 
 
 @pytest.mark.parametrize("border, wanted", [(1500, "not reproduced"), (1000, "reproduced")])
 def test_the_crossing_of_the_norms_is_compared_with_the_border(border, wanted):
     sizes = few_at(border)
-    assert zones.efficiency_crossing(sizes, planted(800)).verdict == wanted
+    assert efficiency.efficiency_crossing(sizes, planted(800)).verdict == wanted
 
 
 def few_at(border):
@@ -50,7 +50,7 @@ def few_at(border):
     (2600, 500, "reproduced"), (800, 2600, "not reproduced"), (1000, 1000, "not reproduced")])
 def test_the_two_ways(up, down, wanted):
     few, again = fine(up), fine(down)
-    assert zones.two_way(few, again).verdict == wanted
+    assert efficiency.two_way(few, again).verdict == wanted
 
 
 def fine(border):
@@ -74,4 +74,4 @@ def test_each_seed_has_a_parent_of_its_own():
 
 def test_two_seeds_are_too_few():
     with pytest.raises(TooLittle):
-        zones.complexity_curves(planted(3000, n_seeds=2), planted(800, n_seeds=2))
+        efficiency.complexity_curves(planted(3000, n_seeds=2), planted(800, n_seeds=2))

@@ -7,7 +7,7 @@ from maps import cube, rise, said
 
 from grokbook import RunConfig, studies, tasks
 from grokbook.analysis.universality import at_share, grokked, widest
-from grokbook.claims import report as claims
+from grokbook.claims import universality as claims
 from grokbook.claims.card import TooLittle
 from grokbook.plots import delay_by_share, find, network_panels, settings_by_share
 from grokbook.studies import SHARES, share_of

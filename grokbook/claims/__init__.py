@@ -8,18 +8,17 @@ Too little data gives *not yet measured*, never a pass; a failed claim stays in 
 import xarray as xr
 
 from grokbook.analysis import circuit as circuits
-from grokbook.claims import circuit, descent, division, emergence, grokking, report, zones
-from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict, lacking, summary
+from grokbook.claims import circuit, descent, division, efficiency, emergence, grokking, universality, zones
+from grokbook.claims.card import Card, Claim, Measured, TooLittle, Verdict, lacking, n_trained, summary
 from grokbook.claims.descent import VALLEYS
 from grokbook.claims.grokking import PERFECT_FROM
-from grokbook.claims.seeds import n_trained
 from grokbook.config import check_among
 from grokbook.store import Store
 from grokbook.studies import Study
 
 __all__ = ["CLAIMS", "PERFECT_FROM", "VALLEYS", "judge", "judge_all", "lacking", "summary"]
 
-CHAPTERS = (grokking, zones, descent, emergence, division, report, circuit)
+CHAPTERS = (grokking, zones, descent, emergence, division, universality, efficiency, circuit)
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for chapter in CHAPTERS for claim in vars(chapter).values()
                             if isinstance(claim, Claim)}

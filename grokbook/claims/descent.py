@@ -9,8 +9,21 @@ from grokbook import analysis, studies
 from grokbook.analysis import final, interval
 from grokbook.analysis.descent import first_size, held_out_depth, held_out_fall
 from grokbook.analysis.zones import Zone, main_zone
-from grokbook.claims.card import OURS, Measured, Number, Verdict, claim, decided, number, require, verdict
-from grokbook.claims.seeds import ENOUGH_SEEDS, enough, enough_sizes, n_trained
+from grokbook.claims.card import (
+    ENOUGH_SEEDS,
+    OURS,
+    Measured,
+    Number,
+    Verdict,
+    claim,
+    decided,
+    enough,
+    enough_sizes,
+    n_trained,
+    number,
+    require,
+    verdict,
+)
 
 DESCENT = 0.05  # depth from which a valley or a fall counts, in accuracy; and the p-value below which it is not noise
 FEW, MANY = (2600, 3000), (4000, 5000)  # training sizes at which the paper sees a descent, and at which not

@@ -14,8 +14,19 @@ from grokbook.analysis.descent import FITTED
 from grokbook.analysis.events import early_peak
 from grokbook.analysis.kinds import DIP, HIGH, LONG_BEFORE, LOW, MEMORISED, kind_of, shape_of
 from grokbook.analysis.statistics import Z, by_seed
-from grokbook.claims.card import Measured, Number, claim, number, require, verdict
-from grokbook.claims.seeds import ENOUGH_SEEDS, RESAMPLED, enough_sizes, n_trained, seeds_of
+from grokbook.claims.card import (
+    ENOUGH_SEEDS,
+    RESAMPLED,
+    Measured,
+    Number,
+    claim,
+    enough_sizes,
+    n_trained,
+    number,
+    require,
+    seeds_of,
+    verdict,
+)
 
 EXACT = 1e-12  # largest difference between two ways to one number that counts as rounding
 N_PAIRS = 200  # random pairs of patterns

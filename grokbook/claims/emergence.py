@@ -10,8 +10,20 @@ from grokbook import studies
 from grokbook.analysis import interval
 from grokbook.analysis.emergence import ABLE, emergent_size, n_params, sharpness
 from grokbook.analysis.events import final
-from grokbook.claims.card import OURS, Measured, Number, claim, decided, number, require, verdict
-from grokbook.claims.seeds import ENOUGH_SEEDS, RESAMPLED, enough_cells, n_trained
+from grokbook.claims.card import (
+    ENOUGH_SEEDS,
+    OURS,
+    RESAMPLED,
+    Measured,
+    Number,
+    claim,
+    decided,
+    enough_cells,
+    n_trained,
+    number,
+    require,
+    verdict,
+)
 
 ADDITIONS = 5000
 """Additions beside the random pairs; the paper has 3,000, beside which we have too few networks that come back."""

@@ -13,8 +13,22 @@ from grokbook.analysis.events import LONG_BEFORE, MEMORISED, twin_share
 from grokbook.analysis.sizes import PARTIAL, SYMMETRIC, critical_difference, partial_range
 from grokbook.analysis.statistics import by_seed
 from grokbook.analysis.zones import Zone
-from grokbook.claims.card import OURS, Measured, Number, claim, decided, number, require, verdict
-from grokbook.claims.seeds import ENOUGH_SEEDS, RESAMPLED, enough, enough_cells, n_trained, seeds_of
+from grokbook.claims.card import (
+    ENOUGH_SEEDS,
+    OURS,
+    RESAMPLED,
+    Measured,
+    Number,
+    claim,
+    decided,
+    enough,
+    enough_cells,
+    n_trained,
+    number,
+    require,
+    seeds_of,
+    verdict,
+)
 
 CHANCE = 1 / 113  # accuracy of guessing one of 113 numbers
 NO_BETTER = 2 * CHANCE  # twin-free accuracy of a run that has understood nothing: no more than twice chance
