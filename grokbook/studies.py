@@ -182,7 +182,7 @@ recipe = Study(
                               **change) for change in CHANGES)),
     laptop=sum((_examples(seed=range(2), n_steps=40_000, **change) for change in CHANGES), ()))
 
-# From here on the book's recipe, the defaults of a RunConfig: networks grok five to ten times sooner, so that a map
+# From here on the book's recipe, the defaults of a RunConfig: networks grok sooner, often ten times, so that a map
 # settles within 30,000 steps and a live run takes seconds. Chapter 03 says how it was found, and what it does not give.
 # Seeds 0 and 1 chose it, so others test it.
 def _larger(seed: Any) -> Grid:

@@ -63,13 +63,13 @@ gb.analysis.capacity(random)[columns].round(2)
 
 # %% [markdown]
 # Larger networks know more, and how much fits is a property of the size: seeds of one size differ by a few per cent, by
-# nine at `d_h` 32. `D_mem` counts pairs, `distinct` the different labels among them, `bits_per_param` is the figure's
-# right half. The column `rising` is a warning. It says how much accuracy still grew in the second half of the training.
-# Capacity here is what a network holds after so many steps *under weight decay*, which keeps erasing what is not
-# rehearsed, and not what could be stored in it at best.
+# fourteen at `d_h` 4 and 8. `D_mem` counts pairs, `distinct` the different labels among them, `bits_per_param` is the
+# figure's right half. The column `rising` is a warning. It says how much accuracy still grew in the second half of the
+# training. Capacity here is what a network holds after so many steps *under weight decay*, which keeps erasing what is
+# not rehearsed, and not what could be stored in it at best.
 #
 # From `d_h` 12 on bits a weight fall as networks grow: 1.67 at 12, 1.53 at 24, 1.25 at 40. At 40 the symmetric labels
-# are nearly all known, so there is little left to hold. But those without symmetry are not, and there it falls too.
+# are mostly known, so there is little left to hold. But those without symmetry are not, and there it falls too.
 # Accuracy still grows in the largest: for them 20,000 steps are short.
 
 # %% tags=["nbval-check-output"]
@@ -85,10 +85,10 @@ gb.claims.judge("capacity-in-bits")
 # If a network used the symmetry fully it would know twice as many *pairs* where labels are symmetric, and as many
 # *distinct* labels either way (column `distinct`). If it could not use it at all, it would know as many pairs.
 #
-# The table speaks for the first. In bits a weight the two kinds of labels lie on one line, size by size: what limits
-# these networks is information, not pairs. Distinct labels known follow it roughly, since the count leaves out
-# half-knowledge: at `d_h` 8 more of that lies among symmetric labels, so that the ratio of pairs stays below two, and
-# from `d_h` 24 on among the others, so that it passes two.
+# The table speaks for the first. In bits a weight the two kinds of labels lie within 5 % of each other, size by size:
+# what limits these networks is information, not pairs. Distinct labels known follow it roughly, since the count leaves
+# out half-knowledge: at `d_h` 8 more of that lies among symmetric labels, so that the ratio of pairs stays below two,
+# and from `d_h` 24 on among the others, so that it passes two.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("commutative-memory")
@@ -97,9 +97,9 @@ gb.claims.judge("commutative-memory")
 # ## What it is for
 #
 # The next chapter draws $D_{mem}$ on a map over `d_h` and `D_train`. Above the line a network is shown more pairs than
-# it can know by heart: the training accuracy cannot reach 1 by memory alone, and whatever lifts it further has to be
-# something else. One caution: of all pairs nearly every label comes twice, of a random split few do, so a network that
-# knows 4,371 of all pairs has room for some 3,200 of a split. Chapter 03 compares both lines.
+# it can know by heart: the training accuracy hardly reaches 1 by memory alone, and what lifts it further is mostly
+# something else. One caution: of all pairs nearly every label comes twice, of a random split of 3,200 a quarter, so a
+# network that knows 4,371 of all pairs has room for some 3,200 of a split. Chapter 03 compares both lines.
 #
 # ## Try it yourself
 #
@@ -137,7 +137,7 @@ gb.exercises.check("half-known", answer)
 #
 # - Capacity grows with patience, and the paper does not say how long it trained. The table says how fast it still grew.
 # - Weight decay 1 is strong. How much of the gap to 2 bits a parameter, measured in other networks, is its doing?
-# - Is the structure of attention in the way? Each label is reached through two tokens that it shares with 225 others.
+# - Is the structure of attention in the way? Each label is reached through two tokens that it shares with 224 others.
 #
 # [← 01 Grokking](01_grokking.ipynb) ·
 # [Contents](00_explore.ipynb) ·

@@ -71,7 +71,7 @@ Markdown(told)
 # ## Which recipe?
 #
 # The paper names one cell for each zone, but not its learning rate, weight decay, initial weights or number of steps.
-# With the settings that most papers use its cells come out like this after 100,000 steps:
+# With settings that many papers use its cells come out like this after 100,000 steps:
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("four-dynamics")
@@ -86,9 +86,9 @@ gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
 # %% [markdown]
 # FILTER
 # **The book trains live with weights × 2 and a learning rate of 0.003**, and not because the filter says so: within
-# 30,000 steps, which two processor cores can do, its maps settle or nearly so, and show the phenomena some hundred
-# pairs below where the paper has them. Not tried: mini-batches counted in epochs, biases, smaller learning rates with
-# larger weights.
+# 30,000 steps, which two processor cores can do, its maps settle or nearly so, and show the phenomena 200 to 1,000
+# pairs below where the paper has them. Not tried: mini-batches counted in epochs, biases, learning rates below 0.001
+# with larger weights.
 #
 # The paper's Figure 3 has `d_h` 64 near perfect at 3,000 pairs and 32 at 4,000 (diamonds). In the book's recipe both
 # are sooner, and where they part is one row:
@@ -124,7 +124,7 @@ gb.plots.zone_map(larger, random)
 # %% [markdown]
 # Left of $D_{mem}$ a network is shown more than it can hold: progression. Right of it and below $D_{crit}$ it holds all
 # pairs and nothing else: ungrokking, an odd name, since nothing was grokked yet. Above, it holds them all and then
-# understands.
+# understands; with many pairs it understands on the way.
 #
 # The paper's sketch has this crossing, but also a $D_{crit}$ that falls, and land for semi-grokking. Here mean accuracy
 # rises over some 400 to 900 pairs, not 1,000, and hardly a run stops halfway: some seeds leap, others do not.
@@ -139,7 +139,8 @@ gb.claims.judge("semi-grokking")
 # ## Where memory ends
 #
 # Chapter 02 measured memory, `D_mem`, on *all* pairs, where most labels count twice, for $(a, b)$ and $(b, a)$. Of a
-# random split a network can know fewer: `D_split`, the violet line above. Which tells better who remembers?
+# random split a network can know fewer: `D_split`, which is what the violet line above shows. Which tells better who
+# remembers?
 
 # %% tags=["nbval-check-output"]
 capacity = gb.analysis.capacity(random)
@@ -149,7 +150,7 @@ for line in ("D_mem", "D_split"):
 capacity[["d_h", "n", "D_mem", "D_split", "D_split_lo", "D_split_hi"]].round(0)
 
 # %% [markdown]
-# Left of the line only computing gets the rest right: the *training* loss itself asks for understanding. Seeds differ:
+# Well left of the line memory is not enough: the *training* loss itself asks for understanding. Seeds differ:
 
 # %%
 four = gb.load("four_dynamics")
@@ -187,9 +188,10 @@ gb.plots.critical_by_budget(columns, (2_500, 5_000, 10_000, 20_000, 30_000, 40_0
 
 # %% [markdown]
 # Early on `d_h` 64 needs more pairs than 32: in the usual recipe it has no critical size yet after 10,000 steps, in the
-# other a larger one until then. Later it needs as few, or fewer. The bars overlap: the drift is clear, the order is
-# not. Which way $D_{crit}$ goes with `d_h` is a matter of patience as much as of networks. By our reading the paper has
-# the two near 3,500 and 2,500. The steps that come nearest to both leave one off by as much as they part:
+# other a larger one until 5,000. Later it needs as few, or fewer. The bars overlap: the drift is clear, the order is
+# not. Which way $D_{crit}$ goes with `d_h` is a matter of patience as much as of networks. Half-way up the rise, by our
+# reading, the paper has the two near 3,500 and 2,500. The steps that come nearest to both leave one off by as much as
+# they part:
 
 # %% tags=["nbval-check-output"]
 for name, runs in columns.items():

@@ -170,9 +170,9 @@ gb.claims.judge("efficiency-crossing")
 # %% [markdown]
 # They are two numbers, far apart. Cost foretells the way *down*: networks that know the rule keep most of it on 1,000
 # pairs, on which none finds it, and forget it on 300, near where memory becomes the cheaper one: *hysteresis*. On the
-# way *up* memory has long been the dearer one before any network leaves it: what decides is not what is cheaper but how
-# long the way is. What would refute this: networks from scratch that grok on 1,000 pairs, given time, or retrained ones
-# that forget all of it there.
+# way *up* memory has long been the dearer one before any network leaves it: what is cheaper does not decide. What would
+# refute this: networks from scratch that grok on 1,000 pairs, given time, or retrained ones that forget all of it
+# there.
 #
 # ## The report's figures and ours
 #
