@@ -194,15 +194,13 @@ larger_weights = Study(
     "larger_weights", "ours", "Three rows of double_descent, two columns of critical_size, with initial weights twice "
     "and a learning rate three times as large.", shown=30_000, paper=_larger(range(11)), laptop=_larger(range(2, 5)))
 
-# At 2,400 pairs seeds 2 to 4 of larger_weights are stuck with d_h 32 and generalise with 64. That chose the row, so
-# seeds from 5 on judge it.
+# At 2,400 pairs seeds 2 to 4 are stuck with d_h 32 and generalise with 64. That chose the row; seeds from 5 judge it.
 descent_row = Study(
     "descent_row", "ours", "The row of the map where d_h 32 and 64 part, in the book's recipe, with fresh seeds.",
     shown=30_000, paper=grid(d_h=D_H, D_train=2400, seed=range(5, 16), n_steps=30_000),
     laptop=grid(d_h=(8, 12, 16, 20, 24, 28, 32, 36, 40, 48, 64), D_train=2400, seed=range(5, 8), n_steps=30_000))
 
-# What memorising and generalising cost: networks trained on few pairs from scratch, and the same from the weights of
-# one that generalised on many, of which these pairs are a part.
+# What memorising and generalising cost: few pairs, from scratch, and from weights that knew them by rule.
 GROKKED = {seed: RunConfig(d_h=64, D_train=5000, seed=seed, n_steps=3_000, stop_early=False) for seed in range(2, 7)}
 _FEW = (300, 500, 700, 1000, 1400, 1800)
 
@@ -217,9 +215,8 @@ retrained = Study(
                              parent=f"{parent.run_id}@{parent.n_steps}")
                         for seed, parent in GROKKED.items()), ())), laptop=runs)
 
-# Which of the settings that the paper leaves open are its own? One setting of the book's recipe is changed
-# at a time; `filtered_recipes` keeps those that give what Figures 2 and 5 say of single cells. Seeds from 11 on: no
-# other study has them, so that what the filter keeps can be judged by runs that it has not seen.
+# Which of the settings that the paper leaves open are its own? One setting of the book's recipe is changed at a time;
+# `filtered_recipes` asks for what Figures 2 and 5 say of single cells. No other study has the seeds from 11 on.
 CANDIDATES = ({"init_scale": 1.0, "lr": 1e-3}, {"init_scale": 1.0}, {"init_scale": 2.0, "lr": 1e-3}, {"lr": 2e-3}, {},
               {"init_scale": 3.0, "lr": 1e-3}, {"init_scale": 3.0}, {"weight_decay": 0.3}, {"weight_decay": 2.0},
               {"beta2": 0.999}, {"init": "pytorch", "init_scale": 1.0, "lr": 1e-3})
@@ -239,11 +236,10 @@ candidates = Study(
     paper=_each_once(*map(candidate, CANDIDATES)),
     laptop=_each_once(*(candidate(change, "laptop") for change in CANDIDATES)))
 
-# Modular division with the network of Davies et al. 2022 (App B): two layers, one head, mini-batches. The text names
-# AdamW with learning rate 1e-3 and weight decay 1e-5; its public code draws batches of min(512, N/2) and leaves out a
-# tenth of each feed-forward output (dropout), which the text does not say. Its network has LayerNorm and sinusoidal
-# positions; ours is the book's, with two layers and one head. Their decay takes more steps than two CPU cores can
-# follow; at 0.5 two of three seeds of widths 48 and 64 generalise within ten thousand, of narrower ones single seeds.
+# Modular division with the network of Davies et al. 2022 (App B). The text names AdamW with learning rate 1e-3 and
+# weight decay 1e-5; its public code draws batches of min(512, N/2) and leaves out a tenth of each feed-forward output
+# (dropout). Its network has LayerNorm and sinusoidal positions; ours is the book's, with two layers and one head. Their
+# decay takes more steps than two CPU cores can follow; at 0.5 two of three seeds of widths 48 and 64 generalise.
 THEIR_DECAY, OUR_DECAY = 1e-5, 0.5
 _DIVISION = USUAL | {"task": "divide", "p": 97, "D_train": 97 * 96 // 2, "n_heads": 1, "n_layers": 2, "batch_size": 512,
              "n_warmup": 0}
@@ -267,12 +263,9 @@ model_wise = Study(
     laptop=grid(weight_decay=OUR_DECAY, d_h=(8, 16, 24, 32, 48, 64), seed=range(3), n_steps=10_000, **_DIVISION))
 
 # Three kinds of network. The report gives its 3 to 4 · 10⁵ weights besides embeddings: two layers of d_h 128, for the
-# LSTM 144 (`models`). Its p, learning rate and weight decay are unstated; our rate is three times the field's, at which
-# a feed-forward network with a seed of no study had only begun to generalise after 3,000 steps. Laptop: a tenth of the
-# weights, d_h 32, on a quarter of the book's pairs, p = 59, half of which these know by heart.
-SHARES = (0.3, 0.5, 0.7)
-"""Shares of the pairs that are trained on."""
-
+# LSTM 144 (`models`). Its p, learning rate and weight decay are unstated; our rate is three times the field's. Laptop:
+# a tenth of the weights, d_h 32, on a quarter of the book's pairs, p = 59, half of which these know by heart.
+SHARES = (0.3, 0.5, 0.7)  # of the pairs, that are trained on
 
 def share_of(p: int, share: float) -> int:
     """D_train that is a share of the table of p."""
@@ -361,16 +354,15 @@ ungrokking = Study(
 # many pairs there are; the sizes between, seeds and settings are ours. Seed 0 chose the settings, so others test them.
 # A laptop has 5,000 additions: on 3,000 the few networks that were tried first learned no rule beside random pairs.
 _MIXTURE = {"task": "add+random", "n_steps": 30_000}
+# Layers and d_h from the paper's smallest to its largest network of two tasks, 1,570 times as many weights.
 STACKS = ((1, 64), (1, 128), (1, 256), (2, 256), (2, 512), (4, 512), (4, 1024), (8, 1024))
-"""Layers and d_h from the paper's smallest to its largest network of two tasks, 1,570 times as many weights."""
-
 _WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _LAPTOP = _MIXTURE | {"D_train": 5000, "n_steps": 6_000}
 
 
-def _stacks(**fields: Any) -> Grid:
-    return sum((grid(n_layers=n_layers, d_h=d_h, seed=range(1, 4), **fields, **_MIXTURE)
-                for n_layers, d_h in STACKS), ())
+def _stacks(stacks: tuple[tuple[int, int], ...] = STACKS, **fields: Any) -> Grid:
+    return sum((grid(**_MIXTURE | {"n_layers": n_layers, "d_h": d_h, "seed": range(1, 4)} | fields)
+                for n_layers, d_h in stacks), ())
 
 
 emergence = Study(
@@ -391,8 +383,18 @@ separate_parameters = Study(
                           **_MIXTURE)),
     laptop=grid(D_random=3000, d_h=_WIDTHS[3:9], split_mlp=(False, True), seed=range(1, 4), **_LAPTOP))
 
-STUDIES = {study.name: study for study in (
-    grokking, critical_size, double_descent, harder_task, capacity, commutative_memory, zone_map, four_dynamics, recipe,
-    larger_weights, descent_row, few_pairs, retrained, candidates, division, model_wise, universality, data_fraction,
-    efficiency, ungrokking, emergence, separate_parameters)}
+# Is it the number of layers, or the recipe? Layers and d_h of about 64,000 weights, and one column in the usual recipe.
+DEPTHS = ((1, 64), (2, 48), (4, 32))
+
+mixture_depth = Study(
+    "mixture_depth", "ours", "As many weights in one, two and four layers, with random pairs and without.", shown=6_000,
+    paper=_stacks((*DEPTHS, (1, 128), (2, 92), (4, 64)), D_train=5000, D_random=(0, 3000), seed=range(1, 6)),
+    laptop=_stacks(DEPTHS, D_random=(0, 3000), **_LAPTOP))
+
+mixture_recipe = Study(
+    "mixture_recipe", "ours", "One column of `emergence` in the usual recipe, which takes longer.", shown=30_000,
+    paper=(runs := usual(**_MIXTURE, D_train=5000, d_h=64, D_random=(0, 300, 1000, 3000), seed=range(1, 6))),
+    laptop=tuple(run for run in runs if run.seed < 4))
+
+STUDIES: dict[str, Study] = {study.name: study for study in list(globals().values()) if isinstance(study, Study)}
 """All studies by name, in the order in which they are best trained."""
