@@ -158,6 +158,8 @@ def test_a_table_shown_to_readers_has_no_empty_column_and_says_in_words_what_is_
     html = analysis._html(table)
     assert [re.findall(r">([^<>\s]+)<", row) for row in html.split("<tr")[1:]] == [
         ["d_h", "lo", "mean", "hi"], ["8", "open", "–", "open"], ["16", "3.5", "4", "open"]]
+    numbers = analysis._html(pd.DataFrame({"n_params": [226816, 4560], "fall": [-0.001, -0.25]}).round(2))
+    assert re.findall("<td>(.*)</td>", numbers) == ["226,816", "0.00", "4,560", "-0.25"]
     assert "<th>16</th>" in analysis._html(table.set_index("d_h")) and "censored" in analysis._html(table.head(0))
 
 

@@ -115,10 +115,12 @@ def as_smaller(runs: xr.Dataset, bits: float, metric: str = "twin_free_val_acc")
 
 
 def mean_fall(runs: xr.Dataset) -> pd.DataFrame:
-    """That fall over seeds as a table: `D_random`, `d_h`, means of `peak`, `at`, `end`, `fall`; `lo`, `hi`, `n`."""
+    """That fall over seeds as a table: `D_random`, `d_h`, means of `peak`, `at` (to a step), `end`, `fall`; `lo`,
+    `hi`, `n`."""
     lost = taken_back(runs)
     fall = interval(lost["fall"], within=(-1, 1)).rename(mean="fall")
-    table = xr.merge([lost[["peak", "at", "end"]].mean("seed"), fall]).to_dataframe().reset_index()
+    means = lost[["peak", "at", "end"]].mean("seed")
+    table = xr.merge([means.assign(at=means["at"].round()), fall]).to_dataframe().reset_index()
     columns = ["D_random", "d_h", "peak", "at", "end", "fall", "lo", "hi", "n"]
     return pd.DataFrame(table.query("n > 0"), columns=columns).sort_values(by=columns[:2], ignore_index=True)
 
