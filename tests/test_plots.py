@@ -140,7 +140,10 @@ def test_a_legend_has_the_lines_that_it_takes_where_the_figure_is_narrowest():
     lines = [(layout.margin.t - none.margin.t - template.BELOW) / template.LEGEND_LINE
              for layout in (one, framed(long), framed(long, columns=2))]
     assert lines == [1, 3, 2]
-    assert all(layout.height - layout.margin.t - layout.margin.b == 300 for layout in (none, one, framed(long)))
+    for layout in (none, one, framed(long)):
+        assert layout.height - layout.margin.t - layout.margin.b == 300
+        below = (layout.legend.y - 1) * layout.height + layout.margin.t  # wider, it takes fewer lines, as near its plot
+        assert layout is none or below == pytest.approx(template.BELOW)
 
 
 # Curves of a cell

@@ -79,7 +79,7 @@ pio.templates["grokbook"] = go.layout.Template(layout={
               "pad": {"t": 12}, "font": {"size": 17}},
     "paper_bgcolor": "white", "plot_bgcolor": "white", "colorway": list(dict.fromkeys(METRIC_COLORS.values())),
     "xaxis": _AXIS | {"tickangle": 0}, "yaxis": _AXIS, "hoverlabel": {"align": "left", "font": {"family": FONT}},
-    "legend": {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "yanchor": "top",
+    "legend": {"orientation": "h", "x": 0, "xanchor": "left", "yref": "container", "yanchor": "bottom",
                "font": {"size": 13}, "tracegroupgap": 0},
     "margin": {"l": MARGIN_LEFT, "r": MARGIN_RIGHT, "t": 80, "b": 64}, "annotationdefaults": {"font": {"size": 13}},
 })
@@ -127,7 +127,7 @@ def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: 
     lines = _legend_lines(fig, width - MARGIN_LEFT - left - MARGIN_RIGHT)
     top = TITLE + LEGEND_LINE * lines + BELOW * (lines > 0) + above
     height = top + plot_height + AXIS
-    return fig.update_layout(title_text=title, height=height, legend_y=1 - TITLE / height,
+    return fig.update_layout(title_text=title, height=height, legend_y=1 - (top - above - BELOW) / height,
                              margin={"t": top, "b": AXIS, "l": MARGIN_LEFT + left},
                              meta={"caption": caption, "width": width})
 

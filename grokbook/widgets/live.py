@@ -164,7 +164,7 @@ def _growing(runs: Sequence[Run], stored: Stored | None) -> go.Figure:
         fig = stored.under(fig)
     ticks = loss_ticks(*fig.to_dict()["layout"]["yaxis2"]["range"])
     return fig.update_layout(yaxis2=ticks, annotations=(), height=HEIGHT, margin={"t": 84, "b": 48},
-                             legend_y=1 - 40 / HEIGHT)
+                             legend_y=1 - 70 / HEIGHT)
 
 
 D_H = (4, 8, 16, 24, 32, 48, 64, 96, 128)
