@@ -52,7 +52,7 @@ WANTED = {
     "mixture_depth/paper": "5e8d934cfec57051",
     "mixture_depth/laptop": "c14653470503ab2b",
     "mixture_recipe/paper": "9474833519bbbde7",
-    "mixture_recipe/laptop": "43cdece8090584c2",
+    "mixture_recipe/laptop": "980e77998fd310ca",
     "universality/paper": "ae9b2a30616fd004",
     "universality/laptop": "04ba32aef0263e79",
     "data_fraction/paper": "6c991fd2cf435db7",
