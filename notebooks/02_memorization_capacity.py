@@ -59,7 +59,7 @@ gb.plots.memory(random)
 
 # %% tags=["nbval-check-output"]
 columns = ["task", "d_h", "n", "D_mem", "distinct", "bits_per_param", "rising"]
-gb.analysis.capacity(random)[columns].round(2)
+gb.analysis.capacity(random)[columns].round({"D_mem": 0, "distinct": 0, "bits_per_param": 2, "rising": 2})
 
 # %% [markdown]
 # Larger networks know more, and how much fits is a property of the size: seeds of one size differ by a few per cent, by
