@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Explore
 #
-# Every cell of this map is a network that was really trained: `d_h` is its size, `D_train` the number of pairs it was
-# shown. Click on a cell, or move the sliders, and see what it did. Nothing trains while you look; **Train this** trains
-# exactly that network here and now, and its curves grow over the stored ones.
+# Every coloured cell of this map is a few networks that were really trained: `d_h` is their size, `D_train` the number
+# of pairs they were shown. Click on a cell, or move the sliders, and see what they did. Nothing trains while you look;
+# **Train this** trains exactly that network here and now, and its curves grow over the stored ones.
 #
 # **Contents:** [01 Grokking](01_grokking.ipynb) · [02 Memorization capacity](02_memorization_capacity.ipynb) ·
 # [03 Four zones](03_four_zones.ipynb) · [04 Double descent](04_double_descent.ipynb) ·

@@ -23,8 +23,8 @@
 #
 # Two decisions make this chapter. A network that knows 5,000 additions by heart and takes $a$ and $b$ for alike answers
 # 39 % of all others, since their mirrors were trained on; so everything is read *twin-free* (chapter 01). And we train
-# on 5,000 additions where the paper has 3,000, with larger initial weights and a larger learning rate than in the
-# chapters before, since then networks that two CPU cores can train fall on both sides of the border.
+# on 5,000 additions where the paper has 3,000, in the book's recipe (chapter 03), since then networks that two CPU
+# cores can train fall on both sides of the border.
 
 # %% tags=["parameters"]
 d_h: int = 64  # hidden size of the live network
@@ -48,7 +48,7 @@ config = recipe.replace(d_h=d_h, D_train=D_train, D_random=D_random, seed=seed, 
 # each cell that has any, from seed 1 on.
 #
 # Measured on two quiet cores (AMD EPYC, two threads): 1,200 steps took 20 s, twice, after compilation, which is half a
-# minute the first time. Twin-free accuracy rose to 0.66 at step 525 and ended at 0.56.
+# minute the first time. Twin-free accuracy rose to about 0.7 at step 525 and ended at about 0.55.
 
 # %%
 live = gb.widgets.LiveRun(config)
@@ -86,7 +86,7 @@ gb.claims.judge("number-of-random-pairs")
 # rising when training ends: a valley, like those of chapter 04. The paper, whose smallest network has 64, would look at
 # its right shore alone, and there bigger networks do what smaller ones cannot. Beside 300 and 1,000 random pairs there
 # is no valley: from 16 on no mean falls below one half, so here their number matters. What the smallest networks lack
-# is another thing: up to 24 many seeds are slow even without any random pairs.
+# is another thing: up to 24 many seeds stop at a part even without any random pairs.
 #
 # Every cell of that map, with its curves; colour *zone* tells which networks memorised first:
 
@@ -109,11 +109,11 @@ gb.plots.competition(runs, fewer, D_random=3000, bits=bits)
 
 # %% [markdown]
 # The dashed line is known only where networks alone were measured on both sides. There it rises with size, while the
-# measured one falls: at `d_h` 64 memory for the random pairs costs little, and most of the ability is gone. So memory
-# used up is not the reason. The dotted line, networks alone on about half as many additions, falls with size too,
-# though at smaller sizes and lower. That speaks for a shortage of pairs, a higher $D_{crit}$; it is a likeness, not a
-# proof, and which number of pairs to compare with was chosen after the runs were seen. Nor is the left end want of
-# memory: the weights of `d_h` 16 hold half of the random pairs at best, such networks learn hardly any, and they add
+# measured one falls up to 96: at `d_h` 64 memory for the random pairs costs little, and most of the ability is gone. So
+# memory used up is not the reason. The dotted line, networks alone on about half as many additions, falls with size
+# too, though at smaller sizes and lower. That speaks for a shortage of pairs, a higher $D_{crit}$; it is a likeness,
+# not a proof, and which number of pairs to compare with was chosen after the runs were seen. Nor is the left end want
+# of memory: the weights of `d_h` 16 hold half of the random pairs at best, such networks learn hardly any, and they add
 # better than alone. Why random pairs should help them we do not know.
 
 # %% [markdown]
@@ -131,7 +131,8 @@ gb.plots.compare_by_size(columns, title="Accuracies beside random pairs")
 # Black tells whether a network fails for want of memory, as one would think if random pairs simply used up a part of
 # it and left a smaller network for addition. It is the other way round. By chapter 02's bits a weight `d_h` 32 can
 # hold all 3,000 random pairs, but not the additions too, so remembering everything is no way out, and such networks
-# add: the progression zone of chapter 03. Those with 64 and 96 hold all 8,000 pairs, and add half as well or hardly.
+# add: the progression zone of chapter 03. Those with 64 and 96 hold all 8,000 pairs, and add a third as well as
+# alone, or less.
 # They are not short of memory; they have enough to do without the rule.
 
 # %% [markdown]
@@ -172,10 +173,10 @@ most = every.sel(D_random=3000)
 gb.plots.grokking_panels(most, cells=[(32, 5000), (64, 5000), (128, 5000)])
 
 # %% [markdown]
-# In the middle the network learns more and more of its random pairs, its norm grows, and addition sinks
-# somewhat (`fall` above) to a level at which it stays: as if two circuits stood side by side and neither removed the
-# other. On the right everything is remembered first and addition comes late, while the norm falls: that is how grokking
-# looks, and its curve has not ended.
+# In the middle the network learns more and more of its random pairs, its norm grows, and in three of five seeds
+# addition sinks somewhat (`fall` above) to a level at which it stays: as if two circuits stood side by side and neither
+# removed the other. On the right everything is remembered first and addition comes late, while the norm falls: that is
+# how grokking looks, and its curve has not ended.
 
 # %% [markdown]
 # ## Is it sharp, or is accuracy?
@@ -187,8 +188,8 @@ gb.plots.grokking_panels(most, cells=[(32, 5000), (64, 5000), (128, 5000)])
 gb.claims.judge("sharp-measure")
 
 # %% [markdown]
-# Beside 1,000 random pairs and from `d_h` 8 on, one step from a size to the next makes about two thirds of all that
-# accuracy gains, and more than half of all that the loss falls by. The seeds cannot tell these two apart, so there is
+# Beside 1,000 random pairs and from `d_h` 8 on, one step from a size to the next makes about two thirds of all rises
+# of accuracy, and more than half of all falls of the loss. The seeds cannot tell these two apart, so there is
 # no sign here that the loss is the smoother of them; what would show it is more seeds of the widest networks.
 #
 # ## A half for each
@@ -208,11 +209,10 @@ gb.claims.judge("separate-parameters")
 
 # %% [markdown]
 # From 64 on every network with halves adds better than any without, though all pairs are remembered as before (black).
-# So embedding and attention are not what memory takes from the rule there; neurons are, and it takes more of them than
-# it needs, for half of them hold the 3,000 random pairs. Below, halves give no gain, and with 48 the mean is lower than
-# without: small networks were short of memory, and a fence does not make more of it. Whether the rule gains by
-# keeping its neurons, or because additions alone have too few to be held by heart, halves cannot tell: that takes
-# halves of different sizes.
+# They regain half or more of what they had lost. So neurons are a good part of what memory takes there, and it takes
+# more of them than it needs, for half of them hold the 3,000 random pairs. Below, halves give no gain, and with 48 the
+# mean is lower than without; why, these runs do not tell. Nor whether the rule gains by keeping its neurons, or because
+# additions alone have too few to be held by heart: that takes halves of different sizes.
 
 # %% [markdown]
 # ## Try it yourself
@@ -228,7 +228,7 @@ gb.exercises.check("span", answer)
 # <details><summary>Solution</summary>
 #
 # `gb.RunConfig(task="add+random", d_h=1024, n_layers=8).n_params` over that of `d_h=64, n_layers=1`:
-# `answer = 100904960 / 64256`, some 1,570. The paper's number is the span of its own grid: it says that only the
+# `answer = 100904960 / 64256`, some 1,570. The paper's number is the span of its own grid: it may say only that the
 # largest network did it, not how much larger it had to be.
 # </details>
 #
@@ -248,9 +248,10 @@ gb.exercises.check("random-share", answer)
 # %% [markdown]
 # ## What is still open here
 #
-# The paper's own data, 3,000 additions beside 3,000 to 6,000 random pairs, and its own sizes were not trained. What the
-# largest would take, eight layers of 1,024, at six operations a weight and token. With four layers our engine does so
-# counted 1.5 times what `torch.mm` does (`docs/speed.md`), which on two cores gave 180 · 10⁹ a second at best there:
+# The paper's own data, 3,000 additions beside 3,000 to 6,000 random pairs, and its larger networks were not trained.
+# What the largest would take, eight layers of 1,024, at six operations a weight and token. With four layers our engine
+# does so counted 1.5 times what `torch.mm` does (`docs/speed.md`), which on two cores gave 180 · 10⁹ a second at best
+# there:
 
 # %% tags=["nbval-check-output"]
 largest = recipe.replace(d_h=1024, n_layers=8, D_train=3000, D_random=6000)
@@ -262,8 +263,8 @@ print(f"a step on two cores: {a_step / (1.5 * 180e9):.0f} s; 30,000 steps: "
 # %% [markdown]
 # - `grokbook sweep emergence --size paper` trains that grid and ours up to `d_h` 512, `grokbook sweep
 #   separate_parameters` the halves.
-# - A run here ends after 6,000 steps, and beside 3,000 random pairs `d_h` 128 and 192 still rise then, so the right
-#   shore of the valley will move. Is it a shore or a delay?
+# - A run here ends after 6,000 steps, and beside 3,000 random pairs `d_h` 96 to 192 still rise then, so floor and
+#   right shore of the valley will move. Is it a shore or a delay?
 # - What is inside such a network? [Chapter 10](10_general_circuit.ipynb) opens one that adds beside 3,000 random pairs.
 # - Depth and width are not the same kind of size: the paper changes both at once.
 #

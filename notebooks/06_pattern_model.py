@@ -165,8 +165,9 @@ two_fits = {(metric, one): gb.analysis.fit_patterns(cell.sel(seed=one), n_patter
 pd.Series(two_fits).rename_axis(["fitted to", "seed"]).unstack().round(3)
 
 # %% [markdown]
-# They do: what is left over shrinks to between a quarter and a half. So much of what looked like a third pattern is the
-# symmetry of addition, and grokking of this kind takes two of the three types. With `d_h = 32` the gain is smaller.
+# They do: what is left over shrinks to between an eighth and three fifths. So much of what looked like a third pattern
+# is the symmetry of addition, and grokking of this kind takes two of the three types. With `d_h = 32` the gain is
+# smaller.
 #
 # And double descent? It has a dip: test accuracy rises, falls and rises again, while train accuracy does not fall. Here
 # are the deepest dips of every study in the store, in validation accuracy; in the last column train accuracy may fall
@@ -181,7 +182,7 @@ dips.groupby("study", sort=False).agg({"dip": ["size", "max"], "with_train": "ma
 # %% [markdown]
 # No run has a dip of five hundredths while train accuracy holds, so by the meaning above there is no double descent
 # along the steps here, not even in division, where $0 / b = 0$ for every $b$ is a heuristic (chapter 07 shows it at
-# work on a hundred pairs in nearly five thousand).
+# work on some fifty pairs in nearly five thousand).
 #
 # But some small networks do fall and rise again, in *both* accuracies. The deepest of these dips, and the patterns that
 # come closest to it:

@@ -3,8 +3,8 @@
 #
 # Grokking happens in *time*: a network knows its training pairs, waits, and then understands. Double descent happens
 # along the *size*: a network large enough to fit its training pairs is bad, and a larger one is good. Davies, Langosco
-# and Krueger (2022) hold that these are the same thing, because more steps and more width both buy *effective
-# complexity*: how much a network can have learned by then.
+# and Krueger (2022) hold that these are the same thing, because patterns develop alike with more steps and
+# with more width.
 #
 # **The question:** if you may pay in steps or in width, do you get the same?
 #

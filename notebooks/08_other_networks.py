@@ -22,8 +22,9 @@
 # In the report each has 3 to 4 · 10⁵ weights besides embeddings, in two layers (the third of the feed-forward network
 # is the one that answers), and half of the pairs to learn from. Its learning rate, weight decay and $p$ are unstated.
 # Ours are three times the field's usual learning rate, since feed-forward networks are slow, and weight decay 1; and
-# hidden size 32, a tenth of the weights, which is what two CPU cores can follow. For networks so small half of the
-# table of 113 is a lot to know by heart, so they have two tables: the book's, and $p = 59$, a quarter of its size.
+# hidden size 32, a tenth to a twentieth of the weights, which is what two CPU cores can follow. For networks so small
+# half of the table of 113 is a lot to know by heart, so they have two tables: the book's, and $p = 59$, a quarter of
+# its size.
 
 # %% tags=["parameters"]
 architecture: str = "mlp"  # the live network: transformer, lstm or mlp
@@ -77,9 +78,10 @@ gb.plots.network_panels(gb.load("universality", 4_000, p=113), 0.5)
 
 # %% [markdown]
 # Here only the feed-forward networks wait. Transformer and LSTM understand while they memorise, and one transformer
-# never comes to know its pairs. That need not contradict the report: its networks are ten times as large, so they can
-# know by heart what these have to compute (chapter 03 calls that progression). What a network does at a share of the
-# data depends on how much it can hold, so the shares of two tables, or of two papers, are not to be compared.
+# does not know its pairs by step 4,000. That need not contradict the report: its networks are ten to twenty times as
+# large, so they can know by heart what these have to compute (chapter 03 calls that progression). What a network does
+# at a share of the data depends on how much it can hold, so the shares of two tables, or of two papers, are not to be
+# compared.
 #
 # ## A plateau that is a mirror
 #
@@ -100,8 +102,8 @@ plateaus.droplevel(1)[["seed", "t_mem", "t_gen", "plateau", "twin_free", "twins"
 # %% [markdown]
 # `plateau` is validation accuracy there, `twin_free` the same without mirrored pairs, `twins` the share of validation
 # pairs that have a mirror in train. Transformers and LSTMs are more often right where they know the mirror, though none
-# rests at the height of `twins`. A feed-forward network has a weight of its own for every number at either place, and
-# owes its mirrors nothing: it stays at chance.
+# rests at the height of `twins`. A feed-forward network has weights of its own for either place, and owes its mirrors
+# nothing: it stays below chance.
 
 # %% [markdown]
 # ## Less data, longer delay
@@ -119,8 +121,8 @@ gb.claims.judge("data-fraction")
 # %% [markdown]
 # On 30 % no transformer and no LSTM here understood within 20,000 steps, though one transformer had 94 % of the other
 # pairs right by then; of the feed-forward networks, which the report does not show, one did at 8,300 steps. There the
-# delay is only known to be longer. On 70 % the transformers memorise and understand almost together; the others still
-# wait.
+# delay is only known to be longer. On 70 % the transformers memorise and understand almost together, LSTMs all but the
+# last twentieth; only the feed-forward networks still wait.
 
 # %% [markdown]
 # ## Nine optimisers
@@ -156,14 +158,14 @@ gb.claims.judge("semi-grokking-fraction")
 #
 # - **1.** There all three grok, and the transformer pauses halfway. Here all nine grok on $p = 59$, but transformers
 #   pause at no common height, LSTMs climb slowly, and on 113 the feed-forward network alone waits: ours have a tenth of
-#   the weights.
-# - **2, 3.** There as here more data is understood sooner. Here 30 % was understood in one of nine runs of 20,000
+#   the weights or less.
+# - **2, 3.** There as here the delay shrinks with more data. Here 30 % was understood in one of nine runs of 20,000
 #   steps, and on 70 % transformers hardly wait: a small table, few steps.
-# - **4.** There decay to zero helps most, and noise helps. Here, in each of three seeds, dropout and weight noise do
-#   far more than decay. With these settings a decay of 0.1 takes 33,000 steps to shrink a weight to $1/e$, and we
-#   follow 10,000; how strong the report's noise is we do not know.
+# - **4.** There decay to zero helps, decay to the start less, and noise helps. Here, in each of three seeds, dropout
+#   and weight noise do far more than decay. With these settings a decay of 0.1 takes 33,000 steps to shrink a weight to
+#   $1/e$, and we follow 10,000; how strong the report's noise is we do not know.
 # - **9.** There accuracy is middling between 23 and 27 %. Here it is the *mean* that rises, a point or two higher, and
-#   no run in between rests halfway: one layer, and 40,000 steps for 60,000.
+#   the three runs in between are at either end; two beside them still rose. One layer, and 40,000 steps for 60,000.
 #
 # ## Try it yourself
 #

@@ -4,7 +4,7 @@
 # Why would a network that knows all its training pairs by heart bother to understand them? Varma et al. (2023) answer:
 # because it is *cheaper*. Weight decay charges for weight. Memory needs more of it for every further pair, the rule
 # needs the same for all. A report, *Towards Understanding the Mystery behind Grokking Phenomenon*, tests this on small
-# networks, and adds a second condition: the memory has to be learned *faster*, or nobody would ever see it.
+# networks, and with it a second condition: the memory has to be learned *faster*, or nobody would ever see it.
 #
 # **The question:** are speed and cost enough to make grokking, and do they foretell when it happens?
 #
@@ -60,8 +60,8 @@ gb.plots.mixture_panels(mixtures)
 # validation loss goes *up*, for memory is confidently wrong about new pairs; only much later does it fall. From
 # $(1, 1)$ both losses go down together. Same networks, same loss, same decay: what differs is who was quick.
 #
-# On the right the second act is missing. Nothing makes the mixture change its mind, and from $(1, 1)$ the two share
-# the work. The reason is in the freezing. A frozen network costs nothing; decay falls on the four weights, and to those
+# On the right the second act stops halfway: from either start the two come to share the work, and validation loss stays
+# near 3.5. The reason is in the freezing. A frozen network costs nothing; decay falls on the four weights, and to those
 # a memory of weight norm 47 is as dear as a rule of norm 31. So for the picture on the left each network's logits were
 # divided by its squared norm (squared, since a product of two weights costs like a square). Per squared norm the rule
 # does nearly three times as much. *That* is the efficiency of the explanation, and in this experiment it has to be put
@@ -81,8 +81,9 @@ gb.plots.mixture_scan(pd.DataFrame(scan))
 # Up to $w_{m2} = 3$ there is no rise, though the memory's share then grows nine times as fast; from 5 on there is one,
 # in every pair. So not any difference in speed will do, but a large one does. Where the loss *ends* depends little on
 # the speed: all starts come to rest at nearly the same mixture. It does depend on the rule. The second and third
-# network stopped training sooner and carry more norm (chapter 10 shows what training still cleans up), so they are less
-# cheap, and more of the memory stays.
+# network stopped training sooner and carry more norm (chapter 10 shows what training still cleans up). A squared norm
+# buys them less of a margin over the next best answer (in the median 0.69, 0.58 and 0.48), and more of the memory
+# stays.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("training-efficiency")
@@ -100,13 +101,13 @@ costs = {f"d_h {d_h}": efficiency.costs_by_run(maps.sel(d_h=[d_h])) for d_h in (
 gb.plots.circuit_costs(costs | {"feed-forward, d_h 32": efficiency.costs_by_run(gb.load("efficiency", p=59))})
 
 # %% [markdown]
-# Memory's bill rises with the pairs, and in the small network it buys less and less. The rule's does not: the spread of
-# the blue dots is mostly when a run stopped.
+# Memory's bill rises with the pairs, and in the small network it buys less and less. The rule's need not: where blue
+# rises, with `d_h` 64, runs stopped sooner.
 #
 # Now the number. If cost decided, a network should leave memory where the violet line crosses the blue one. But at
-# 1,000 pairs violet is above blue already, for odds that are no better; and the networks with `d_h` 64 start to grok at
-# about 3,400 (chapter 03). In between memory is dearer and stays. *Cheaper* says where training would like to go. It
-# does not say that it gets there within the steps that anybody waited.
+# 1,000 pairs violet is above the blue of runs that trained for long already, for odds that are no better; and the
+# networks with `d_h` 64 start to grok at about 3,400 (chapter 03). In between memory is dearer and stays. *Cheaper*
+# says where training would like to go. It does not say that it gets there within the steps that anybody waited.
 #
 # For a number, networks have to be compared at the same odds. In a feed-forward network a norm $s$ times as large gives
 # $s^4$ times the logits (two layers, embedding and unembedding), so every run can be brought to the same odds:
@@ -176,11 +177,13 @@ gb.claims.judge("efficiency-crossing")
 #
 # ## The report's figures and ours
 #
-# - **5.** As in the report, from (10, 1) and not from (1, 1), where each network costs its norm; where it does not, the
-#   loss stays high. A frozen network costs nothing, and the report does not say how it charges for one.
+# - **5.** As in the report, from (10, 1) and not from (1, 1), where each network costs its norm, with one rule of
+#   three; with the others validation loss ends at 0.5 and 1.1. Where it does not, the loss stays high. A frozen network
+#   costs nothing, and the report does not say how it charges for one.
 # - **6.** Memory's norm rises with the pairs, as in the report. The rule's slope may have either sign: three seeds
 #   generalise at two sizes only.
-# - **7, 8.** No difference: every network of ours unlearns on 2 to 3 % of its table, at any of three decays.
+# - **7, 8.** No difference: every network of ours unlearns on 2 to 3 % of its table, feed-forward ones at any of three
+#   decays.
 #
 # ## Try it yourself
 #
@@ -219,7 +222,7 @@ gb.exercises.check("cheaper", answer)
 #
 # - Four weights are no network. The mixture shows that speed and cost *can* make grokking, not that they do.
 # - Cost is judged where runs ended, and runs that generalised stopped early, before decay had finished with them.
-# - Why is the border at more than three times the pairs at which memory becomes the dearer one? What holds a network
+# - Why is the border at about five times the pairs at which memory becomes the dearer one? What holds a network
 #   there is not its cost; perhaps it is the way, along which everything must first get worse.
 #
 # [← 08 Other networks](08_other_networks.ipynb) ·

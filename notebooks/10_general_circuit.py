@@ -56,7 +56,7 @@ circuit.compare().drop(columns=["train_loss", "val_loss"]).astype(float).round(3
 # in mid-leap holds two frequencies that *would* answer nearly every pair (restricted loss next to 0); what spoils its
 # validation answers lies beside them. The progression network, too small to memorise, put most of its embedding into
 # two, which do not suffice. The mixture answers nearly all new additions, and not without its three (excluded loss);
-# but they hold half of its embedding and not one neuron to themselves, for it has 3,000 other things to remember.
+# but they hold half of its embedding and not one neuron to themselves.
 
 # %% [markdown]
 # ## A sum on the clocks
@@ -80,11 +80,11 @@ gb.plots.circuit_growth(along, name=name)
 # %% [markdown]
 # A network of chapter 01 (64 and 5,000 pairs) in three phases, parted where excluded loss turns. It falls while pairs
 # are learned by heart: *memorising*. It rises while their answers come to rest on the circuit: the circuit *forms*. At
-# first nothing of that is seen from outside: until step 1,259 validation loss stays worse than guessing, while
-# restricted loss, which asks the circuit alone, falls to 0.03 nats. Then validation loss drops too. At last excluded
-# loss falls, as the shares go on growing: the *[clean-up](glossary.md#clean-up)*, in which weight decay removes what
-# the circuit does not need. Nanda et al. see the leap of validation accuracy in the clean-up; here three of four new
-# pairs are right before it begins.
+# first the loss on new pairs shows nothing of that: until step 1,259 it stays worse than guessing, though a fifth of
+# them are right by then, while restricted loss, which asks the circuit alone, falls to 0.03 nats. Then validation loss
+# drops too. At last excluded loss falls, as the shares go on growing: the *[clean-up](glossary.md#clean-up)*, in which
+# weight decay removes what the circuit does not need. Nanda et al. see the leap of validation accuracy in the clean-up;
+# here three of four new pairs are right before it begins.
 #
 # Move *step* and see the parts of it grow together; `a`, `b` and `k` choose a sum and the clock to look at.
 
