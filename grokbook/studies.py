@@ -1,8 +1,8 @@
 """What should be trained: one study a result, as data, and the one door to what has been. Nothing here imports PyTorch.
 
 `paper` is the source's own grid and number of seeds, `laptop` a declared part of it that two CPU cores can train, and
-`shown` the steps at which the book judges the runs: ours, since of the sources only Davies et al. state a number, 4e5,
-which none of ours went to. Studies share runs wherever their configs agree, and a shared run is trained once.
+`shown` the steps at which the book judges the runs: ours, for the main paper states none. Studies share runs wherever
+their configs agree, and a shared run is trained once.
 
 >>> len(critical_size.paper)
 847

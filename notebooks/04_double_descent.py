@@ -33,7 +33,7 @@ config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
 # ## Watch it happen
 #
 # The same pairs, two sizes. Train the small network first, then move `d_h` to 32 and train again: the larger one knows
-# its pairs sooner, and next to nothing else. Seed 7 is the luckiest of three at 16, and how far it gets
+# its pairs sooner, and next to nothing else. Seed 7 is the quickest of three at 16, and how far it gets
 # differs even between processors, whose rounding differs; try 5 and 6.
 
 # %%

@@ -165,9 +165,9 @@ two_fits = {(metric, one): gb.analysis.fit_patterns(cell.sel(seed=one), n_patter
 pd.Series(two_fits).rename_axis(["fitted to", "seed"]).unstack().round(3)
 
 # %% [markdown]
-# They do: what is left over shrinks to between an eighth and three fifths. So much of what looked like a third pattern
-# is the symmetry of addition, and grokking of this kind takes two of the three types. With `d_h = 32` the gain is
-# smaller.
+# They do: what is left over shrinks to between an eighth and three fifths. So a good part of what looked like a third
+# pattern is the symmetry of addition, and grokking of this kind takes two of the three types. With `d_h = 32` the gain
+# is smaller.
 #
 # And double descent? It has a dip: test accuracy rises, falls and rises again, while train accuracy does not fall. Here
 # are the deepest dips of every study in the store, in validation accuracy; in the last column train accuracy may fall

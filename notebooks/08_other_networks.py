@@ -121,8 +121,8 @@ gb.claims.judge("data-fraction")
 # %% [markdown]
 # On 30 % no transformer and no LSTM here understood within 20,000 steps, though one transformer had 94 % of the other
 # pairs right by then; of the feed-forward networks, which the report does not show, one did at 8,300 steps. There the
-# delay is only known to be longer. On 70 % the transformers memorise and understand almost together, LSTMs all but the
-# last twentieth; only the feed-forward networks still wait.
+# delay is only known to be longer. On 70 % the transformers memorise and understand almost together, and LSTMs
+# understand all but the last twentieth of the pairs while they memorise; only the feed-forward networks still wait.
 
 # %% [markdown]
 # ## Nine optimisers
@@ -165,7 +165,8 @@ gb.claims.judge("semi-grokking-fraction")
 #   and weight noise do far more than decay. With these settings a decay of 0.1 takes 33,000 steps to shrink a weight to
 #   $1/e$, and we follow 10,000; how strong the report's noise is we do not know.
 # - **9.** There accuracy is middling between 23 and 27 %. Here it is the *mean* that rises, a point or two higher, and
-#   the three runs in between are at either end; two beside them still rose. One layer, and 40,000 steps for 60,000.
+#   the three runs in between end near 0 or near 1; two at neighbouring shares were still rising. One layer, and 40,000
+#   steps for 60,000.
 #
 # ## Try it yourself
 #

@@ -169,17 +169,17 @@ gb.claims.judge("two-way-critical-size")
 gb.claims.judge("efficiency-crossing")
 
 # %% [markdown]
-# They are two numbers, far apart. Cost foretells the way *down*: networks that know the rule keep most of it on 1,000
-# pairs, on which none finds it, and forget it on 300, near where memory becomes the cheaper one: *hysteresis*. On the
-# way *up* memory has long been the dearer one before any network leaves it: what is cheaper does not decide. What would
-# refute this: networks from scratch that grok on 1,000 pairs, given time, or retrained ones that forget all of it
-# there.
+# They are two numbers, far apart; such a difference between the way up and the way down is called *hysteresis*. Cost
+# foretells the way *down*: networks that know the rule keep most of it on 1,000 pairs, on which none finds it, and
+# forget it on 300, near where memory becomes the cheaper one. On the way *up* memory has long been the dearer one
+# before any network leaves it, so what is cheaper does not decide. What would refute this: networks from scratch that
+# grok on 1,000 pairs, given time, or retrained ones that forget all of it there.
 #
 # ## The report's figures and ours
 #
 # - **5.** As in the report, from (10, 1) and not from (1, 1), where each network costs its norm, with one rule of
-#   three; with the others validation loss ends at 0.5 and 1.1. Where it does not, the loss stays high. A frozen network
-#   costs nothing, and the report does not say how it charges for one.
+#   three; with the others validation loss ends at 0.5 and 1.1. Where networks do not cost their norm, it stays high. A
+#   frozen network costs nothing, and the report does not say how it charges for one.
 # - **6.** Memory's norm rises with the pairs, as in the report. The rule's slope may have either sign: three seeds
 #   generalise at two sizes only.
 # - **7, 8.** No difference: every network of ours unlearns on 2 to 3 % of its table, feed-forward ones at any of three
@@ -222,7 +222,7 @@ gb.exercises.check("cheaper", answer)
 #
 # - Four weights are no network. The mixture shows that speed and cost *can* make grokking, not that they do.
 # - Cost is judged where runs ended, and runs that generalised stopped early, before decay had finished with them.
-# - Why is the border at about five times the pairs at which memory becomes the dearer one? What holds a network
+# - Why is the border at about four to five times the pairs at which memory becomes the dearer one? What holds a network
 #   there is not its cost; perhaps it is the way, along which everything must first get worse.
 #
 # [← 08 Other networks](08_other_networks.ipynb) ·

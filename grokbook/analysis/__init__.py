@@ -29,12 +29,12 @@ __all__ = ["GENERALISED", "NEGLIGIBLE", "border_errors", "capacity", "carried", 
 
 def _html(table: pd.DataFrame) -> str:
     """A table for readers: no empty column, no index that only counts, `–` for NaN, `open` for an end not measured,
-    no decimals in a column of whole numbers, commas between thousands, and no -0."""
+    no decimals in a column of whole numbers, commas between thousands (not in the index), and no -0."""
     empty = (table.isna() | (table == "")).all() & (len(table) > 0)
     counted = table.index.name is table.columns.name is None and pd.api.types.is_integer_dtype(table.index)
     shown = table.loc[:, ~empty]
-    whole = ["{:,.0f}".format if kind.kind in "if" and (shown.iloc[:, i].dropna() % 1).isin([0, np.nan]).all() else None
-             for i, kind in enumerate(shown.dtypes)]
+    whole = ["{:,.0f}".format if kind.kind in "iuf" and (values.dropna() % 1).isin([0, np.nan]).all() else None
+             for kind, (_, values) in zip(shown.dtypes, shown.items(), strict=True)]
     html = shown.to_html(index=not counted, na_rep="–", border=0, max_rows=pd.options.display.max_rows,
                          formatters=whole)  # pyright: ignore[reportArgumentType]
     return re.sub("<td>-(0[.0]*)</td>", r"<td>\1</td>", re.sub("<td>-?inf</td>", "<td>open</td>", html))

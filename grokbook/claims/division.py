@@ -192,7 +192,7 @@ def model_wise_cut(runs: xr.Dataset) -> Measured:
 
 
 @claim("size-time-duality", source="Davies et al. 2022, §2, 3.1; the test is ours",
-       says="More width and more steps do the same: patterns are learned alike along either.",
+       says="More width and more steps do the same, so that test loss depends on one variable of both.",
        rule=f"One variable log step + γ log d_h tells {MOST:.0%} of the variance of mean log test loss and more than "
             "levels of each step and each width that add up, and the 95 % interval of γ, "
             f"{RESAMPLED}, is above zero; partly if only the last.",
