@@ -99,3 +99,10 @@ def test_a_legend_has_the_lines_that_it_takes_where_the_figure_is_narrowest():
         assert layout.height - layout.margin.t - layout.margin.b == 300
         below = (layout.legend.y - 1) * layout.height + layout.margin.t  # wider, it takes fewer lines, as near its plot
         assert layout is none or below == pytest.approx(template.BELOW)
+
+
+def test_a_legend_higher_than_its_plot_is_not_taken_for_one_below_it():
+    """Plotly reserves the bottom for a legend whose y is below one half, and cannot draw what is left."""
+    fig = go.Figure([go.Scatter(x=[1], y=[1], name=f"network {k} knows its pairs") for k in range(9)])
+    layout: Any = template.frame(fig, title="Curves", caption="", plot_height=60).layout
+    assert layout.legend.y > 0.5 and layout.legend.yanchor == "top"

@@ -127,7 +127,10 @@ def frame(fig: go.Figure, *, title: str, caption: str, plot_height: int, above: 
     lines = _legend_lines(fig, width - MARGIN_LEFT - left - MARGIN_RIGHT)
     top = TITLE + LEGEND_LINE * lines + BELOW * (lines > 0) + above
     height = top + plot_height + AXIS
-    return fig.update_layout(title_text=title, height=height, legend_y=1 - (top - above - BELOW) / height,
+    beside = 1 - (top - above - BELOW) / height
+    # Plotly makes room *below* the plot for a legend whose y is less than one half.
+    legend = {"y": beside} if beside >= 0.5 else {"y": 1 - TITLE / height, "yanchor": "top"}
+    return fig.update_layout(title_text=title, height=height, legend=legend,
                              margin={"t": top, "b": AXIS, "l": MARGIN_LEFT + left},
                              meta={"caption": caption, "width": width})
 
