@@ -17,7 +17,7 @@ from grokbook.widgets.front_end import ERROR, Plot, paragraph
 from grokbook.widgets.stored import Replay, Stored
 from grokbook.widgets.trainer import UNDER_WAY, Steered, Trainer, progress
 
-HEIGHT = 500
+HEIGHT = 520
 """Pixels of the figure: with the controls above it fills the page of a small laptop."""
 
 
@@ -163,8 +163,8 @@ def _growing(runs: Sequence[Run], stored: Stored | None) -> go.Figure:
     if stored:
         fig = stored.under(fig)
     ticks = loss_ticks(*fig.to_dict()["layout"]["yaxis2"]["range"])
-    return fig.update_layout(yaxis2=ticks, annotations=(), height=HEIGHT, margin={"t": 114, "b": 48},
-                             legend_y=1 - 100 / HEIGHT)
+    return fig.update_layout(yaxis2=ticks, annotations=(), height=HEIGHT, margin={"t": 134, "b": 48},
+                             legend_y=1 - 120 / HEIGHT)
 
 
 D_H = (4, 8, 16, 24, 32, 48, 64, 96, 128)
