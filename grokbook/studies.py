@@ -381,11 +381,11 @@ separate_parameters = Study(
     laptop=grid(D_random=3000, d_h=_WIDTHS[3:9], split_mlp=(False, True), seed=range(1, 4), **_LAPTOP))
 
 # Is it the number of layers, or the recipe? Layers and d_h of about 64,000 weights, and one column in the usual recipe.
-DEPTHS = ((1, 64), (2, 48), (4, 32))
 mixture_depth = Study(
     "mixture_depth", "ours", "As many weights in one, two and four layers, with random pairs and without.", shown=6_000,
-    paper=_stacks((*DEPTHS, (1, 128), (2, 92), (4, 64)), D_train=5000, D_random=(0, 3000), seed=range(1, 6)),
-    laptop=_stacks(DEPTHS, D_random=(0, 3000), **_LAPTOP))
+    paper=_stacks(((1, 64), (2, 48), (4, 32), (1, 128), (2, 92), (4, 64)), D_train=5000, D_random=(0, 3000),
+                  init_scale=(1.0, 2.0), seed=range(1, 6)),
+    laptop=_stacks(((1, 64), (2, 48), (4, 32)), D_random=(0, 3000), init_scale=(1.0, 2.0), **_LAPTOP))
 
 def _column(**fields: Any) -> Grid:
     both = USUAL | {"D_train": 5000} | fields

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Four zones
 #
-# Chapter 01 found a critical size of the training set, chapter 02 a capacity of memory. Both depend on `d_h`, and on
-# one map they part zones in which training goes differently. Huang et al. (2024) sketch that map; here it is measured.
+# Chapter 01 found a critical size of the training set, chapter 02 a capacity of memory. Both depend on `d_h`; on one
+# map they part zones in which training goes differently. Huang et al. (2024) sketch it, this chapter measures it.
 #
 # **The question:** given the size of a network and the number of training pairs, what will happen?
 #
@@ -16,6 +16,7 @@
 #
 # Two questions decide:
 #
+
 # | zone | knew all training pairs before it understood? | knows validation pairs in the end? |
 # |---|---|---|
 # | **progression** | no: too small, or it understood on the way | none, some or all |
@@ -23,8 +24,8 @@
 # | **semi-grokking** | yes | some, and no more for half of the training |
 # | **grokking** | yes | all |
 #
-# A run that ends in the middle of a leap is *still moving*. Progression that knows neither all of its pairs nor any
-# other is crossed out on maps.
+# A run that ends in mid-leap is *still moving*; progression that knows neither all of its pairs nor any other is
+# crossed out on maps.
 #
 # <details><summary>Where the lines are drawn</summary>
 #
@@ -51,8 +52,8 @@ gb.plots.grokking_panels(larger, cells=[(8, 3000), (32, 2200), (32, 3200), (64, 
                          names=["progression", "ungrokking", "semi-grokking", "grokking"])
 
 # %% [markdown]
-# The semi-grokked network has known 96 % of the validation pairs for most of its training and gets no further; its two
-# sisters (thin) grok. Now train one, and ask what became of it:
+# The semi-grokked network gets no further than 96 % of the validation pairs; its two sisters (thin) grok. Train one,
+# and ask what became of it:
 
 # %%
 live = gb.widgets.LiveRun(config)
@@ -70,15 +71,15 @@ Markdown(told)
 # %% [markdown]
 # ## Which recipe?
 #
-# The paper names one cell for each zone, but not its learning rate, weight decay, initial weights or number of steps.
-# With settings that many papers use its cells come out like this after 100,000 steps:
+# The paper names a cell for each zone, but not its learning rate, weight decay, initial weights or number of steps.
+# With the field's usual settings, after 100,000 steps:
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("four-dynamics")
 
 # %% [markdown]
-# Which settings were the paper's? Each row is a suspect, each column one of six statements of the witness, Figures 2
-# and 5, written down with the seeds before any of these networks was trained.
+# Which were the paper's? Each row is a suspect, each column a statement of the witness, Figures 2 and 5, written down
+# with the seeds before any of these networks was trained.
 
 # %%
 gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
@@ -95,7 +96,7 @@ gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
 # with larger weights.
 #
 # The paper's Figure 3 has `d_h` 64 near perfect at 3,000 pairs and 32 at 4,000 (diamonds). In the book's recipe both
-# are sooner, and where they part is one row:
+# are sooner, and closer:
 
 # %%
 gb.plots.final_accuracy(larger.sel(d_h=[32, 64]), paper=gb.claims.PERFECT_FROM)
@@ -106,29 +107,29 @@ gb.claims.judge("recipe-robust")
 # %% [markdown]
 # ## The map
 #
-# First your own: walk along the row of 3,400 pairs, from small networks to large. What will they have come to?
+# First your own: along the row of 3,400 pairs, from small networks to large, where does each end?
 
 # %%
 maps, random = gb.load("zone_map", budget), gb.load("capacity")
 gb.widgets.Guess(gb.analysis.zones(maps.sel(D_train=3400)), "In which zone does a network of each size end?")
 
 # %% [markdown]
-# A cell has the colour of what its seeds did most often. Click on one, or move the sliders, and read why a run counts
-# as what it is. First the usual recipe, after 40,000 steps:
+# A cell has the colour of what its seeds did most often; click on one to read why. The usual recipe, after 40,000
+# steps:
 
 # %%
 gb.widgets.Explorer(maps, random, d_h=24, D_train=4000, budget=budget)
 
 # %% [markdown]
-# Then three rows and two columns in the book's recipe, after 30,000:
+# Three rows and two columns in the book's recipe, after 30,000:
 
 # %%
 gb.plots.zone_map(larger, random)
 
 # %% [markdown]
 # Left of $D_{mem}$ a network is shown more than it can hold: progression. Right of it and below $D_{crit}$ it holds all
-# pairs and nothing else: ungrokking, an odd name, since nothing was grokked yet. Above, it holds them all and then
-# understands; with many pairs it understands on the way.
+# pairs and nothing else: ungrokking, though nothing was grokked yet. Above, it holds them all and then understands;
+# with many pairs, on the way.
 #
 # The paper's sketch has this crossing, but also a $D_{crit}$ that falls, and land for semi-grokking. Here mean accuracy
 # rises over some 400 to 900 pairs, not 1,000, and hardly a run stops halfway: some seeds leap, others do not.
@@ -142,9 +143,8 @@ gb.claims.judge("semi-grokking")
 # %% [markdown]
 # ## Where memory ends
 #
-# Chapter 02 measured memory, `D_mem`, on *all* pairs, where most labels count twice, for $(a, b)$ and $(b, a)$. Of a
-# random split a network can know fewer: `D_split`, which is what the violet line above shows. Which tells better who
-# remembers?
+# Chapter 02 measured `D_mem` on *all* pairs, where most labels count twice, for $(a, b)$ and $(b, a)$. Of a random
+# split a network can know fewer: `D_split`, the violet line above. Which tells better who remembers?
 
 # %% tags=["nbval-check-output"]
 capacity = gb.analysis.capacity(random)
@@ -166,8 +166,8 @@ gb.claims.judge("progression-varies")
 # %% [markdown]
 # ## What drives a network to understand?
 #
-# In grokking it should be weight decay: the rule takes less weight than the pairs, so the norm *falls* meanwhile. In
-# progression it should be the loss: to answer more takes more weight, so the norm *rises*.
+# In grokking, weight decay, by the papers: the rule takes less weight than the pairs, so the norm *falls*. In
+# progression, the loss: to answer more takes more weight, so it *rises*.
 
 # %%
 gb.plots.grokking_panels(maps, cells=[(8, 3000), (64, 4000)], rows=("accuracy", "norm"),
@@ -177,9 +177,8 @@ gb.plots.grokking_panels(maps, cells=[(8, 3000), (64, 4000)], rows=("accuracy", 
 gb.claims.judge("norm-falls-or-rises")
 
 # %% [markdown]
-# Must a network then understand as soon as the rule is cheaper? No: it is from near 600 pairs on (chapter 09), and in
-# the book's recipe no network of `d_h` 64 came to the rule on 2,200 or fewer within 30,000 steps. In between it sits
-# with more weight than it needs and does not leave.
+# Cheaper is not enough: the rule is, from near 600 pairs on (chapter 09), and in the book's recipe no network of `d_h`
+# 64 came to it on 2,200 or fewer within 30,000 steps.
 #
 # ## Is the map finished?
 #
@@ -191,11 +190,10 @@ columns = {"usual recipe": usual.sel(d_h=[32, 64]), "weights × 2, lr 0.003": la
 gb.plots.critical_by_budget(columns, (2_500, 5_000, 10_000, 20_000, 30_000, 40_000), paper={32: 3500, 64: 2500})
 
 # %% [markdown]
-# Early on `d_h` 64 needs more pairs than 32: in the usual recipe it has no critical size yet after 10,000 steps, in the
-# other a larger one until 5,000. Later it needs as few, or fewer. The bars overlap: the fall is clear up to 20,000
-# steps, the order is not. Which way $D_{crit}$ goes with `d_h` is a matter of patience as much as of networks. Half-way
-# up the rise, by our reading, the paper has the two near 3,500 and 2,500. The steps that come nearest to both still
-# leave one of them off by 900 to 1,000 pairs:
+# Early on `d_h` 64 needs more pairs than 32, later as few or fewer: which way $D_{crit}$ goes with `d_h` is a matter of
+# patience as much as of networks. The bars overlap: the fall is clear up to 20,000 steps, the order is not. The paper
+# has the two near 3,500 and 2,500, by our reading half-way up its rise; no number of steps comes nearer than this to
+# both:
 
 # %% tags=["nbval-check-output"]
 for name, runs in columns.items():
@@ -206,8 +204,7 @@ for name, runs in columns.items():
 gb.claims.judge("time-axis")
 
 # %% [markdown]
-# The whole map of the usual recipe, stopped sooner. Only borders that have stopped moving are borders between zones;
-# the others are borders between fast and slow.
+# The map of the usual recipe, stopped sooner. A border that still moves parts fast from slow, not zones.
 
 # %%
 gb.plots.atlas(maps, budgets=[budget // 8, budget // 4, budget // 2, budget])
