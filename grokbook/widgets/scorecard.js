@@ -33,7 +33,7 @@ for (const name of ["source", "verdict"]) {
   choice.addEventListener("change", show);
   choice.style.maxWidth = "16em";
   label.append(`${name} `, choice);
-  label.style.marginRight = "1.5em";
+  label.style.cssText = "display: inline-block; margin-right: 1.5em";
   place.append(label);
 }
 place.append(count);
