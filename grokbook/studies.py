@@ -380,12 +380,12 @@ separate_parameters = Study(
                           **_MIXTURE)),
     laptop=grid(D_random=3000, d_h=_WIDTHS[3:9], split_mlp=(False, True), seed=range(1, 4), **_LAPTOP))
 
-# Is it the number of layers, or the recipe? Layers and d_h of about 64,000 weights, and one column in the usual recipe.
+# The layers, or the recipe? About 64,000 weights in layers and d_h, one layer over d_h, a column in the usual recipe.
+DEEP = (*((1, d_h) for d_h in _WIDTHS[2:9]), (2, 48), (4, 32))
 mixture_depth = Study(
-    "mixture_depth", "ours", "As many weights in one, two and four layers, with random pairs and without.", shown=6_000,
-    paper=_stacks(((1, 64), (2, 48), (4, 32), (1, 128), (2, 92), (4, 64)), D_train=5000, D_random=(0, 3000),
-                  init_scale=(1.0, 2.0), seed=range(1, 6)),
-    laptop=_stacks(((1, 64), (2, 48), (4, 32)), D_random=(0, 3000), init_scale=(1.0, 2.0), **_LAPTOP))
+    "mixture_depth", "ours", "One, two and four layers with initial weights as usual and twice as large.", shown=6_000,
+    paper=_stacks((*DEEP, (2, 92), (4, 64)), D_train=5000, D_random=(0, 3000), init_scale=(1.0, 2.0), seed=range(1, 6)),
+    laptop=_stacks(DEEP, D_random=(0, 3000), init_scale=(1.0, 2.0), **_LAPTOP))
 
 def _column(**fields: Any) -> Grid:
     both = USUAL | {"D_train": 5000} | fields

@@ -43,14 +43,15 @@ gb.plots.table_and_split(config)
 #
 # ```text
 # a     b     =
-# │     │     │   embedding     a token and its place become d_h numbers
-# └─────┴────>│   attention     four heads bring what = needs
-#             │   feed-forward  4 · d_h neurons work on it
-#             v   unembedding   d_h numbers become 114 scores
+# │     │     │   embedding
+# └─────┴────>│   attention
+#             │   feed-forward
+#             v   unembedding
 #           a + b ?
 # ```
 #
-# Numbers flow from the tokens at the top to the scores at the bottom.
+# From top to bottom: the embedding makes `d_h` numbers of a token and its place, four heads of attention bring what `=`
+# needs, 4 · `d_h` neurons work on it, and the unembedding makes the scores of them.
 #
 # **Training.** The *loss* is $-\ln$ of the probability that the network gives to the right answer: 0 when it is sure
 # and right, $\ln 113 = 4.73$ when it knows nothing. One *step* computes it on all training pairs and moves every weight
@@ -109,7 +110,7 @@ gb.plots.grokking_panels(runs, cells=[(64, 5000), (64, 4000), (64, 3000), (64, 2
 # So there is a *critical size* of the training set, $D_{crit}$. Well below it a network stays a memoriser, for as long
 # as we watched. Here is the end of every run, and the same for a network of half the size. This is Figure 3 of Huang et
 # al. (2024), who find `d_h` 64 near perfect at 3,000 pairs and 32 at 4,000 (diamonds). Here 32 is where they have it,
-# and 64 is not:
+# and 64 is not. (Below, a logistic curve fitted to the runs crosses one half at `D_crit`; the lines join means.)
 
 # %%
 gb.plots.final_accuracy(runs, paper=gb.claims.PERFECT_FROM)

@@ -144,7 +144,7 @@ gb.claims.judge("semi-grokking")
 # ## Where memory ends
 #
 # Chapter 02 measured `D_mem` on *all* pairs, where most labels count twice, for $(a, b)$ and $(b, a)$. Of a random
-# split a network can know fewer: `D_split`, the violet line above. Which tells better who remembers?
+# split a network can know fewer, `D_split`: the violet line of the maps. Which tells better who remembers?
 
 # %% tags=["nbval-check-output"]
 capacity = gb.analysis.capacity(random)

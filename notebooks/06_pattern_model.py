@@ -46,8 +46,8 @@ clock: str = "linear"  # time of the fit: linear, the step, or log, its logarith
 # ## Move it
 #
 # The next cell is the model. It starts in double descent; drag *morph* to the right and watch it turn into grokking.
-# Then take any slider. The sentence says what the curves show. On the right is the map of the $\gamma$ of the first and
-# of the last pattern, the two that the morph moves; the ring is where you are, and can be dragged.
+# Then take any slider. The sentence says what the curves show. Where it runs, a map beside or below has the $\gamma$ of
+# the first and of the last pattern, the two that the morph moves; the ring is where you are, and can be dragged.
 
 # %%
 import grokbook as gb
@@ -111,7 +111,8 @@ gb.plots.pattern_map(paths=patterns.PATHS)
 # %% [markdown]
 # Grokking, in the strict sense of *first nothing, then nearly everything*, is a small corner: almost no heuristic, and
 # a slow pattern that covers nearly all. Double descent is most of the map. The borders depend on what one calls a dip
-# and what one calls near chance, so let us move both. Shares of the map, with the book's own choice in the middle row:
+# and what one calls near chance, so let us move both. Shares of the map, on half as fine a grid, with the book's own
+# choice in the middle row:
 
 # %% tags=["nbval-check-output"]
 import numpy as np

@@ -89,6 +89,11 @@ def test_lines_and_star_are_those_of_the_analysis(runs, random):
     critical, held = analysis.critical_size(runs).dropna(subset=["D_crit"]), analysis.capacity(random)
     assert only(fig, role="D_crit").customdata[:, 1] == pytest.approx(critical["D_crit"].tolist())
     assert only(fig, role="D_mem").customdata[:, 1] == pytest.approx(held["D_split"].tolist())
+    for line, edge in zip(plots.find(fig, role="D_crit") + plots.find(fig, role="D_mem"),
+                          plots.find(fig, role="edge"), strict=True):  # a white edge lies below, for dark cells
+        assert (edge.line.color, edge.showlegend) == ("white", False) and edge.line.width > line.line.width
+        assert edge.error_y.thickness > line.error_y.thickness and fig.data.index(edge) < fig.data.index(line)
+        np.testing.assert_array_equal(edge.y, line.y)
     met = star(held, critical)
     assert only(fig, role="star").customdata[0] == pytest.approx(met["D_train"])
     for role, sizes in (("D_crit", critical["D_crit"]), ("star", [met["D_train"]])):

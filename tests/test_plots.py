@@ -13,6 +13,7 @@ from scipy.special import expit
 from grokbook import RunConfig, analysis, plots
 from grokbook.plots import template
 from grokbook.plots.cells import as_dataset, choose
+from grokbook.plots.curves import loss_ticks
 from grokbook.plots.template import caption, d_h_color
 from grokbook.plots.traces import summary
 from grokbook.run import METRICS, Run, evaluation_steps
@@ -116,6 +117,13 @@ def test_rows_of_panels_stand_above_each_other(runs: xr.Dataset):
     assert fig.layout.yaxis.domain[0] > fig.layout.yaxis2.domain[1]
     assert only(fig, metric="val_loss", role="line").yaxis == "y"
     assert only(fig, metric="param_norm", role="line").yaxis == "y2"
+
+
+@pytest.mark.parametrize("first", [(-0.1, 0), (-1, 0.5), (-5, 1)])
+@pytest.mark.parametrize("last", [(-0.1, 0), (-1, 0.5), (-5, 1)])
+def test_the_ticks_of_a_loss_are_those_of_its_last_range(first: tuple, last: tuple):
+    fig, anew = go.Figure(), go.Figure().update_layout(yaxis=loss_ticks(*last))
+    assert fig.update_layout(yaxis=loss_ticks(*first)).update_layout(yaxis=loss_ticks(*last)) == anew
 
 
 @pytest.mark.parametrize("draw, sentence", [

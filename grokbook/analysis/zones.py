@@ -176,7 +176,7 @@ def _why(zone: Zone, pairs: str, run: dict[str, float]) -> str:
     return knew + {
         Zone.PROGRESSION: f", so it had understood on the way; it ended at {end}",
         Zone.UNGROKKING: f", and still knows nothing else: {end}, where up to {NEGLIGIBLE:g} counts as nothing",
-        Zone.SEMI_GROKKING: f", and then understood a part: {end}",
+        Zone.SEMI_GROKKING: f", and ended having understood a part: {end}",
         Zone.STILL_MOVING: f", and was in the middle of a leap when its curves end: {end}",
         Zone.GROKKING: f", and understood later: validation accuracy passed {GENERALISED:g} "
                        + ("just before the end" if np.isnan(run["t_gen"]) else f"at step {run['t_gen']:,.0f}")

@@ -136,8 +136,9 @@ class Card(NamedTuple):
                  f"<p {TIGHT}><b>{who}</b> {says} ({source})</p>",
                  *(f"<p {TIGHT}><b>{head}</b> {words}</p>" for head, words in lines)]
         return (f"<section aria-label='Claim {name}: {word}' style='border-left:5px solid {color};padding:.4em 1em;"
-                f"max-width:48em;background:white;color:#262626'><details><summary><b style='color:{color}'>{word}</b>"
-                f", {self._runs()}: {says}</summary>{''.join(parts)}</details></section>")
+                "max-width:48em;background:var(--jp-layout-color1,white);color:var(--jp-content-font-color1,#262626)'>"
+                f"<details><summary><b style='color:{color}'>{word}</b>, {self._runs()}: {says}</summary>"
+                f"{''.join(parts)}</details></section>")
 
     def _runs(self) -> str:
         if not (self.claim.needs or self.claim.networks):

@@ -52,7 +52,7 @@ UNCROSSED = {"above": "it lies above the sizes measured", "below": "it lies belo
 def direction(difference: Mapping) -> str:
     """Whether D_crit falls, rises or is level from one d_h to another, by the 95 % interval of the difference."""
     if np.isnan(difference["mean"]):
-        return "not known at both ends"
+        return "is not known at both ends"
     lo, hi = difference["lo"], difference["hi"]
     level = "is level" if -LEVEL_WITHIN <= lo and hi <= LEVEL_WITHIN else "is undecided"
     return "falls" if hi < 0 else "rises" if lo > 0 else level

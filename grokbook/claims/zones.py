@@ -80,11 +80,11 @@ def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
     crossing, counts = star(held, table).to_dict(), {name: int((zone == name).sum()) for name in (*Zone, UNDECIDED)}
     right = [row for row in known if row["d_h"] > crossing["d_h"]]
     way = (direction(critical_difference(runs, right[0]["d_h"], right[-1]["d_h"])) if len(right) > 1
-           else "not known at both ends")
+           else "is not known at both ends")
     cells = tuple(Number(f"cells of {zone_label(name)}", str(count)) for name, count in counts.items())
     met, remark = (), "D_mem and D_crit do not cross where both are known."
     if crossing["n_crossings"]:
-        remark = f"D_crit from the first d_h right of the crossing to the largest: {way}."
+        remark = f"From the first d_h right of the crossing to the largest D_crit {way}."
         ends = {"mean": crossing["d_h"], "lo": crossing["d_h_lo"], "hi": crossing["d_h_hi"]}
         met = (Number("crossings of D_mem and D_crit", f"{crossing['n_crossings']:.0f}"),
                number("the crossing: d_h", ends, ".1f"), Number("the crossing: D_train", f"{crossing['D_train']:,.0f}"),

@@ -148,9 +148,8 @@ def _y_range(cells: list[xr.Dataset], name: str) -> list[float] | None:
 
 def loss_ticks(low: float, high: float) -> dict:
     """Where a logarithmic axis from 10^low to 10^high has ticks: plotly would write single digits, or too many."""
-    if high - low < 0.3:
-        return {}
-    return {"tickvals": FEW_LOSSES} if high - low < 2 else {"dtick": math.ceil((high - low) / 5)}
+    few, many = {"tickvals": FEW_LOSSES, "dtick": None}, {"tickvals": None, "dtick": math.ceil((high - low) / 5)}
+    return {"tickvals": None, "dtick": None} if high - low < 0.3 else few if high - low < 2 else many
 
 
 def _notes(cells: list[xr.Dataset], when: list[xr.Dataset], thick: list[int | None], seed: int | None) -> list[str]:
@@ -172,7 +171,6 @@ def _unfinished(cells: list[xr.Dataset], when: list[xr.Dataset]) -> str:
     parts = []
     for event, metric, words in (("t_mem", "train_acc", "memorised"), ("t_gen", "val_acc", "generalised")):
         measured = [cell[metric].notnull().any("step") for cell in cells]
-        late = [then[event].isnull() & known for then, known in zip(when, measured, strict=True)]
-        n, total = int(sum(runs.sum() for runs in late)), int(sum(runs.sum() for runs in measured))
-        parts += [f"{n} of {total} had not {words}"] if n else []
+        n = int(sum((then[event].isnull() & known).sum() for then, known in zip(when, measured, strict=True)))
+        parts += [f"{n} of {int(sum(known.sum() for known in measured))} had not {words}"] if n else []
     return f"{' and '.join(parts)} by the end." if parts else ""

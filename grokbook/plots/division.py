@@ -44,7 +44,7 @@ def three_views(cell: xr.Dataset) -> go.Figure:
     fig.update_yaxes(type="log", range=[-3, 0.05], tickvals=[1e-3, 1e-2, 1e-1, 1], ticktext=[".001", ".01", ".1", "1"],
                      col=2)
     fig.update_yaxes(type="log", tickvals=[1e-4, 1e-3, 1e-2, 1e-1, 1, 10],
-                     ticktext=["10⁻⁴", "10⁻³", ".01", ".1", "1", "10"], col=3)
+                     ticktext=[".0001", ".001", ".01", ".1", "1", "10"], col=3)
     notes = f"Thin: every seed; thick: seed {bold}, in the middle by when it generalised."
     return template.frame(fig, title=f"Three views of one training, d_h {int(cell['d_h'])}", plot_height=280, above=20,
                           caption=_caption(cell, notes))

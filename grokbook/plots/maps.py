@@ -142,41 +142,43 @@ def _zone_legend(fig: go.Figure) -> list[go.Scatter]:
 
 def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, critical: pd.DataFrame) -> list[str]:
     """Draw D_crit, D_mem and the star where they are known; returns sentences on what they are."""
-    fig.add_trace(_line(data, critical, "D_crit", ("D_crit", "lo", "hi"), CRIT_COLOR))
+    fig.add_traces(_line(data, critical, "D_crit", ("D_crit", "lo", "hi"), CRIT_COLOR))
     notes = ["D_crit: where mean final validation accuracy crosses one half. Bars: 95 % intervals."]
     if random is None:
         return notes
     memory = capacity(random).query("task == 'random'")
-    fig.add_trace(_line(data, memory, "D_mem", ("D_split", "D_split_lo", "D_split_hi"), MEM_COLOR))
-    steps = int(random["last_step"].max())
-    notes.append(f"D_mem: pairs of a split that the bits held after {steps:,} steps are worth, n = {memory['n'].min()} "
-                 "or more seeds.")
+    fig.add_traces(_line(data, memory, "D_mem", ("D_split", "D_split_lo", "D_split_hi"), MEM_COLOR))
+    notes.append(f"D_mem: pairs of a split that the bits held after {random['last_step'].max().item():,} steps are "
+                 f"worth, n = {memory['n'].min()} or more seeds.")
     crossing = star(memory, critical).to_dict()
-    if crossing["n_crossings"]:
-        lo, hi = (crossing["d_h"] if np.isnan(end) else end for end in (crossing["d_h_lo"], crossing["d_h_hi"]))
-        middle, lo, hi = _place(data, [crossing["d_h"], lo, hi])
-        error = {"array": [hi - middle], "arrayminus": [middle - lo], "width": 5, "thickness": 2, "color": INK}
-        mark = {"symbol": "star", "size": 17, "color": INK, "line": {"color": "white", "width": 1.5}}
-        fig.add_scatter(x=[middle], y=_up(data, [crossing["D_train"]]), mode="markers", name="crossing", error_x=error,
-                        customdata=[crossing["D_train"]], marker=mark, meta={"role": "star"})
-        notes.append(f"They cross at {place(crossing)}.")
-    else:
-        notes.append("They do not cross where both are known.")
-    return notes
+    if not crossing["n_crossings"]:
+        return [*notes, "They do not cross where both are known."]
+    lo, hi = (crossing["d_h"] if np.isnan(end) else end for end in (crossing["d_h_lo"], crossing["d_h_hi"]))
+    middle, lo, hi = _place(data, [crossing["d_h"], lo, hi])
+    error = {"array": [hi - middle], "arrayminus": [middle - lo], "width": 5, "thickness": 2, "color": INK}
+    mark = {"symbol": "star", "size": 17, "color": INK, "line": {"color": "white", "width": 1.5}}
+    fig.add_scatter(x=[middle], y=_up(data, [crossing["D_train"]]), mode="markers", name="crossing", error_x=error,
+                    customdata=[crossing["D_train"]], marker=mark, meta={"role": "star"})
+    return [*notes, f"They cross at {place(crossing)}."]
 
 
-def _line(data: xr.Dataset, table: pd.DataFrame, which: str, columns: tuple[str, str, str], color: str) -> go.Scatter:
+def _line(data: xr.Dataset, table: pd.DataFrame, which: str, columns: tuple[str, str, str],
+          color: str) -> list[go.Scatter]:
+    """A line with its intervals, and the white edge below it that parts it from dark cells."""
     smallest, largest = data["d_h"].values[[0, -1]]
     middle, *ends = columns
     table = table.query("@smallest <= d_h <= @largest").dropna(subset=[middle])
     top = 1.5 * float(data["D_train"].values.max())  # for an end that is open
     lo, hi = (table[end].clip(0, top).fillna(table[middle]) for end in ends)
     y, low, high = (_up(data, values) for values in (table[middle], lo, hi))
-    return go.Scatter(x=_place(data, table["d_h"]), y=y, mode="lines+markers", name=which,
+    line = go.Scatter(x=_place(data, table["d_h"]), y=y, mode="lines+markers", name=which,
                       line={"color": color, "width": 2.5}, marker={"size": 6, "line": {"color": "white", "width": 1}},
                       error_y={"array": high - y, "arrayminus": y - low, "width": 3, "thickness": 1.2},
                       customdata=np.column_stack([table["d_h"], table[middle], lo, hi]), meta={"role": which},
                       hovertemplate=f"{which} at d_h %{{customdata[0]}}: %{{customdata[1]:,.0f}}<extra></extra>")
+    edge = {"line": {"color": "white", "width": 4.5}, "error_y": {"color": "white", "thickness": 3, "width": 4},
+            "showlegend": False, "hoverinfo": "skip", "hovertemplate": None, "meta": {"role": "edge"}}
+    return [go.Scatter(line).update(edge), line]
 
 
 def _place(data: xr.Dataset, d_h) -> np.ndarray:
