@@ -256,7 +256,7 @@ def _data(measured: xr.DataArray, along: str) -> dict:
             "runs": [[None if np.isnan(value) else round(float(value), 4) for value in run] for run in values]}
 
 
-COLUMNS = ("claim", "verdict", "measured", "n", "source", "settings", "rule")
+COLUMNS = ("verdict", "claim", "measured", "n", "source", "settings", "rule")
 
 BADGE = "color:white;padding:1px 5px;border-radius:3px;white-space:nowrap;"
 
@@ -278,7 +278,7 @@ class Scorecard:
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th scope='col' style='text-align:left'>{name}</th>" for name in COLUMNS)
-        table = (f"<table style='font-size:13px;min-width:66em'><thead><tr>{head}</tr></thead>"
+        table = (f"<table style='font-size:13px;min-width:54em'><thead><tr>{head}</tr></thead>"
                  f"<tbody>{''.join(map(_row, self.cards))}</tbody></table>")
         return scripted(f"<div class='wide' style='overflow-x:auto'>{table}</div>", script("scorecard.js"))
 
@@ -288,8 +288,8 @@ def _row(card: Card) -> str:
     word = card.word
     theirs = "all ours" if claim.ours.startswith("everything") or claim.paper == "ours" else "partly ours"
     stands = _folded("changed" if claim.changed else "as first written", claim.changed)
-    cells = [(f"<div style='min-width:15em'><code>{claim.id}</code><br>{escape(claim.says)}</div>", claim.id),
-             (f"<b style='{BADGE}background:{COLORS[word]}'>{word}</b>", WORDS.index(word)),
+    cells = [(f"<b style='{BADGE}background:{COLORS[word]}'>{word}</b>", WORDS.index(word)),
+             (f"<div style='min-width:11em'><code>{claim.id}</code><br>{escape(claim.says)}</div>", claim.id),
              (f"<div style='min-width:14em'>{_numbers(card)}</div>", _first(card)),
              (f"{measured.n:,}", measured.n), (escape(claim.source), claim.source),
              (_folded(theirs, claim.ours), theirs),

@@ -18,10 +18,10 @@ FOCUSABLE = ":is(.jupyter-widgets, .gb-scripted) :is(input, select, button, [tab
 def test_the_scorecard_and_the_circuit_explorer_run_without_the_kernel(open_notebook: Open, request):
     chapter = open_notebook("10_general_circuit.ipynb")
     chapter.run(SHOWN)
-    rows = chapter.find("tr[data-verdict] td:first-child code")
+    rows = chapter.find("tr[data-verdict] td code")
     expect(rows).to_have_text(["pattern-model", "two-patterns"])
     for _ in range(2):
-        chapter.find("th button >> nth=0").click()
+        chapter.find("th button >> nth=1").click()
     expect(rows).to_have_text(["two-patterns", "pattern-model"])
     sentence = chapter.find(".gb-explorer-sentence")
     expect(sentence).to_contain_text("Step 3,162: ")
