@@ -50,7 +50,7 @@ def _under(runs: xr.Dataset, change: Mapping, usual: xr.Dataset) -> xr.Dataset:
     return runs
 
 
-CHOSEN = {"weight_decay": "decay", "beta2": "β₂", "batch_size": "batches of"}
+CHOSEN = {"weight_decay": "decay", "beta2": "β₂", "batch_size": "batch"}
 """What candidates change besides the initial weights and the learning rate."""
 
 STATEMENTS = {"grokking": "(64, 3000)<br>all near 1", "semi_grokking": "(32, 3000)<br>partial",
