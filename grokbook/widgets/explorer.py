@@ -156,7 +156,9 @@ class Explorer(Steered, W.VBox):
         match message:
             case {"act": "view", "budget": budget}:
                 self._check({"budget": budget})
-                self.views[str(budget)] = self.data.view(budget)  # a page that opens later finds it there
+                # A page that opens later finds it there. A new dict, for a thread may be writing out the one before, but
+                # not set as a trait is: that would send all views again.
+                self._trait_values["views"] = self.views | {str(budget): self.data.view(budget)}
                 self.send({"budget": budget, "view": self.data.view(budget)})
             case {"act": "train", **chosen}:
                 self._check(chosen)
