@@ -156,7 +156,7 @@ class Explorer(Steered, W.VBox):
         match message:
             case {"act": "view", "budget": budget}:
                 self._check({"budget": budget})
-                # A page that opens later finds it there. A new dict, for a thread may be writing out the one before, but
+                # A page that opens later finds it there. A new dict, for a thread may be writing the one before, but
                 # not set as a trait is: that would send all views again.
                 self._trait_values["views"] = self.views | {str(budget): self.data.view(budget)}
                 self.send({"budget": budget, "view": self.data.view(budget)})
