@@ -16,7 +16,6 @@
 #
 # Two questions decide:
 #
-
 # | zone | knew all training pairs before it understood? | knows validation pairs in the end? |
 # |---|---|---|
 # | **progression** | no: too small, or it understood on the way | none, some or all |
@@ -91,8 +90,8 @@ gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
 #
 # **The book trains live with weights × 2 and a learning rate of 0.003**, not because the filter says so: within 30,000
 # steps its maps settle or nearly so, and show the phenomena 200 to 1,000 pairs below where the paper has them. Not
-# tried: biases, lower learning rates with larger weights, batches for more than these 5,000 epochs, and weight decay
-# 0.3 on whole maps, which is next.
+# tried: biases, learning rates below 0.001 with larger weights, batches for more than these 5,000 epochs, weight decay
+# 0.3 on whole maps.
 #
 # The paper's Figure 3 has `d_h` 64 near perfect at 3,000 pairs and 32 at 4,000 (diamonds). In the book's recipe both
 # are sooner, and closer:
@@ -175,9 +174,7 @@ gb.plots.grokking_panels(maps, cells=[(8, 3000), (64, 4000)], rows=("accuracy", 
 gb.claims.judge("norm-falls-or-rises")
 
 # %% [markdown]
-
 # ## Is the map finished?
-
 #
 # Stopped sooner, the columns of `d_h` 32 and 64 would have shown these critical sizes:
 

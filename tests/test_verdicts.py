@@ -190,7 +190,7 @@ def test_a_critical_size_that_falls_left_of_the_crossing_alone_does_not_fall():
         return {"train_acc": rise(100), "val_acc": rise(9_000, float(D > (3300 if d_h > 16 else 5500 - 150 * d_h)))}
     runs = cube([4, 8, 12, 16, 24, 32, 64], [1000, 2000, 2600, 3000, 3400, 3600, 4000, 5000, 6000], 2, flat)
     measured = zones.zone_map(runs, random)
-    assert measured.verdict == "partly" and "the largest D_crit is level" in said(measured)
+    assert measured.verdict == "partly" and "the largest, D_crit is level" in said(measured)
     assert analysis.critical_size(runs)["D_crit"].iloc[0] > analysis.critical_size(runs)["D_crit"].iloc[-1]
 
 

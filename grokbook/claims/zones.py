@@ -84,7 +84,7 @@ def zone_map(runs: xr.Dataset, random: xr.Dataset) -> Measured:
     cells = tuple(Number(f"cells of {zone_label(name)}", str(count)) for name, count in counts.items())
     met, remark = (), "D_mem and D_crit do not cross where both are known."
     if crossing["n_crossings"]:
-        remark = f"From the first d_h right of the crossing to the largest D_crit {way}."
+        remark = f"From the first d_h right of the crossing to the largest, D_crit {way}."
         ends = {"mean": crossing["d_h"], "lo": crossing["d_h_lo"], "hi": crossing["d_h_hi"]}
         met = (Number("crossings of D_mem and D_crit", f"{crossing['n_crossings']:.0f}"),
                number("the crossing: d_h", ends, ".1f"), Number("the crossing: D_train", f"{crossing['D_train']:,.0f}"),

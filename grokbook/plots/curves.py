@@ -148,8 +148,8 @@ def _y_range(cells: list[xr.Dataset], name: str) -> list[float] | None:
 
 def loss_ticks(low: float, high: float) -> dict:
     """Where a logarithmic axis from 10^low to 10^high has ticks: plotly would write single digits, or too many."""
-    few, many = {"tickvals": FEW_LOSSES, "dtick": None}, {"tickvals": None, "dtick": math.ceil((high - low) / 5)}
-    return {"tickvals": None, "dtick": None} if high - low < 0.3 else few if high - low < 2 else many
+    span = high - low
+    return {"tickvals": FEW_LOSSES if 0.3 <= span < 2 else None, "dtick": math.ceil(span / 5) if span >= 2 else None}
 
 
 def _notes(cells: list[xr.Dataset], when: list[xr.Dataset], thick: list[int | None], seed: int | None) -> list[str]:

@@ -142,12 +142,12 @@ def _zone_legend(fig: go.Figure) -> list[go.Scatter]:
 
 def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, critical: pd.DataFrame) -> list[str]:
     """Draw D_crit, D_mem and the star where they are known; returns sentences on what they are."""
-    fig.add_traces(_line(data, critical, "D_crit", ("D_crit", "lo", "hi"), CRIT_COLOR))
+    fig.add_traces(_edged_line(data, critical, "D_crit", ("D_crit", "lo", "hi"), CRIT_COLOR))
     notes = ["D_crit: where mean final validation accuracy crosses one half. Bars: 95 % intervals."]
     if random is None:
         return notes
     memory = capacity(random).query("task == 'random'")
-    fig.add_traces(_line(data, memory, "D_mem", ("D_split", "D_split_lo", "D_split_hi"), MEM_COLOR))
+    fig.add_traces(_edged_line(data, memory, "D_mem", ("D_split", "D_split_lo", "D_split_hi"), MEM_COLOR))
     notes.append(f"D_mem: pairs of a split that the bits held after {random['last_step'].max().item():,} steps are "
                  f"worth, n = {memory['n'].min()} or more seeds.")
     crossing = star(memory, critical).to_dict()
@@ -162,8 +162,8 @@ def _add_lines(fig: go.Figure, data: xr.Dataset, random: xr.Dataset | None, crit
     return [*notes, f"They cross at {place(crossing)}."]
 
 
-def _line(data: xr.Dataset, table: pd.DataFrame, which: str, columns: tuple[str, str, str],
-          color: str) -> list[go.Scatter]:
+def _edged_line(data: xr.Dataset, table: pd.DataFrame, which: str, columns: tuple[str, str, str],
+                color: str) -> list[go.Scatter]:
     """A line with its intervals, and the white edge below it that parts it from dark cells."""
     smallest, largest = data["d_h"].values[[0, -1]]
     middle, *ends = columns

@@ -62,7 +62,8 @@ class Explorer(Steered, W.VBox):
 
     d_h, D_train, D_random, seed, budget = (Int().tag(sync=True) for _ in range(5))
     row, color = Unicode().tag(sync=True), Unicode("zone").tag(sync=True)
-    fixed, views = Dict().tag(sync=True), Dict().tag(sync=True)
+    # `views` goes out as a copy: it grows, perhaps while a thread writes it for a page that was loaded anew.
+    fixed, views = Dict().tag(sync=True), Dict().tag(sync=True, to_json=lambda views, _: {**views})
     note, wrong = Unicode().tag(sync=True), Bool().tag(sync=True)
     live = Dict().tag(sync=True)
     """The training on the page: its run, its curves, a line of words, and what can be done with it."""
@@ -156,9 +157,7 @@ class Explorer(Steered, W.VBox):
         match message:
             case {"act": "view", "budget": budget}:
                 self._check({"budget": budget})
-                # A page that opens later finds it there. A new dict, for a thread may be writing the one before, but
-                # not set as a trait is: that would send all views again.
-                self._trait_values["views"] = self.views | {str(budget): self.data.view(budget)}
+                self.views[str(budget)] = self.data.view(budget)  # a page that opens later finds it there
                 self.send({"budget": budget, "view": self.data.view(budget)})
             case {"act": "train", **chosen}:
                 self._check(chosen)
