@@ -218,17 +218,11 @@ def test_a_cohort_that_cannot_fit_is_refused_before_it_trains(monkeypatch):
         engine([TINY, TINY.replace(seed=1)])
 
 
-@pytest.mark.parametrize("config", [TINY.replace(n_layers=2), TINY.replace(d_h=132)])
+@pytest.mark.parametrize("config", [TINY.replace(n_layers=2), TINY.replace(d_h=65, n_heads=1)])
 def test_a_network_that_the_kernels_cannot_hold_is_refused(config):
     assert not FusedCuda.cannot(TINY, torch.device(DEVICE), "float32")
-    with pytest.raises(ValueError, match="^engine='fused_cuda' cannot train (n_layers=2|d_h=132 in float32.* 128)$"):
+    with pytest.raises(ValueError, match="^engine='fused_cuda' cannot train (n_layers=2|d_h=65, only up to 64)$"):
         FusedCuda([config], np.zeros((1, config.n_params)), DEVICE)
-
-
-def test_a_network_too_large_in_float64_is_refused():
-    config = TINY.replace(d_h=100)
-    with pytest.raises(ValueError, match="cannot train d_h=100 in float64, only up to 64"):
-        FusedCuda([config], np.zeros((1, config.n_params)), DEVICE, "float64")
 
 
 def test_a_cpu_without_the_interpreter_is_refused(monkeypatch):
@@ -260,9 +254,7 @@ def test_a_class_without_a_number_makes_no_answer_right():
 def test_it_is_the_first_choice_on_cuda_and_the_last_on_an_interpreting_cpu(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert able([TINY], cuda) == ["fused_cuda", "vmapped"]
-    assert able([TINY.replace(n_layers=2)], cuda) == able([TINY.replace(d_h=132)], cuda) == ["vmapped"]
-    large = TINY.replace(d_h=100)
-    assert able([large], cuda) == ["fused_cuda", "vmapped"] and able([large], cuda, "float64") == ["vmapped"]
+    assert able([TINY.replace(n_layers=2)], cuda) == able([TINY.replace(d_h=100)], cuda) == ["vmapped"]
     assert "fused_cuda" not in able([TINY], cpu)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     assert able([TINY], cpu)[-1] == "fused_cuda"
@@ -307,7 +299,7 @@ def test_on_a_card_the_vmapped_engine_replays_its_steps_in_full_float32(change):
 
 
 @on_a_card
-@pytest.mark.parametrize("d_h", [8, 36, 64, 100])
+@pytest.mark.parametrize("d_h", [8, 32, 36, 64])
 def test_on_a_card_full_size_members_train_as_alone_and_as_the_reference(d_h):
     configs = [RunConfig(d_h=d_h, D_train=D, seed=seed) for D, seed in ((3000, 0), (1000, 1), (5000, 2))]
     together = engine(configs, "float32")

@@ -13,7 +13,7 @@ the same bit for bit alone or in any cohort.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false, reportGeneralTypeIssues=false
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportAssignmentType=false
 # (inside a kernel Python's syntax means Triton's types; its own functions say that they return them)
 
 import math
@@ -57,8 +57,8 @@ class Shape:
     NEURONS: int  # neurons at a time, or classes
     TOKENS: int  # entries at a time, of one position
     plain: bool
-    precision: str = "ieee"
-    ROWS: int = 32  # rows of a tile
+    ROWS: int  # rows of a tile
+    precision: str  # of products in float32
     GROUP: int = 256  # rows whose gradients one program sums
     HELD: int = 32  # rows at a time that hold an entry
     BLOCK: int = 1024  # weights at a time
@@ -77,13 +77,18 @@ class Shape:
         return cls(n_vocab, n_ctx, n_heads, d, e, math.sqrt(e), width, n_entries, at_Q, at_O, config.n_params,
                    n_sums=config.n_params - at_O + d + width, n_grad=config.n_params + d + n_entries * width,
                    D=D, H=H, E=max(16 // H, triton.next_power_of_2(e)), L=max(16, triton.next_power_of_2(e + 1)),
-                   NEURONS=min(64, 2048 // D), TOKENS=32 if D <= 64 else 16, plain=config.loss == "plain")
+                   NEURONS=min(64, 2048 // D), TOKENS=32, plain=config.loss == "plain",
+                   ROWS=32 if D <= 32 else 64, precision="ieee" if D <= 32 else "tf32x3")
 
 
 @triton.jit
 def dot(a, b, S: tl.constexpr):
-    """A matrix product in the precision of its operands; Triton's default would round them to ten bits."""
-    return tl.dot(a, b, input_precision=S.precision, out_dtype=a.dtype)
+    """A matrix product in the precision of its operands; Triton's default would round them to ten bits.
+
+    `tf32x3` splits them into three such roundings, whose products add up to nearly float32's.
+    """
+    precision: tl.constexpr = "ieee" if a.dtype == tl.float64 else S.precision
+    return tl.dot(a, b, input_precision=precision, out_dtype=a.dtype)
 
 
 @triton.jit

@@ -53,7 +53,7 @@ class Vmapped(State):
             self._deal()
             step()
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            torch.cuda.current_stream(self.device).synchronize()
 
     def evaluate(self) -> dict[str, np.ndarray]:
         judged = self._run(lambda: [self._judgements(group) for group in self._groups])
