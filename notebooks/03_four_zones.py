@@ -41,6 +41,8 @@ n_steps: int = 2_000  # steps of the live training
 budget: int = 40_000  # steps after which the stored runs of the usual recipe are judged
 
 # %%
+import pandas as pd
+
 import grokbook as gb
 
 config = gb.RunConfig(d_h=d_h, D_train=D_train, seed=seed, n_steps=n_steps)
@@ -90,14 +92,37 @@ gb.plots.recipe_filter(gb.analysis.filtered_recipes(30_000), n_steps=30_000)
 #
 # **The book trains live with weights × 2 and a learning rate of 0.003**, not because the filter says so: within 30,000
 # steps its maps settle or nearly so, and show the phenomena 200 to 1,000 pairs below where the paper has them. Not
-# tried: biases, learning rates below 0.001 with larger weights, batches for more than these 5,000 epochs, weight decay
-# 0.3 on whole maps.
+# tried: biases, learning rates below 0.001 with larger weights, batches for more than these 5,000 epochs.
 #
-# The paper's Figure 3 has `d_h` 64 near perfect at 3,000 pairs and 32 at 4,000 (diamonds). In the book's recipe both
-# are sooner, and closer:
+# So the nearest suspect, weight decay 0.3, was asked for the other figures, in fresh seeds. Figure 3 has `d_h` 64 near
+# perfect at 3,000 pairs and 32 at 4,000 (diamonds):
 
 # %%
-gb.plots.final_accuracy(larger.sel(d_h=[32, 64]), paper=gb.claims.PERFECT_FROM)
+weak = gb.load("weak_decay")
+columns = {"usual recipe": gb.load("critical_size", budget).sel(d_h=[32, 64]),
+           "weights × 2, lr 0.003": larger.sel(d_h=[32, 64]), "and decay 0.3": weak.sel(task="add", d_h=[32, 64])}
+gb.plots.final_accuracy(columns["and decay 0.3"], paper=gb.claims.PERFECT_FROM)
+
+# %% tags=["nbval-check-output"]
+from grokbook.analysis.sizes import critical_difference
+
+for name, cells in columns.items():
+    apart = critical_difference(cells, 32, 64)
+    sizes = gb.analysis.critical_size(cells).set_index("d_h")["D_crit"]
+    print(f"{name:22} D_crit {sizes[32]:,.0f} and {sizes[64]:,.0f}, "
+          f"difference {apart['mean']:,.0f} [{apart['lo']:,.0f}, {apart['hi']:,.0f}]")
+
+# %% [markdown]
+# No recipe of ours comes nearer to the paper's some 3,500 and 2,500. But five seeds leave open whether the difference
+# is one. And Figures 6 and 7, a valley over `d_h` at 2,600 pairs and a deeper one of $(a + b)^2$ at 3,000?
+
+# %% tags=["nbval-check-output"]
+rows = {"a + b": weak.sel(task="add", D_train=[2600]), "(a + b)²": weak.sel(task="square", D_train=[3000])}
+pd.concat({task: gb.analysis.double_descent(row) for task, row in rows.items()}).droplevel(1).round(3)
+
+# %% [markdown]
+# No: up to 48 hardly any network understands at 2,600 pairs (means 0.01 to 0.06), at 64 one of five, so accuracy only
+# rises; and the valley of $(a + b)^2$ is within what noise makes of three seeds.
 
 # %% tags=["nbval-check-output"]
 gb.claims.judge("recipe-robust")
@@ -179,8 +204,6 @@ gb.claims.judge("norm-falls-or-rises")
 # Stopped sooner, the columns of `d_h` 32 and 64 would have shown these critical sizes:
 
 # %%
-usual = gb.load("critical_size", budget)
-columns = {"usual recipe": usual.sel(d_h=[32, 64]), "weights × 2, lr 0.003": larger.sel(d_h=[32, 64])}
 gb.plots.critical_by_budget(columns, (2_500, 5_000, 10_000, 20_000, 30_000, 40_000), paper={32: 3500, 64: 2500})
 
 # %% [markdown]
@@ -235,8 +258,8 @@ gb.exercises.check("threshold", answer)
 # %% [markdown]
 # ## What is still open here
 #
-# - The paper's own recipe has not been found: none of ours has 1,000 pairs between the critical sizes of `d_h` 32
-#   and 64.
+# - The paper's own recipe has not been found: the nearest, weight decay 0.3, has 500 pairs between the critical sizes
+#   of `d_h` 32 and 64, not 1,000, and no valleys.
 # - Where seeds disagree, is the zone luck or patience? At (64, 3000) in the usual recipe it was patience for two of
 #   five seeds after 40,000 steps.
 #

@@ -32,8 +32,8 @@ NEITHER = "knows neither"
 
 CROSSED = "Crossed out: most know neither all of their own pairs nor any other."
 
-LEFT = 8 * "\N{NO-BREAK SPACE}"
-"""After a cell's words: moves them off its middle, where the marks of D_mem and D_crit are."""
+HALO = "0 0 2px white, 0 0 2px white, 0 0 3px white"
+"""Behind words that stand on cells of any colour and on lines."""
 
 
 MEM_COLOR, CRIT_COLOR = MEMORY_COLOR, "#000000"
@@ -50,11 +50,12 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     """
     check_among("show", show, SHOWN)
     data = as_map(runs)
-    fig = go.Figure(_cells(data, show).update(texttemplate="%{text}" + LEFT))
+    fig = go.Figure(_cells(data, show))
     if show == "zone":
         fig.add_traces([*_zone_legend(fig), _crosses(data)])
     notes = [CROSSED] if show == "zone" else []
     notes += _add_lines(fig, data, random, critical_size(data)) if row_name(data) == "D_train" else []
+    fig.add_trace(_labels(data, show))
     _lay_out(fig, data)
     title = "The four zones, measured" if show == "zone" else f"Mean {FINAL[show]}"
     return frame(fig, title=title, plot_height=440,
@@ -71,8 +72,7 @@ def atlas(runs: Runs, *, budgets: Sequence[int]) -> go.Figure:
     data = as_map(runs)
     fig = side_by_side((f"{budget:,} steps" for budget in budgets), shared_yaxes=True, horizontal_spacing=0.02)
     for column, budget in enumerate(budgets, 1):
-        cells = _cells(data.sel(step=slice(0, budget)), "zone")
-        fig.add_trace(cells.update(texttemplate=""), row=1, col=column)  # too narrow for words, which hovering says
+        fig.add_trace(_cells(data.sel(step=slice(0, budget)), "zone"), row=1, col=column)  # hovering says the words
         fig.add_trace(_crosses(data.sel(step=slice(0, budget))), row=1, col=column)
     fig.add_traces(_zone_legend(fig))
     _lay_out(fig, data, columns=6)
@@ -86,11 +86,19 @@ def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
     """The coloured cells, columns of one width and rows of one height, however far apart their sizes are."""
     shown = main_zone(data) if show == "zone" else final(data, show).mean("seed")
     z = shown.transpose("D_train", "d_h").values
-    text, hover = texts(data, show)
+    _, hover = texts(data, show)
     scale = ZONE_SCALE if show == "zone" else {"zmin": 0, "zmax": 1, "colorscale": ACCURACY_SCALE}
     return go.Heatmap(z=zone_numbers(z) if show == "zone" else z, xgap=1, ygap=1,
-                      **scale, text=text, texttemplate="%{text}", textfont={"size": 10},
-                      customdata=hover, hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"})
+                      **scale, customdata=hover, hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"})
+
+
+def _labels(data: xr.Dataset, show: str) -> go.Scatter:
+    """The words of cells whose seeds disagree: above the lines, left of the middle, where marks are."""
+    text, _ = texts(data, show)
+    i, j = np.nonzero(text != "")
+    return go.Scatter(x=j, y=i, text=[f"{words} " for words in text[i, j]], mode="text", textposition="middle left",
+                      textfont={"size": 10, "color": CRIT_COLOR, "shadow": HALO}, hoverinfo="skip", showlegend=False,
+                      meta={"role": "labels"})
 
 
 def zone_numbers(named: np.ndarray) -> np.ndarray:
