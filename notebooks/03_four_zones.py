@@ -113,8 +113,9 @@ for name, cells in columns.items():
           f"difference {apart['mean']:,.0f} [{apart['lo']:,.0f}, {apart['hi']:,.0f}]")
 
 # %% [markdown]
-# No recipe of ours comes nearer to the paper's some 3,500 and 2,500. But five seeds leave open whether the difference
-# is one. And Figures 6 and 7, a valley over `d_h` at 2,600 pairs and a deeper one of $(a + b)^2$ at 3,000?
+# Of these three it comes nearest to the paper's some 3,500 and 2,500 (our reading). But five seeds leave open whether
+# there is a difference. And Figures 6 and 7, a valley over `d_h` at 2,600 pairs and a deeper one of $(a + b)^2$ at
+# 3,000?
 
 # %% tags=["nbval-check-output"]
 rows = {"a + b": weak.sel(task="add", D_train=[2600]), "(a + b)²": weak.sel(task="square", D_train=[3000])}

@@ -266,10 +266,11 @@ ends_of(gb.load("mixture_depth", D_train=3000)).reset_index().sort_values(["d_h"
 # %% [markdown]
 # Nothing has emerged there, with one hint: one of three networks of 256 is at 0.18 and rising when training ends. The
 # recipe is not theirs. Of learning rates 0.0003, 0.001 and 0.003 only the last let a network of two layers of 256
-# understand 3,000 additions alone within 3,000 steps, and that chose it, by a rule set before. But with it wide networks
-# are unsteady: train accuracy, 1 before, ends far below in four of nine, and those of 512 alone understand up to
-# four fifths on the way and lose it (three of 256 alone were cut at step 1,788, at 0.04, 0.89 and 0.01). One layer of
-# 256, one network at 0.001 and one at 0.003, memorised and knew nothing else after 10,000 steps.
+# understand 3,000 additions alone within 3,000 steps, and that chose it, by a rule set before. But with it wide
+# networks are unsteady: train accuracy, 1 before, ends at 0.03 to 0.74 in four of nine, and of those of 512 alone one
+# knew two thirds and one four fifths on the way and lost it (three of 256 alone were cut at step 1,788, at 0.04, 0.89
+# and 0.01). One layer of 256, one network at 0.001 and one at 0.003, memorised and knew nothing else after 10,000
+# steps.
 #
 # And one layer in the usual recipe, `d_h` 64, after 10,000 steps, twin-free accuracy over seeds:
 
@@ -332,8 +333,8 @@ print(f"a step on two cores: {a_step / (1.5 * 180e9):.0f} s; 30,000 steps: "
 # %% [markdown]
 # - `grokbook sweep mixture_depth --size paper --device cuda` trains the paper's grid, `grokbook sweep emergence --size
 #   paper` ours up to `d_h` 512, `grokbook sweep separate_parameters` the halves.
-# - A run here ends after 6,000 steps, and with larger weights beside 3,000 random pairs `d_h` 96 to 192 still rise then,
-#   so the floor and the right shore of the valley will move. Is it a shore or a delay?
+# - A run here ends after 6,000 steps, and with larger weights beside 3,000 random pairs `d_h` 96 to 192 still rise
+#   then, so the floor and the right shore of the valley will move. Is it a shore or a delay?
 # - Depth and width are not the same kind of size, and the paper changes both at once. Which recipe trains four
 #   layers, and wide ones, steadily?
 # - What is inside such a network? [Chapter 10](10_general_circuit.ipynb) opens one that adds beside 3,000 random pairs.

@@ -106,6 +106,12 @@ def test_a_run_that_never_generalised_has_no_diamond_and_is_counted(runs: xr.Dat
     assert "4 of 4 had not generalised by the end." in words(fig)
 
 
+def test_networks_that_go_on_from_others_had_been_through_both(runs: xr.Dataset):
+    cell = runs.sel(d_h=[64], D_train=[2000]).assign_coords(parent="abc@100")
+    for fig in (plots.unlearning({"few pairs": cell}), plots.grokking_panels(cell, cells=[(64, 2000)])):
+        assert "Followed for" in words(fig) and "had not" not in words(fig)
+
+
 def test_one_seed_is_no_reason_to_speak_of_thin_lines(runs: xr.Dataset):
     fig = curves(runs.sel(seed=[2]))
     assert words(fig).startswith("n = 1 run (seed 2).") and "Thin" not in words(fig)

@@ -10,20 +10,8 @@ from grokbook import studies
 from grokbook.analysis import interval
 from grokbook.analysis.emergence import ABLE, emergent_size, n_params, sharpness
 from grokbook.analysis.events import final
-from grokbook.claims.card import (
-    ENOUGH_SEEDS,
-    OURS,
-    RESAMPLED,
-    Measured,
-    Number,
-    claim,
-    decided,
-    enough_cells,
-    n_trained,
-    number,
-    require,
-    verdict,
-)
+from grokbook.claims import card
+from grokbook.claims.card import ENOUGH_SEEDS, OURS, Measured, Number, claim, decided, enough_cells, require
 
 ADDITIONS = 5000
 """Additions beside the random pairs; the paper has 3,000, beside which we have too few networks that come back."""
@@ -40,7 +28,7 @@ ALIKE = 0.1
 SIZES = f"measured sizes with {ENOUGH_SEEDS} seeds each"
 
 COMES_BACK = (f"The ability is a mean final twin-free accuracy of {ABLE:g}; it comes back between the last of the "
-              f"{SIZES} without it and the next, 95 % {RESAMPLED}. ")
+              f"{SIZES} without it and the next, 95 % {card.RESAMPLED}. ")
 
 MIXTURE = (OURS.format(studies.emergence.shown) + f"; {ADDITIONS:,} additions where the paper has 3,000, one layer, "
            "twin-free accuracy, means where the paper shows the best of three; seed 0, left out, had been seen in four "
@@ -66,9 +54,9 @@ def emergence(runs: xr.Dataset) -> Measured:
     alone, mixed = table.query("D_random == 0").iloc[0], table.query("D_random > 0")
     seen = (mixed["lo"] >= alone["hi"]) & np.isfinite(mixed["hi"])
     refuted = bool((mixed["hi"] <= alone["hi"]).all() and np.isfinite(mixed["hi"]).all())
-    judged = verdict(seen.sum() >= 2, partly=True) if seen.any() else decided(False, refuted)
+    judged = card.verdict(seen.sum() >= 2, partly=True) if seen.any() else decided(False, refuted)
     return Measured(judged, (*(_size(row) for row in table.to_dict("records")),
-                             *(_ratio(runs, alone, row) for _, row in mixed.iterrows())), n_trained(runs))
+                             *(_ratio(runs, alone, row) for _, row in mixed.iterrows())), card.n_trained(runs))
 
 
 @claim("number-of-random-pairs", source="Huang et al. 2024, Takeaway 7",
@@ -87,7 +75,7 @@ def number_of_pairs(runs: xr.Dataset) -> Measured:
             "It takes two numbers of random pairs, one at least twice the other.")
     low, high = _ratios(runs, fewest, most)
     return Measured(decided(high < HARDLY, low > HARDLY), (
-        _size(fewest), _size(most), _ratio(runs, fewest, most)), n_trained(runs))
+        _size(fewest), _size(most), _ratio(runs, fewest, most)), card.n_trained(runs))
 
 
 @claim("sharp-measure", source="Schaeffer et al. 2023, on emergent abilities in general",
@@ -109,8 +97,8 @@ def sharp_measure(runs: xr.Dataset) -> Measured:
     difference = interval(shares["val_acc"] - shares["val_loss"], within=(-1, 1))
     n, where = int(difference["n"]), f"{int(row['D_random']):,} random pairs"
     return Measured(decided(bool(difference["lo"] > 0), bool(difference["hi"] < ALIKE)), (
-        *(number(f"{name}: share of its largest step ({where})", interval(shares[name], within=(0, 1)), n=n)
-          for name in shares.data_vars), number("difference", difference, n=n)), n_trained(row))
+        *(card.number(f"{name}: share of its largest step ({where})", interval(shares[name], within=(0, 1)), n=n)
+          for name in shares.data_vars), card.number("difference", difference, n=n)), card.n_trained(row))
 
 
 @claim("separate-parameters", source="Huang et al. 2024, Fig 10, Takeaway 8",
@@ -129,7 +117,7 @@ def separate(runs: xr.Dataset) -> Measured:
     require(both.sum() >= 3, f"{both.sum()} sizes have {ENOUGH_SEEDS} seeds both with halves and without; it takes 3.")
     shared, halves = (emergent_size(runs.sel(split_mlp=split, d_h=both)).iloc[-1] for split in (False, True))
     return Measured(decided(halves["hi"] <= shared["lo"], halves["lo"] >= shared["hi"]), (
-        _size(shared, ", shared"), _size(halves, ", halves")), n_trained(runs))
+        _size(shared, ", shared"), _size(halves, ", halves")), card.n_trained(runs))
 
 
 def _mixture(runs: xr.Dataset) -> xr.Dataset:

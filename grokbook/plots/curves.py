@@ -170,9 +170,10 @@ def _unfinished(cells: list[xr.Dataset], when: list[xr.Dataset]) -> str:
     """How many runs ended without an event: what the marks cannot show. Nothing of runs that begin with another's
     weights, which had been through both."""
     parts = []
-    cells = [cell for cell in cells if (cell["parent"] == "").all()]
+    fresh = [(cell, then) for cell, then in zip(cells, when, strict=True)
+             if "parent" in cell.coords and (cell["parent"] == "").all()]
     for event, metric, words in (("t_mem", "train_acc", "memorised"), ("t_gen", "val_acc", "generalised")):
-        measured = [cell[metric].notnull().any("step") for cell in cells]
-        n = int(sum((then[event].isnull() & known).sum() for then, known in zip(when, measured, strict=False)))
+        measured = [cell[metric].notnull().any("step") for cell, _ in fresh]
+        n = int(sum((then[event].isnull() & known).sum() for (_, then), known in zip(fresh, measured, strict=True)))
         parts += [f"{n} of {int(sum(known.sum() for known in measured))} had not {words}"] if n else []
     return f"{' and '.join(parts)} by the end." if parts else ""
