@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from maps import usual
 from samples import train_all
 from test_engines import flat, relative, shapes, start, usual_loop
 from torch.nn import functional as F
@@ -286,13 +287,13 @@ def test_on_a_card_a_replayed_graph_takes_the_steps_that_single_launches_take():
 @pytest.mark.parametrize("change", [{}, {"n_layers": 2}, {"architecture": "lstm"}, {"architecture": "mlp"},
                                     {"batch_size": 512}, {"dropout": 0.1}])
 def test_on_a_card_the_vmapped_engine_replays_its_steps_in_full_float32(change):
-    config = RunConfig(d_h=32, D_train=3000).replace(**change)
+    config = usual(d_h=32, D_train=3000).replace(**change)  # two layers of the book's begin with a loss of 470
     replayed, launched = (engine_named("vmapped")([config], start([config]), DEVICE) for _ in range(2))
     replayed.advance(20)
     for _ in range(20):
         launched._deal()
         launched._step()
-    assert replayed._graph and relative(replayed.weights(0), launched.weights(0)) < 1e-4
+    assert replayed._graph and relative(replayed.weights(0), launched.weights(0)) < 1e-3, "a step is some 4e-3"
     reference = engine_named("vmapped")([config], launched.weights(0)[None], "cpu", "float64")
     reference._rows, reference._step_number = launched._rows.cpu(), launched._step_number.cpu()
     assert relative(launched.gradient()[0], reference.gradient()[0]) < 1e-5, "with TF32 it would be some 3e-4"
