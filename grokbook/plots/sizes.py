@@ -234,8 +234,8 @@ def critical_by_budget(recipes: Mapping[str, xr.Dataset], budgets: Sequence[int]
                 fig.add_hline(paper[d_h], row=1, col=column,  # pyright: ignore
                               line={"color": color, "dash": "dot", "width": 1.5})
     name_once(fig)
-    fig.update_xaxes(type="log", title_text="steps", tickvals=[*budgets], ticktext=[f"{n / 1000:g}k" for n in budgets],
-                     tickfont_size=11)
+    fig.update_xaxes(type="log", title_text="thousand steps", tickfont_size=11, tickvals=[*budgets],
+                     ticktext=[f"{n / 1000:g}" for n in budgets])
     fig.update_yaxes(title_text="D_crit", row=1, col=1)
     notes = ["Bars: 95 % intervals, from a measured size to a measured size."]
     notes += ["Dotted: about where the paper has it."] if paper else []
