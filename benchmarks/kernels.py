@@ -43,8 +43,8 @@ def with_options(shape: dict[str, Any], launch: dict[str, int]) -> Iterator[None
     """Engines made in here have these fields of `Shape`, and launch `differentiate` with these options."""
     own_shape, own_options = Shape.of, fused_cuda.launch_options
 
-    def options(shape: Shape, kernel: Any) -> dict[str, int]:
-        return own_options(shape, kernel) | (launch if kernel is fused_cuda.differentiate else {})
+    def options(kernel: Any) -> dict[str, int]:
+        return own_options(kernel) | (launch if kernel is fused_cuda.differentiate else {})
 
     with (patch.object(Shape, "of", lambda config: dataclasses.replace(own_shape(config), **shape)),
           patch.object(fused_cuda, "launch_options", options)):
@@ -67,7 +67,7 @@ def launches(engine: FusedCuda) -> list[Call]:
     own = batch._launch
 
     def launch(kernel, programs, *arguments):
-        calls.append((kernel, programs, arguments, fused_cuda.launch_options(batch.shape, kernel)))
+        calls.append((kernel, programs, arguments, fused_cuda.launch_options(kernel)))
         own(kernel, programs, *arguments)
 
     with patch.object(batch, "_launch", launch):

@@ -230,7 +230,6 @@ candidates = Study(
     paper=_each_once(*map(candidate, CANDIDATES)),
     laptop=_each_once(*(candidate(change, "laptop") for change in CANDIDATES)))
 
-
 # The candidate that gave most of it, by what Figures 3, 6 and 7 show: two columns, a row, and a row of (a + b)².
 _WEAK, _OVER = {"weight_decay": 0.3, "n_steps": 30_000}, (8, 16, 20, 24, 28, 32, 40, 48, 64)
 weak_decay = Study(
@@ -378,7 +377,7 @@ separate_parameters = Study(
     laptop=grid(D_random=3000, d_h=_WIDTHS[3:9], split_mlp=(False, True), seed=range(1, 4), **_LAPTOP))
 
 # The layers, or the recipe? One layer over d_h, about 64,000 weights in layers and d_h, then the paper's own data and
-# sizes: with initial weights as usual, since with twice as large ones the loss of eight layers begins at 4e11.
+# sizes: with initial weights as usual, since with twice as large ones that of eight layers has a loss of 1e11.
 DEEP = (*((1, d_h) for d_h in _WIDTHS[2:9]), (2, 48), (4, 32))
 mixture_depth = Study(
     "mixture_depth", "Huang et al. 2024, Fig 8", "Layers by initial weights; the paper's sizes.", shown=6_000,

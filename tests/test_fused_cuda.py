@@ -348,7 +348,7 @@ for kernel in vars(fused_cuda).values():
         types = {name: TYPES.get(name, "*fp32") for name in kernel.arg_names}
         aligned = {(i,): [["tt.divisibility", 16]] for i, type in enumerate(types.values()) if type[0] == "*"}
         made = triton.compile(ASTSource(kernel, types, constexprs={"S": S}, attrs=aligned),
-                              target=GPUTarget("cuda", 90, 32), options=fused_cuda.launch_options(S, kernel))
+                              target=GPUTarget("cuda", 90, 32), options=fused_cuda.launch_options(kernel))
         with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
             file.write(made.asm["cubin"])
             file.flush()

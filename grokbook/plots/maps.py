@@ -50,12 +50,12 @@ def zone_map(runs: Runs, random: xr.Dataset | None = None, *, show: str = "zone"
     """
     check_among("show", show, SHOWN)
     data = as_map(runs)
-    fig = go.Figure(_cells(data, show))
+    fig = go.Figure(cells := _cells(data, show))
     if show == "zone":
         fig.add_traces([*_zone_legend(fig), _crosses(data)])
     notes = [CROSSED] if show == "zone" else []
     notes += _add_lines(fig, data, random, critical_size(data)) if row_name(data) == "D_train" else []
-    fig.add_trace(_labels(data, show))
+    fig.add_trace(_labels(cells))
     _lay_out(fig, data)
     title = "The four zones, measured" if show == "zone" else f"Mean {FINAL[show]}"
     return frame(fig, title=title, plot_height=440,
@@ -86,15 +86,16 @@ def _cells(data: xr.Dataset, show: str) -> go.Heatmap:
     """The coloured cells, columns of one width and rows of one height, however far apart their sizes are."""
     shown = main_zone(data) if show == "zone" else final(data, show).mean("seed")
     z = shown.transpose("D_train", "d_h").values
-    _, hover = texts(data, show)
+    text, hover = texts(data, show)
     scale = ZONE_SCALE if show == "zone" else {"zmin": 0, "zmax": 1, "colorscale": ACCURACY_SCALE}
     return go.Heatmap(z=zone_numbers(z) if show == "zone" else z, xgap=1, ygap=1,
-                      **scale, customdata=hover, hovertemplate="%{customdata}<extra></extra>", meta={"role": "cells"})
+                      **scale, text=text, customdata=hover, hovertemplate="%{customdata}<extra></extra>",
+                      meta={"role": "cells"})
 
 
-def _labels(data: xr.Dataset, show: str) -> go.Scatter:
+def _labels(cells: go.Heatmap) -> go.Scatter:
     """The words of cells whose seeds disagree: above the lines, left of the middle, where marks are."""
-    text, _ = texts(data, show)
+    text = np.asarray(cells.text)
     i, j = np.nonzero(text != "")
     return go.Scatter(x=j, y=i, text=[f"{words} " for words in text[i, j]], mode="text", textposition="middle left",
                       textfont={"size": 10, "color": CRIT_COLOR, "shadow": HALO}, hoverinfo="skip", showlegend=False,
