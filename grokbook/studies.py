@@ -371,28 +371,29 @@ emergence = Study(
 
 separate_parameters = Study(
     "separate_parameters", "Huang et al. 2024, Fig 10", "Half of the feed-forward neurons for each task.", shown=6_000,
-    paper=_each_once(_stacks(D_train=3000, D_random=3000, split_mlp=(False, True)),
-                     grid(D_train=5000, D_random=3000, d_h=_WIDTHS[3:11], split_mlp=(False, True), seed=range(1, 6),
-                          **_MIXTURE)),
+    paper=_each_once(_stacks(D_train=3000, D_random=3000, split_mlp=(False, True)), grid(
+        D_train=5000, D_random=3000, d_h=_WIDTHS[3:11], split_mlp=(False, True), seed=range(1, 6), **_MIXTURE)),
     laptop=grid(D_random=3000, d_h=_WIDTHS[3:9], split_mlp=(False, True), seed=range(1, 4), **_LAPTOP))
 
-# The layers, or the recipe? One layer over d_h, about 64,000 weights in layers and d_h, then the paper's own data and
-# sizes: with initial weights as usual, since with twice as large ones that of eight layers has a loss of 1e11.
+# The layers, or the recipe? One layer over d_h, about 64,000 weights in layers and d_h, `_OTHERS`, the paper's own data
+# and sizes: with initial weights as usual, since with twice as large ones that of eight layers has a loss of 1e11.
 DEEP = (*((1, d_h) for d_h in _WIDTHS[2:9]), (2, 48), (4, 32))
+_OTHERS = {"D_random": (1000, 2000, 4000), "d_h": _WIDTHS[4:11], "init_scale": 1.0, "seed": range(1, 4)}
 mixture_depth = Study(
     "mixture_depth", "Huang et al. 2024, Fig 8", "Layers by initial weights; the paper's sizes.", shown=6_000,
     paper=_each_once(_stacks((*DEEP, *((1, d_h) for d_h in _WIDTHS[9:])), D_train=5000, D_random=(0, 3000),
                              init_scale=(1.0, 2.0), seed=range(1, 6)),
-                     _stacks(D_train=3000, D_random=(0, 3000, 4000, 5000, 6000), init_scale=1.0)),
-    laptop=_stacks(DEEP, D_random=(0, 3000), init_scale=(1.0, 2.0), **_LAPTOP))
+                     _stacks(D_train=3000, D_random=(0, 3000, 4000, 5000, 6000), init_scale=1.0),
+                     grid(D_train=5000, **_OTHERS, **_MIXTURE)),
+    laptop=_stacks(DEEP, D_random=(0, 3000), init_scale=(1.0, 2.0), **_LAPTOP) + grid(**_OTHERS, **_LAPTOP))
 
 def _column(**fields: Any) -> Grid:
     both = USUAL | {"D_train": 5000} | fields
     return _stacks(((1, 64),), D_random=(0, 300, 1000, 3000), **both) + _stacks(((2, 48),), D_random=(0, 3000), **both)
 
 mixture_recipe = Study(
-    "mixture_recipe", "ours", "A column of `emergence` and two layers in the usual recipe, which takes longer.",
-    shown=10_000, paper=_column(seed=range(1, 6)), laptop=_column(n_steps=10_000))
+    "mixture_recipe", "ours", "A column of `emergence` and two layers in the usual recipe, slower.", shown=10_000,
+    paper=_column(seed=range(1, 6)), laptop=_column(n_steps=10_000))
 
 STUDIES: dict[str, Study] = {study.name: study for study in list(globals().values()) if isinstance(study, Study)}
 """All studies by name, in the order in which they are best trained."""

@@ -1,5 +1,7 @@
 """Emergence found where it was planted, beside so many random pairs, and its claims judged both ways."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -22,7 +24,7 @@ def mixture(curves, *, random=RANDOM, sizes=SIZES, n_seeds=3, **fields) -> xr.Da
     return runs.drop_vars("D_random").rename(D_train="D_random").assign_coords(D_train=5000).expand_dims("D_train")
 
 
-def from_size(sizes: dict[int, float], scatter: float = 0.02):
+def from_size(sizes: Mapping[int, float], scatter: float = 0.02):
     """Networks able from a size on that the number of random pairs decides."""
     return lambda d_h, D_random, seed: {"val_acc": 0.9 * (d_h >= sizes[D_random]) + scatter * seed}
 
@@ -63,6 +65,15 @@ def test_a_seed_without_a_run_says_nothing_of_a_size():
 ])
 def test_emergence(sizes, verdict):
     assert emergence.emergence(mixture(from_size(sizes))).verdict == verdict
+
+
+@pytest.mark.parametrize("usual, verdict", [({0: 0, 300: 0, 1000: 64, 3000: 128}, "reproduced"),
+                                            ({0: 0, 300: 0, 1000: 0, 3000: 0}, "not reproduced")])
+def test_usual_weights_are_judged_by_the_same_rule_and_alone(usual, verdict):
+    larger = {0: 0, 300: 0, 1000: 0, 3000: 128}
+    runs = xr.concat([mixture(from_size(sizes), init_scale=scale) for scale, sizes in ((1.0, usual), (2.0, larger))],
+                     "init_scale")
+    assert emergence.usual_weights(runs).verdict == verdict
 
 
 def test_open_intervals_refute_nothing():

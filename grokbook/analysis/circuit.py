@@ -89,8 +89,7 @@ def power(rows: np.ndarray) -> np.ndarray:
 
 def _folded(spectrum: np.ndarray, p: int) -> np.ndarray:
     """The power at 1 … p // 2 with that of their negatives, which p / 2 of an even p does not have."""
-    twice = np.where(2 * np.arange(1, len(spectrum) + 1) == p, 1, 2)
-    return spectrum * twice
+    return spectrum * np.where(2 * np.arange(1, len(spectrum) + 1) == p, 1, 2)
 
 
 def embedding_power(weights: Weights, p: int) -> np.ndarray:

@@ -92,8 +92,7 @@ def held_out_depth(accuracy: xr.DataArray) -> xr.DataArray:
     curves, depths = values.values, []
     for k, curve in enumerate(curves):
         others = np.delete(curves, k, axis=0).mean(axis=0)
-        valley = below_rim(others)
-        bottom = int(valley.argmax())
+        bottom = int(below_rim(others).argmax())
         shores = int(others[:bottom + 1].argmax()), bottom + int(others[bottom:].argmax())
         depths.append(curve[min(shores, key=lambda size, others=others: others[size])] - curve[bottom])
     return values.isel(d_h=-1, drop=True).copy(data=depths)

@@ -176,5 +176,4 @@ def early_peak(runs: xr.Dataset) -> xr.Dataset:
 
 def _before(runs: xr.Dataset, level: float) -> xr.DataArray:
     """Evaluations up to the first at which train accuracy reaches the level."""
-    reached = (runs["train_acc"] >= level).cumsum("step")
-    return (reached == 0) & runs["train_acc"].notnull()
+    return ((runs["train_acc"] >= level).cumsum("step") == 0) & runs["train_acc"].notnull()

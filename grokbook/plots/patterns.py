@@ -99,8 +99,7 @@ def _square(cells: list[list], p: np.ndarray, name: str) -> go.Heatmap:
     """Four areas: rows are with and without pattern 2, columns with and without pattern 1."""
     scale = {"z": cells, "zmin": 0, "zmax": 1, "colorscale": [[0, "#FFFFFF"], [1, template.METRIC_COLORS["val_acc"]]]}
     if name == "covered by":
-        colors = ("#FFFFFF", "#F3C6A5", "#CDB5DC", "#B98BA0")
-        scale = {"z": [[3, 2], [1, 0]]} | discrete(colors)
+        scale = {"z": [[3, 2], [1, 0]]} | discrete(("#FFFFFF", "#F3C6A5", "#CDB5DC", "#B98BA0"))
     return go.Heatmap(x=[0, p[0], 1], y=[0, p[1], 1], **scale | {"showscale": False}, hoverinfo="skip",
                       meta={"role": "square", "shows": name})
 
