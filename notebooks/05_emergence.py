@@ -262,8 +262,9 @@ gb.plots.grokking_panels(longer, cells=[(64, 5000)])
 # %% tags=["nbval-check-output"]
 ends = [pd.DataFrame({metric: gb.analysis.final(gb.load("mixture_depth", D_train=D_train), metric).to_series()
                       for metric in ("train_acc", "twin_free_val_acc")}).dropna() for D_train in (5000, 3000)]
-ends[0].query("(d_h == 64 or n_layers > 1) and D_random in (0, 3000)").groupby(["init_scale", "n_layers", "d_h", "D_random"]).agg(
-    train=("train_acc", "mean"), **{of: ("twin_free_val_acc", of) for of in ("mean", "min", "max", "size")}).round(2)
+ends[0].query("(d_h == 64 or n_layers > 1) and D_random in (0, 3000)").groupby(
+    ["init_scale", "n_layers", "d_h", "D_random"]).agg(train=("train_acc", "mean"), **{
+        of: ("twin_free_val_acc", of) for of in ("mean", "min", "max", "size")}).round(2)
 
 # %% [markdown]
 # With larger weights more layers learn little of either task. Usual ones were tried since one network of two layers
