@@ -233,17 +233,17 @@ gb.analysis.emergence.emergent_size(unscaled).set_index("D_random")
 gb.claims.judge("emergence-usual-weights")
 
 # %% [markdown]
-# This is nearly the paper's figure. Without random pairs every network of 32 and more knows all of addition. Beside
-# 2,000 those of 48 and 64 know little of it (the best of six a seventh) and from 96 on half to three quarters; beside
-# 3,000 those of 48 to 96 next to nothing, of 128 little, of 192 two thirds; beside 4,000 those of 64 and 128 next to
-# nothing, of 192 a third, of 256 half, and most of them still rise. By the means addition fails and comes back beside
-# each of these three; where three seeds ran, the limits are too wide to say so, hence the verdict. (`n` is the most
-# seeds that a size has.)
+# This has the shape of the paper's figure. Without random pairs every network of 32 and more knows all of addition.
+# Beside 2,000 those of 48 and 64 know little of it (the best of six a seventh) and from 96 on half to three quarters;
+# beside 3,000 those of 48 to 96 next to nothing, of 128 little, of 192 two thirds; beside 4,000 those of 64 and 128
+# next to nothing, of 192 a third, of 256 half, and most of them still rise. By the means addition fails and comes back
+# beside each of these three; where three seeds ran, the limits are too wide to say so, hence the verdict. (`n` is the
+# most seeds that a size has.)
 #
 # Three things are unlike the paper. The number of random pairs matters: beside 1,000 no size tried, 32 to 192, is below
-# one half, and 4,000 ask for six times the weights that 2,000 do. The card counts weights from `d_h` 16, the smallest
-# tried alone, so its 71 and 124 tell of a grid, like the paper's 1,570. And there is a valley again: beside 3,000
-# random pairs 16 adds as well, and 24 and 32 in part.
+# one half, and by the means 4,000 ask for six times the weights that 2,000 do. The card counts weights from `d_h` 16,
+# the smallest tried alone, so its 71 and 124 tell of a grid, like the paper's 1,570. And there is a valley again:
+# beside 3,000 random pairs 16 adds as well, and 24 and 32 in part, as does 32 beside 2,000.
 #
 # Is addition shut out, or late? Three networks of 64 beside 3,000 random pairs, for five times as many steps:
 
