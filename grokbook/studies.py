@@ -365,8 +365,9 @@ emergence = Study(
     "emergence", "Huang et al. 2024, Fig 8", "Addition beside random pairs: one layer over d_h and their number.",
     shown=6_000, paper=grid(D_train=(3000, 5000), D_random=(0, 100, 300, 1000, 3000, 6000), d_h=_WIDTHS,
                             seed=range(1, 6), **_MIXTURE),
-    laptop=grid(D_random=(0, 300, 1000, 3000), d_h=_WIDTHS[:9], seed=range(1, 6), **_LAPTOP)
-    + grid(D_random=(0, 3000), d_h=_WIDTHS[9:11], seed=range(1, 6), **_LAPTOP))
+    laptop=_each_once(grid(D_random=(0, 300, 1000, 3000), d_h=_WIDTHS[:9], seed=range(1, 4), **_LAPTOP),
+                      grid(D_random=(0, 3000), d_h=_WIDTHS[:11], seed=range(1, 6), **_LAPTOP),
+                      grid(D_random=(300, 1000), d_h=_WIDTHS[:7], seed=range(1, 6), **_LAPTOP)))
 
 separate_parameters = Study(
     "separate_parameters", "Huang et al. 2024, Fig 10", "Half of the feed-forward neurons for each task.", shown=6_000,

@@ -253,8 +253,8 @@ gb.plots.grokking_panels(longer, cells=[(64, 5000)])
 
 # %% [markdown]
 # They end at 0.01, 0.09 and 0.27. Two of the three know 99 % of their pairs by step 2,400 and a twentieth of new
-# additions only by step 14,000 to 18,000, while their norm falls: this is grokking, put off by memory. The third knew
-# its pairs later, by step 6,600, and shows nothing of the kind.
+# additions only by step 14,000 to 18,000, while their norm falls: so grokking looks, far later than alone, where 64
+# knew all of addition by step 6,000. The third knew its pairs later, by step 6,600, and shows nothing of the kind.
 #
 # And layers? About as many weights, some 60,000, in one, two and four, by initial scale; `train` is the mean of train
 # accuracy, the rest is twin-free:

@@ -48,7 +48,7 @@ WANTED = {
     "retrained/paper": "833cf8674b318cf2",
     "retrained/laptop": "833cf8674b318cf2",
     "emergence/paper": "08f50593dd922196",
-    "emergence/laptop": "c59ba5b283a99bf8",
+    "emergence/laptop": "8b52942b81635b23",
     "separate_parameters/paper": "b81fd3b07c90d285",
     "separate_parameters/laptop": "bbc784fb2a320ebb",
     "mixture_depth/paper": "db3ca5a67d1309d2",

@@ -34,8 +34,7 @@ MIXTURE = (OURS.format(studies.emergence.shown) + f"; {ADDITIONS:,} additions wh
            "twin-free accuracy, means where the paper shows the best of three; seed 0, left out, had been seen in four "
            "cells when the rules were written; d_h 192 and 256, and seeds 4 and 5 beside 0 and 3,000 random pairs, "
            "were added when 48 runs up to d_h 128 had shown no border, d_h 8 to 16 when 86 from 24 on had shown no "
-           "first rise, seeds 4 and 5 beside 300 and 1,000 when three left all sizes possible, and those of d_h 96 and "
-           "128 when `sharp-measure` was undecided")
+           "first rise, and seeds 4 and 5 beside 300 and 1,000 when three left all sizes possible")
 
 
 @claim("emergence", source="Huang et al. 2024, Fig 8, Takeaway 7",
